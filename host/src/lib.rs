@@ -1,0 +1,30 @@
+//! Firebell: a host for alert rules on Kafka.
+//!
+//! It consumes records, passes them to hot-reloadable WebAssembly rules and sends what they return
+//! to Slack: once, soon, readable, explained.
+//!
+//! # Layout
+//!
+//! In the order of a record's way:
+//!
+//! - [`config`], [`secret`]: what the operator says.
+//! - [`record`]: a record as evaluation sees it.
+//! - [`subscription`]: what a rule declares that it needs.
+//! - [`batch`]: the columns that a rule is given.
+//! - [`limits`]: what a call may use.
+//! - [`engine`]: the sandbox.
+//! - [`rules`]: what a user writes, loaded and published as one immutable set.
+//! - [`effect`], [`notification`]: what a rule asks for.
+//! - [`outbox`]: decided notifications on their way.
+
+pub mod batch;
+pub mod config;
+pub mod effect;
+pub mod engine;
+pub mod limits;
+pub mod notification;
+pub mod outbox;
+pub mod record;
+pub mod rules;
+pub mod secret;
+pub mod subscription;
