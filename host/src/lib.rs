@@ -7,7 +7,7 @@
 //!
 //! In the order of a record's way:
 //!
-//! - [`config`], [`secret`]: what the operator says.
+//! - [`config`], [`secret`], [`nearest`]: what the operator says.
 //! - [`record`]: a record as evaluation sees it.
 //! - [`subscription`]: what a rule declares that it needs.
 //! - [`batch`]: the columns that a rule is given.
@@ -22,6 +22,7 @@ pub mod config;
 pub mod effect;
 pub mod engine;
 pub mod limits;
+pub mod nearest;
 pub mod notification;
 pub mod outbox;
 pub mod record;
