@@ -76,9 +76,9 @@ impl fmt::Display for FieldSource {
             Self::Key => f.write_str("$key"),
             Self::Value => f.write_str("$value"),
             Self::Header(name) => write!(f, "$headers/{name}"),
-            Self::Pointer(tokens) => tokens
-                .iter()
-                .try_for_each(|token| write!(f, "/{}", token.replace('~', "~0").replace('/', "~1"))),
+            Self::Pointer(tokens) => tokens.iter().try_for_each(|token| {
+                write!(f, "/{}", token.replace('~', "~0").replace('/', "~1"))
+            }),
         }
     }
 }
