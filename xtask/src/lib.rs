@@ -1,1 +1,8 @@
+//! What needs more than one cargo command: a real Kafka for tests, the whole test run, the shipped
+//! components, benchmarks.
+//!
+//! A library beside the binary, so that tests can start a broker of their own.
 
+pub mod kafka;
+pub mod ports;
+pub mod project;

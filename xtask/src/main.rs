@@ -1,1 +1,44 @@
-fn main() {}
+//! `cargo xtask COMMAND`.
+
+#![allow(clippy::print_stdout, clippy::print_stderr, reason = "a command line")]
+
+use anyhow::Result;
+use clap::{Parser, Subcommand};
+use xtask::kafka::{self, Broker, Options};
+
+/// What needs more than one cargo command.
+#[derive(Parser)]
+#[command(name = "cargo xtask", bin_name = "cargo xtask")]
+struct Arguments {
+    #[command(subcommand)]
+    command: Task,
+}
+
+#[derive(Subcommand)]
+enum Task {
+    /// Start a Kafka on this machine and print its address; it ends with this command.
+    Kafka {
+        /// Which Kafka, as Maven Central names it.
+        #[arg(long, default_value = kafka::NEWEST)]
+        version: String,
+        /// The port of clients.
+        #[arg(long, default_value_t = 9092)]
+        port: u16,
+    },
+}
+
+fn main() -> Result<()> {
+    match Arguments::parse().command {
+        Task::Kafka { version, port } => run_kafka(&version, port),
+    }
+}
+
+fn run_kafka(version: &str, port: u16) -> Result<()> {
+    let options = Options { port: Some(port), properties: vec![] };
+    let mut broker = Broker::start(version, &options)?;
+    println!("{}", broker.bootstrap());
+    eprintln!("Kafka {version}; its log: {}; Ctrl-C ends it", broker.log_path().display());
+    let status = broker.wait()?;
+    anyhow::ensure!(status.success(), "Kafka ended: {status}");
+    Ok(())
+}

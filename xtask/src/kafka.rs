@@ -1,0 +1,350 @@
+//! A real Apache Kafka, started as a child process: one node that is broker and controller.
+//!
+//! Its jars come once from Maven Central, it listens on free ports of 127.0.0.1, keeps its data in a
+//! temporary folder, and goes with the process that started it, even when that one is killed.
+
+mod jars;
+
+use std::fs::File;
+use std::net::{SocketAddr, TcpStream};
+use std::path::{Path, PathBuf};
+use std::process::{Child, ChildStdin, Command, ExitStatus, Stdio};
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, bail, ensure};
+use tempfile::TempDir;
+
+use crate::ports::free_port;
+
+pub use jars::{JAVA_VERSION_MIN, class_path, missing_programs};
+
+/// The version that everything is tested on.
+pub const NEWEST: &str = "4.4.0";
+/// The oldest line that is still kept up, with the main tests; also has the console producer.
+pub const OLDER: &str = "3.9.2";
+
+/// How long a start may take. Two seconds are usual, and ten when all cores are busy.
+const START_TIMEOUT: Duration = Duration::from_secs(90);
+/// How long a broker may take to stop when it is asked to.
+const STOP_TIMEOUT: Duration = Duration::from_secs(30);
+/// Any 16 bytes in URL-safe base64.
+const CLUSTER_ID: &str = "9sLsw81uS4KUqKjusN1_jw";
+/// Waits for the end of its input. A line means that the broker was stopped in order; an end without
+/// one that our process died, and then the broker must go too, with its data.
+const REAPER: &str =
+    "trap '' HUP INT TERM; read -r stopped || { kill -s KILL \"$1\"; rm -rf \"$2\"; }";
+
+/// How a broker is started.
+#[derive(Debug, Clone, Default)]
+pub struct Options {
+    /// The port of clients; `None` = a free one.
+    pub port: Option<u16>,
+    /// Lines of `server.properties` that come after ours and win.
+    pub properties: Vec<(String, String)>,
+}
+
+/// A running broker; stopped when dropped.
+#[derive(Debug)]
+pub struct Broker {
+    /// `None` = stopped. Before the folder, since fields are dropped in this order.
+    process: Option<Process>,
+    /// With `server.properties`, the log and the data.
+    dir: TempDir,
+    libs: PathBuf,
+    version: String,
+    port: u16,
+}
+
+/// The broker's process and the shell that watches over it.
+#[derive(Debug)]
+struct Process {
+    java: Child,
+    reaper: Child,
+    reaper_input: Option<ChildStdin>,
+}
+
+impl Broker {
+    /// Fetches the jars if need be, formats a new data folder and starts a broker on it.
+    ///
+    /// # Errors
+    /// When java or mvn is missing, jars can't be fetched, or the broker does not start in time; the
+    /// end of its log is part of the error.
+    pub fn start(version: &str, options: &Options) -> Result<Self> {
+        let libs = class_path(version)?;
+        // Between finding a free port and listening on it, somebody else may take it.
+        const ATTEMPTS: u32 = 3;
+        let mut attempt = 1;
+        loop {
+            match Self::start_once(version, options, libs.clone()) {
+                Err(error)
+                    if attempt < ATTEMPTS && format!("{error:#}").contains("BindException") =>
+                {
+                    attempt += 1;
+                }
+                done => return done,
+            }
+        }
+    }
+
+    fn start_once(version: &str, options: &Options, libs: PathBuf) -> Result<Self> {
+        let dir = tempfile::Builder::new().prefix("firebell-kafka-").tempdir()?;
+        let port = options.port.map_or_else(free_port, Ok)?;
+        let properties = properties(version, port, free_port()?, dir.path(), options);
+        std::fs::write(dir.path().join("server.properties"), properties)?;
+        let mut broker = Self { process: None, dir, libs, version: version.into(), port };
+        broker.format()?;
+        broker.spawn()?;
+        Ok(broker)
+    }
+
+    fn java(&self) -> Command {
+        let mut java = Command::new("java");
+        java.args(["-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", "-Xmx128m", "-Xms128m", "-cp"])
+            .arg(self.libs.join("*"))
+            .current_dir(self.dir.path())
+            .stdin(Stdio::null());
+        java
+    }
+
+    fn format(&self) -> Result<()> {
+        let format = ["kafka.tools.StorageTool", "format", "-t", CLUSTER_ID, "-c"];
+        let out = self.java().args(format).arg("server.properties").output()?;
+        ensure!(
+            out.status.success(),
+            "can't format Kafka's storage: {}{}",
+            String::from_utf8_lossy(&out.stdout),
+            String::from_utf8_lossy(&out.stderr)
+        );
+        Ok(())
+    }
+
+    fn spawn(&mut self) -> Result<()> {
+        let log = File::create(self.log_path())?;
+        let java = self
+            .java()
+            .args(["kafka.Kafka", "server.properties"])
+            .stdout(log.try_clone()?)
+            .stderr(log)
+            .spawn()
+            .context("can't start java")?;
+        let mut reaper = Command::new("sh")
+            .args(["-c", REAPER, "reaper"])
+            .arg(java.id().to_string())
+            .arg(self.dir.path())
+            .stdin(Stdio::piped())
+            .spawn()
+            .context("can't start sh")?;
+        let reaper_input = reaper.stdin.take();
+        let (port, log) = (self.port, self.log_path());
+        self.process.insert(Process { java, reaper, reaper_input }).await_start(port, &log)
+    }
+
+    /// Starts again on the same port and data, after [`Self::stop`] or [`Self::kill`].
+    ///
+    /// # Errors
+    /// When it runs, or does not start in time.
+    pub fn restart(&mut self) -> Result<()> {
+        ensure!(self.process.is_none(), "the broker runs already");
+        self.spawn()
+    }
+
+    /// Asks the broker to stop and waits until it has.
+    ///
+    /// # Errors
+    /// When it does not stop in time; then it is killed.
+    pub fn stop(&mut self) -> Result<()> {
+        let Some(mut process) = self.process.take() else { return Ok(()) };
+        signal("TERM", process.java.id())?;
+        let ended = wait(&mut process.java, STOP_TIMEOUT)?;
+        ensure!(ended.is_some(), "Kafka did not stop within {STOP_TIMEOUT:?}");
+        Ok(())
+    }
+
+    /// Kills the broker as `kill -9` does.
+    pub fn kill(&mut self) {
+        self.process = None;
+    }
+
+    /// Stops the broker's clock: it keeps its connections and answers nothing.
+    ///
+    /// # Errors
+    /// When it does not run.
+    pub fn freeze(&self) -> Result<()> {
+        signal("STOP", self.process_id()?)
+    }
+
+    /// Ends [`Self::freeze`].
+    ///
+    /// # Errors
+    /// When it does not run.
+    pub fn thaw(&self) -> Result<()> {
+        signal("CONT", self.process_id()?)
+    }
+
+    /// `HOST:PORT` for clients.
+    pub fn bootstrap(&self) -> String {
+        format!("127.0.0.1:{}", self.port)
+    }
+
+    /// Which Kafka it is.
+    pub fn version(&self) -> &str {
+        &self.version
+    }
+
+    /// Where its log is written.
+    pub fn log_path(&self) -> PathBuf {
+        self.dir.path().join("server.log")
+    }
+
+    /// Waits until the broker ends by itself.
+    ///
+    /// # Errors
+    /// When it does not run.
+    pub fn wait(&mut self) -> Result<ExitStatus> {
+        Ok(self.process.as_mut().context("the broker does not run")?.java.wait()?)
+    }
+
+    fn process_id(&self) -> Result<u32> {
+        Ok(self.process.as_ref().context("the broker does not run")?.java.id())
+    }
+}
+
+impl Process {
+    /// Returns when the broker takes connections.
+    fn await_start(&mut self, port: u16, log: &Path) -> Result<()> {
+        let deadline = Instant::now() + START_TIMEOUT;
+        loop {
+            // The port opens a few milliseconds before the broker answers, the line comes after.
+            let text = std::fs::read(log).unwrap_or_default();
+            let text = String::from_utf8_lossy(&text);
+            if text.contains("Kafka Server started")
+                && TcpStream::connect(SocketAddr::from(([127, 0, 0, 1], port))).is_ok()
+            {
+                return Ok(());
+            }
+            let why = match self.java.try_wait()? {
+                Some(status) => format!("Kafka ended while starting ({status})"),
+                None if Instant::now() > deadline => format!("no Kafka after {START_TIMEOUT:?}"),
+                None => {
+                    std::thread::sleep(Duration::from_millis(20));
+                    continue;
+                }
+            };
+            let tail: Vec<&str> = text.lines().rev().take(40).collect();
+            bail!(
+                "{why}; the end of its log:\n{}",
+                tail.into_iter().rev().collect::<Vec<_>>().join("\n")
+            );
+        }
+    }
+}
+
+/// Ends the broker at once: its data go with it, so nothing is owed to it.
+impl Drop for Process {
+    fn drop(&mut self) {
+        // Errors mean that it has ended already.
+        drop(self.java.kill());
+        drop(self.java.wait());
+        if let Some(mut input) = self.reaper_input.take() {
+            drop(std::io::Write::write_all(&mut input, b"stopped\n"));
+        }
+        drop(self.reaper.wait());
+    }
+}
+
+/// Sends a signal to a process that we started.
+///
+/// # Errors
+/// When there is no such process.
+pub fn signal(name: &str, process_id: u32) -> Result<()> {
+    let id = process_id.to_string();
+    // The shell's own `kill`: small images have no program of that name.
+    let out =
+        Command::new("sh").args(["-c", "kill -s \"$1\" \"$2\"", "kill", name, &id]).output()?;
+    let stderr = String::from_utf8_lossy(&out.stderr);
+    ensure!(out.status.success(), "can't send {name} to process {id}: {}", stderr.trim());
+    Ok(())
+}
+
+/// Waits for the end of a process; `None` when it still runs after `timeout`.
+///
+/// # Errors
+/// When the operating system says so.
+pub fn wait(process: &mut Child, timeout: Duration) -> Result<Option<ExitStatus>> {
+    let deadline = Instant::now() + timeout;
+    loop {
+        if let Some(status) = process.try_wait()? {
+            return Ok(Some(status));
+        }
+        if Instant::now() > deadline {
+            return Ok(None);
+        }
+        std::thread::sleep(Duration::from_millis(5));
+    }
+}
+
+/// `server.properties`: one node, small, quick to start, and quick to start again after a crash.
+fn properties(version: &str, port: u16, controller: u16, dir: &Path, options: &Options) -> String {
+    let data = dir.join("data");
+    let mut text = format!(
+        "process.roles=broker,controller\n\
+         node.id=1\n\
+         controller.quorum.voters=1@127.0.0.1:{controller}\n\
+         listeners=PLAINTEXT://127.0.0.1:{port},CONTROLLER://127.0.0.1:{controller}\n\
+         advertised.listeners=PLAINTEXT://127.0.0.1:{port}\n\
+         controller.listener.names=CONTROLLER\n\
+         listener.security.protocol.map=CONTROLLER:PLAINTEXT,PLAINTEXT:PLAINTEXT\n\
+         log.dirs={data}\n\
+         num.partitions=1\n\
+         default.replication.factor=1\n\
+         min.insync.replicas=1\n\
+         offsets.topic.replication.factor=1\n\
+         offsets.topic.num.partitions=1\n\
+         transaction.state.log.replication.factor=1\n\
+         transaction.state.log.num.partitions=1\n\
+         transaction.state.log.min.isr=1\n\
+         group.initial.rebalance.delay.ms=0\n\
+         group.min.session.timeout.ms=1000\n\
+         broker.session.timeout.ms=1500\n\
+         broker.heartbeat.interval.ms=300\n\
+         log.segment.bytes=16777216\n\
+         log.index.size.max.bytes=1048576\n\
+         log.cleaner.dedupe.buffer.size=10485760\n\
+         num.network.threads=2\n\
+         num.io.threads=2\n\
+         background.threads=2\n\
+         auto.create.topics.enable=false\n",
+        data = data.display()
+    );
+    if !version.starts_with("3.") {
+        text.push_str(
+            "share.coordinator.state.topic.replication.factor=1\n\
+             share.coordinator.state.topic.num.partitions=1\n\
+             share.coordinator.state.topic.min.isr=1\n",
+        );
+    }
+    for (name, value) in &options.properties {
+        text.push_str(&format!("{name}={value}\n"));
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_kafka_4_is_told_about_share_groups() {
+        let text = |version| properties(version, 1, 2, Path::new("dir"), &Options::default());
+        assert!(text("4.4.0").contains("share.coordinator"));
+        assert!(!text("3.9.2").contains("share.coordinator"));
+    }
+
+    #[test]
+    fn own_properties_come_last_and_win() {
+        let properties = vec![("num.partitions".to_owned(), "7".to_owned())];
+        let options = Options { port: None, properties };
+        let text = super::properties("4.4.0", 1, 2, Path::new("dir"), &options);
+        assert!(text.rfind("num.partitions=7") > text.find("num.partitions=1"));
+    }
+}
