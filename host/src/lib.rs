@@ -16,6 +16,7 @@
 //! - [`rules`]: what a user writes, loaded and published as one immutable set.
 //! - [`effect`], [`notification`]: what a rule asks for.
 //! - [`outbox`]: decided notifications on their way.
+//! - [`telemetry`]: what the host counts and says about itself.
 
 pub mod batch;
 pub mod config;
@@ -29,3 +30,4 @@ pub mod record;
 pub mod rules;
 pub mod secret;
 pub mod subscription;
+pub mod telemetry;
