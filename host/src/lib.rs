@@ -15,13 +15,17 @@
 //! - [`engine`]: the sandbox.
 //! - [`rules`]: what a user writes, loaded and published as one immutable set.
 //! - [`effect`], [`notification`]: what a rule asks for.
+//! - [`evaluation`]: records in, effects out; knows neither Kafka nor Slack nor a clock.
+//! - [`dead_letter`]: records that were given up on, and why.
 //! - [`outbox`]: decided notifications on their way.
 //! - [`telemetry`]: what the host counts and says about itself.
 
 pub mod batch;
 pub mod config;
+pub mod dead_letter;
 pub mod effect;
 pub mod engine;
+pub mod evaluation;
 pub mod limits;
 pub mod nearest;
 pub mod notification;

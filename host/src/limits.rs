@@ -1,5 +1,15 @@
 //! What one call of a rule may use. Every limit has a name and a default.
 
+/// Bytes of one log line of a rule.
+pub const LOG_LINE_BYTES_MAX: usize = 2_048;
+/// Bytes of a panic's text.
+pub const PANIC_BYTES_MAX: usize = 8_192;
+/// Fields that a rule may declare.
+pub const FIELDS_MAX: usize = 256;
+/// Rows of one call; a batch with more survivors is called in parts. More rows gain nothing
+/// (baselines section 2) and make the guest's memory grow.
+pub const ROWS_PER_CALL_MAX: usize = 4_096;
+
 /// Caps on one rule; `[limits]` in its toml.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Limits {
@@ -31,5 +41,35 @@ impl Default for Limits {
             log_lines: 100,
             quarantine_after: 10,
         }
+    }
+}
+
+/// Cuts `text` to at most `bytes` bytes, between two characters, and marks the cut with `…`.
+pub fn cut(text: &mut String, bytes: usize) {
+    if text.len() <= bytes {
+        return;
+    }
+    const MARK: &str = "…";
+    text.truncate(text.floor_char_boundary(bytes.saturating_sub(MARK.len())));
+    if bytes >= MARK.len() {
+        text.push_str(MARK);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_text_is_cut_between_characters_and_marked() {
+        let cut = |text: &str, bytes| {
+            let mut text = text.to_owned();
+            super::cut(&mut text, bytes);
+            text
+        };
+        assert_eq!(cut("abc", 3), "abc");
+        assert_eq!(cut("abcdef", 5), "ab…");
+        assert_eq!(cut("äöüäöü", 6), "ä…");
+        assert_eq!(cut("abcdef", 2), "");
     }
 }

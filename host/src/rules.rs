@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::engine::Component;
+use crate::evaluation::Health;
 use crate::limits::Limits;
 use crate::subscription::{Format, Subscription};
 
@@ -31,7 +32,9 @@ pub struct Rule {
     pub component: Component,
     /// Handed to `describe`: `[config]` as a JSON object.
     pub config_json: String,
-    /// What `describe` answered, with the operator's topics and `[fields]` applied.
+    /// What `describe` answered, as it is: every new instance must answer the same.
+    pub described: Subscription,
+    /// The same with the operator's topics and `[fields]` applied.
     pub subscription: Subscription,
     /// All conditions that must hold: the rule's own and the operator's `where`.
     pub conditions: Vec<String>,
@@ -47,6 +50,8 @@ pub struct Rule {
     pub stale_after: Option<Duration>,
     /// What one call may use.
     pub limits: Limits,
+    /// How this version fares; begins anew with every version.
+    pub health: Health,
 }
 
 /// An immutable snapshot of all rules, each in its last good version.

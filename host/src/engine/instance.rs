@@ -1,0 +1,247 @@
+//! One instance of a rule: its store, and bounded calls into it.
+
+use std::collections::BTreeSet;
+use std::fmt;
+use std::sync::Arc;
+
+use wasmtime::{Store, Trap};
+
+use crate::batch::Batch;
+use crate::effect::{InvalidEffects, RowEffect, check, is_topic_name};
+use crate::engine::Shared;
+use crate::engine::failure::{CallFailure, DescribeError, FailureReason, InvalidSubscription};
+use crate::engine::limiter::{Limiter, LogBook, Logs};
+use crate::engine::v0_1::{Declared, Rule, RulePre};
+use crate::limits::{FIELDS_MAX, Limits, cut};
+use crate::subscription::{Field, Subscription};
+
+/// Fuel for making an instance and for `describe`: language runtimes set themselves up there.
+const DESCRIBE_FUEL: u64 = 200_000_000;
+/// Fuel of every call besides its records': entering, taking the batch, returning.
+const CALL_FUEL: u64 = 100_000;
+/// Our types are larger than the bytes that a guest returns; host memory for one call's effects is
+/// bounded by this many times `output_bytes`.
+const LIFTED_PER_OUTPUT_BYTE: usize = 4;
+/// Bytes of a text that a guest gives for an error.
+const ERROR_BYTES_MAX: usize = 4_096;
+
+/// What belongs to a store.
+pub(super) struct State {
+    pub(super) limiter: Limiter,
+    pub(super) book: LogBook,
+}
+
+/// What a call gave.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Called {
+    /// The effects, checked, in the order of their rows.
+    pub effects: Vec<RowEffect>,
+    /// Fuel that was burnt.
+    pub fuel: u64,
+    /// What the guest logged.
+    pub logs: Logs,
+}
+
+/// A rule in its sandbox. After an error it is dead: make another.
+pub struct Instance {
+    /// Gone after an error: a store is never used again after one.
+    live: Option<(Store<State>, Rule)>,
+    rule: Arc<str>,
+    limits: Limits,
+}
+
+impl fmt::Debug for Instance {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Instance")
+            .field("rule", &self.rule)
+            .field("memory_bytes", &self.memory_bytes())
+            .finish_non_exhaustive()
+    }
+}
+
+impl Instance {
+    pub(super) fn new(
+        shared: &Shared,
+        pre: &RulePre,
+        rule: &Arc<str>,
+        limits: &Limits,
+    ) -> Result<Self, CallFailure> {
+        let state =
+            State { limiter: Limiter::new(limits.memory_mib), book: LogBook::new(limits.log_lines) };
+        let mut store = Store::new(&shared.wasmtime, state);
+        store.limiter(|state| &mut state.limiter);
+        store.set_hostcall_fuel(limits.output_bytes.saturating_mul(LIFTED_PER_OUTPUT_BYTE));
+        let made = arm(&mut store, DESCRIBE_FUEL).and_then(|()| pre.instantiate(&mut store));
+        match made {
+            Ok(exports) => {
+                Ok(Self { live: Some((store, exports)), rule: Arc::clone(rule), limits: *limits })
+            }
+            Err(error) => {
+                let mut failure = failure_of(&error, &mut store, DESCRIBE_FUEL, limits);
+                if failure.reason == FailureReason::Trap {
+                    failure.reason = FailureReason::Instantiate;
+                }
+                Err(failure)
+            }
+        }
+    }
+
+    /// Asks the rule what it needs; the first call on every instance.
+    ///
+    /// # Errors
+    ///
+    /// It refuses `config_json`, fails, or declares what cannot be. The instance is dead then.
+    pub fn describe(&mut self, config_json: &str) -> Result<Subscription, DescribeError> {
+        let answer = self.call(DESCRIBE_FUEL, |exports, store| exports.describe(store, config_json));
+        let declared = answer.map(|(declared, _, _)| declared).map_err(|failure| {
+            if failure.reason == FailureReason::Refused {
+                DescribeError::Refused(failure.message)
+            } else {
+                DescribeError::Failed(failure)
+            }
+        })?;
+        subscription(declared).map_err(|invalid| {
+            self.live = None;
+            DescribeError::Invalid(invalid)
+        })
+    }
+
+    /// Shows the rule a batch.
+    ///
+    /// # Errors
+    ///
+    /// The rule failed, used more than its limits or asked for what cannot be. The instance is dead
+    /// then, and nothing happened.
+    pub fn evaluate(&mut self, batch: &Batch) -> Result<Called, CallFailure> {
+        let rows = batch.offsets.len();
+        let fuel =
+            self.limits.fuel_per_record.saturating_mul(rows as u64).saturating_add(CALL_FUEL);
+        let (mut effects, fuel, logs) =
+            self.call(fuel, |exports, store| exports.evaluate(store, batch))?;
+        if let Err(invalid) = check(&mut effects, rows, &self.limits) {
+            self.live = None;
+            let reason = match invalid {
+                InvalidEffects::Row { .. }
+                | InvalidEffects::Title { .. }
+                | InvalidEffects::Topic { .. } => FailureReason::InvalidEffect,
+                InvalidEffects::Notifications { .. } => FailureReason::NotificationLimit,
+                InvalidEffects::Emits { .. } => FailureReason::EmitLimit,
+                InvalidEffects::Output { .. } => FailureReason::OutputLimit,
+            };
+            return Err(CallFailure { logs, fuel, ..CallFailure::new(reason, invalid.to_string()) });
+        }
+        Ok(Called { effects, fuel, logs })
+    }
+
+    /// Bytes of linear memory; it never shrinks. 0 when the instance is dead.
+    pub fn memory_bytes(&self) -> usize {
+        self.live.as_ref().map_or(0, |(store, _)| store.data().limiter.memory())
+    }
+
+    /// Calls with `fuel`, and drops the store unless all went well.
+    fn call<T>(
+        &mut self,
+        fuel: u64,
+        call: impl FnOnce(&Rule, &mut Store<State>) -> wasmtime::Result<Result<T, String>>,
+    ) -> Result<(T, u64, Logs), CallFailure> {
+        let Some((mut store, exports)) = self.live.take() else {
+            let message = "the instance is dead after an error";
+            return Err(CallFailure::new(FailureReason::Instantiate, message));
+        };
+        store.data_mut().limiter.rearm();
+        match arm(&mut store, fuel).and_then(|()| call(&exports, &mut store)) {
+            Ok(Ok(answer)) => {
+                let used = fuel.saturating_sub(store.get_fuel().unwrap_or(0));
+                let (logs, _) = store.data_mut().book.take();
+                self.live = Some((store, exports));
+                Ok((answer, used, logs))
+            }
+            Ok(Err(mut message)) => {
+                cut(&mut message, ERROR_BYTES_MAX);
+                let (logs, _) = store.data_mut().book.take();
+                let fuel = fuel.saturating_sub(store.get_fuel().unwrap_or(0));
+                Err(CallFailure {
+                    logs,
+                    fuel,
+                    ..CallFailure::new(FailureReason::Refused, message)
+                })
+            }
+            Err(error) => Err(failure_of(&error, &mut store, fuel, &self.limits)),
+        }
+    }
+}
+
+fn arm(store: &mut Store<State>, fuel: u64) -> wasmtime::Result<()> {
+    store.set_fuel(fuel)
+}
+
+/// Tells what an error of wasmtime means for the rule.
+fn failure_of(
+    error: &wasmtime::Error,
+    store: &mut Store<State>,
+    armed: u64,
+    limits: &Limits,
+) -> CallFailure {
+    let denied = store.data().limiter.denied();
+    let (logs, panic) = store.data_mut().book.take();
+    let fuel = armed.saturating_sub(store.get_fuel().unwrap_or(0));
+    let trap = error.downcast_ref::<Trap>();
+    let (reason, message) = if trap == Some(&Trap::OutOfFuel) {
+        let message = format!(
+            "out of fuel after {armed} (`fuel_per_record` is {}): an endless loop, or too much work",
+            limits.fuel_per_record
+        );
+        (FailureReason::OutOfFuel, message)
+    } else if denied {
+        let after = panic.map(|panic| format!("; {panic}")).unwrap_or_default();
+        let message = format!(
+            "out of memory: wanted more than {} MiB (`memory_mib`){after}",
+            limits.memory_mib
+        );
+        (FailureReason::MemoryLimit, message)
+    } else if let Some(panic) = panic {
+        (FailureReason::Panic, panic)
+    } else if is_too_much_output(error) {
+        let message = format!("returned more than {} bytes (`output_bytes`)", limits.output_bytes);
+        (FailureReason::OutputLimit, message)
+    } else {
+        let mut message = match trap {
+            Some(Trap::StackOverflow) => "the stack is exhausted: endless recursion".to_owned(),
+            // `wasm trap: …`: the rest of the chain says where, which needs names to be of use.
+            Some(trap) => trap.to_string(),
+            None => format!("{error:#}"),
+        };
+        cut(&mut message, ERROR_BYTES_MAX);
+        (FailureReason::Trap, message)
+    };
+    CallFailure { reason, message, logs, fuel }
+}
+
+/// Wasmtime keeps the type of this error to itself; a test holds its text.
+fn is_too_much_output(error: &wasmtime::Error) -> bool {
+    error.chain().any(|cause| cause.to_string().contains("fuel allocated for hostcalls"))
+}
+
+fn subscription(declared: Declared) -> Result<Subscription, InvalidSubscription> {
+    let Declared { topics, fields, condition } = declared;
+    if fields.len() > FIELDS_MAX {
+        return Err(InvalidSubscription::TooMany { count: fields.len(), max: FIELDS_MAX });
+    }
+    if let Some(topic) = topics.iter().find(|topic| !is_topic_name(topic)) {
+        return Err(InvalidSubscription::Topic { topic: topic.clone() });
+    }
+    let mut names = BTreeSet::new();
+    let mut declared = Vec::with_capacity(fields.len());
+    for (name, source, field_type) in fields {
+        let source = source
+            .parse()
+            .map_err(|source| InvalidSubscription::Source { name: name.clone(), source })?;
+        let name: Arc<str> = name.into();
+        if !names.insert(Arc::clone(&name)) {
+            return Err(InvalidSubscription::Twice { name });
+        }
+        declared.push(Field { name, source, field_type });
+    }
+    let topics = topics.into_iter().map(Arc::from).collect();
+    Ok(Subscription { topics, fields: declared, condition })
+}
