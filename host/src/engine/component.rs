@@ -57,7 +57,9 @@ pub enum LoadError {
         detail: String,
     },
     /// It wants what a rule is never given.
-    #[error("the component imports {names}, but a rule may import only `firebell:rule/log`; {cure}")]
+    #[error(
+        "the component imports {names}, but a rule may import only `firebell:rule/log`; {cure}"
+    )]
     ForeignImports {
         /// The imports.
         names: String,
@@ -159,22 +161,19 @@ impl Component {
                 &wrapped
             }
         };
-        let compiled = match shared.cache.as_ref().and_then(|cache| {
-            cache.load(&shared.wasmtime, component)
-        }) {
-            Some(compiled) => compiled,
-            None => {
-                let compiled = wasmtime::component::Component::from_binary(
-                    &shared.wasmtime,
-                    component,
-                )
-                .map_err(|error| LoadError::Invalid { detail: detail(&error) })?;
-                if let Some(cache) = &shared.cache {
-                    cache.store(component, &compiled);
+        let compiled =
+            match shared.cache.as_ref().and_then(|cache| cache.load(&shared.wasmtime, component)) {
+                Some(compiled) => compiled,
+                None => {
+                    let compiled =
+                        wasmtime::component::Component::from_binary(&shared.wasmtime, component)
+                            .map_err(|error| LoadError::Invalid { detail: detail(&error) })?;
+                    if let Some(cache) = &shared.cache {
+                        cache.store(component, &compiled);
+                    }
+                    compiled
                 }
-                compiled
-            }
-        };
+            };
         let mismatch = |error: wasmtime::Error| LoadError::Mismatch { detail: detail(&error) };
         let pre = shared.linker.instantiate_pre(&compiled).map_err(mismatch)?;
         let pre = RulePre::new(pre).map_err(mismatch)?;

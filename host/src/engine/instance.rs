@@ -66,8 +66,10 @@ impl Instance {
         rule: &Arc<str>,
         limits: &Limits,
     ) -> Result<Self, CallFailure> {
-        let state =
-            State { limiter: Limiter::new(limits.memory_mib), book: LogBook::new(limits.log_lines) };
+        let state = State {
+            limiter: Limiter::new(limits.memory_mib),
+            book: LogBook::new(limits.log_lines),
+        };
         let mut store = Store::new(&shared.wasmtime, state);
         store.limiter(|state| &mut state.limiter);
         store.set_hostcall_fuel(limits.output_bytes.saturating_mul(LIFTED_PER_OUTPUT_BYTE));
@@ -92,7 +94,8 @@ impl Instance {
     ///
     /// It refuses `config_json`, fails, or declares what cannot be. The instance is dead then.
     pub fn describe(&mut self, config_json: &str) -> Result<Subscription, DescribeError> {
-        let answer = self.call(DESCRIBE_FUEL, |exports, store| exports.describe(store, config_json));
+        let answer =
+            self.call(DESCRIBE_FUEL, |exports, store| exports.describe(store, config_json));
         let declared = answer.map(|(declared, _, _)| declared).map_err(|failure| {
             if failure.reason == FailureReason::Refused {
                 DescribeError::Refused(failure.message)
@@ -128,7 +131,11 @@ impl Instance {
                 InvalidEffects::Emits { .. } => FailureReason::EmitLimit,
                 InvalidEffects::Output { .. } => FailureReason::OutputLimit,
             };
-            return Err(CallFailure { logs, fuel, ..CallFailure::new(reason, invalid.to_string()) });
+            return Err(CallFailure {
+                logs,
+                fuel,
+                ..CallFailure::new(reason, invalid.to_string())
+            });
         }
         Ok(Called { effects, fuel, logs })
     }
@@ -160,11 +167,7 @@ impl Instance {
                 cut(&mut message, ERROR_BYTES_MAX);
                 let (logs, _) = store.data_mut().book.take();
                 let fuel = fuel.saturating_sub(store.get_fuel().unwrap_or(0));
-                Err(CallFailure {
-                    logs,
-                    fuel,
-                    ..CallFailure::new(FailureReason::Refused, message)
-                })
+                Err(CallFailure { logs, fuel, ..CallFailure::new(FailureReason::Refused, message) })
             }
             Err(error) => Err(failure_of(&error, &mut store, fuel, &self.limits)),
         }
