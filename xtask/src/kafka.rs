@@ -5,15 +5,15 @@
 
 mod jars;
 
-use std::fs::File;
 use std::net::{SocketAddr, TcpStream};
 use std::path::{Path, PathBuf};
-use std::process::{Child, ChildStdin, Command, ExitStatus, Stdio};
+use std::process::{Command, ExitStatus, Stdio};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail, ensure};
 use tempfile::TempDir;
 
+use crate::child::Guarded;
 use crate::ports::free_port;
 
 pub use jars::{JAVA_VERSION_MIN, class_path, missing_programs};
@@ -29,11 +29,6 @@ const START_TIMEOUT: Duration = Duration::from_secs(90);
 const STOP_TIMEOUT: Duration = Duration::from_secs(30);
 /// Any 16 bytes in URL-safe base64.
 const CLUSTER_ID: &str = "9sLsw81uS4KUqKjusN1_jw";
-/// Waits for the end of its input. A line means that the broker was stopped in order; an end without
-/// one that our process died, and then the broker must go too, with its data.
-const REAPER: &str =
-    "trap '' HUP INT TERM; read -r stopped || { kill -s KILL \"$1\"; rm -rf \"$2\"; }";
-
 /// How a broker is started.
 #[derive(Debug, Clone, Default)]
 pub struct Options {
@@ -47,20 +42,12 @@ pub struct Options {
 #[derive(Debug)]
 pub struct Broker {
     /// `None` = stopped. Before the folder, since fields are dropped in this order.
-    process: Option<Process>,
+    process: Option<Guarded>,
     /// With `server.properties`, the log and the data.
     dir: TempDir,
     libs: PathBuf,
     version: String,
     port: u16,
-}
-
-/// The broker's process and the shell that watches over it.
-#[derive(Debug)]
-struct Process {
-    java: Child,
-    reaper: Child,
-    reaper_input: Option<ChildStdin>,
 }
 
 impl Broker {
@@ -119,24 +106,13 @@ impl Broker {
     }
 
     fn spawn(&mut self) -> Result<()> {
-        let log = File::create(self.log_path())?;
-        let java = self
-            .java()
-            .args(["kafka.Kafka", "server.properties"])
-            .stdout(log.try_clone()?)
-            .stderr(log)
-            .spawn()
-            .context("can't start java")?;
-        let mut reaper = Command::new("sh")
-            .args(["-c", REAPER, "reaper"])
-            .arg(java.id().to_string())
-            .arg(self.dir.path())
-            .stdin(Stdio::piped())
-            .spawn()
-            .context("can't start sh")?;
-        let reaper_input = reaper.stdin.take();
-        let (port, log) = (self.port, self.log_path());
-        self.process.insert(Process { java, reaper, reaper_input }).await_start(port, &log)
+        let mut java = self.java();
+        java.args(["kafka.Kafka", "server.properties"]);
+        let log = self.log_path();
+        // The lines of an earlier start would tell of a broker that is ready.
+        std::fs::write(&log, "")?;
+        let process = Guarded::spawn(&mut java, &log, self.dir.path())?;
+        await_start(self.process.insert(process), self.port, &log)
     }
 
     /// Starts again on the same port and data, after [`Self::stop`] or [`Self::kill`].
@@ -154,8 +130,8 @@ impl Broker {
     /// When it does not stop in time; then it is killed.
     pub fn stop(&mut self) -> Result<()> {
         let Some(mut process) = self.process.take() else { return Ok(()) };
-        signal("TERM", process.java.id())?;
-        let ended = wait(&mut process.java, STOP_TIMEOUT)?;
+        process.signal("TERM")?;
+        let ended = process.wait(STOP_TIMEOUT)?;
         ensure!(ended.is_some(), "Kafka did not stop within {STOP_TIMEOUT:?}");
         Ok(())
     }
@@ -170,7 +146,7 @@ impl Broker {
     /// # Errors
     /// When it does not run.
     pub fn freeze(&self) -> Result<()> {
-        signal("STOP", self.process_id()?)
+        self.running()?.signal("STOP")
     }
 
     /// Ends [`Self::freeze`].
@@ -178,7 +154,11 @@ impl Broker {
     /// # Errors
     /// When it does not run.
     pub fn thaw(&self) -> Result<()> {
-        signal("CONT", self.process_id()?)
+        self.running()?.signal("CONT")
+    }
+
+    fn running(&self) -> Result<&Guarded> {
+        self.process.as_ref().context("the broker does not run")
     }
 
     /// `HOST:PORT` for clients.
@@ -201,85 +181,32 @@ impl Broker {
     /// # Errors
     /// When it does not run.
     pub fn wait(&mut self) -> Result<ExitStatus> {
-        Ok(self.process.as_mut().context("the broker does not run")?.java.wait()?)
-    }
-
-    fn process_id(&self) -> Result<u32> {
-        Ok(self.process.as_ref().context("the broker does not run")?.java.id())
+        self.process.as_mut().context("the broker does not run")?.wait_forever()
     }
 }
 
-impl Process {
-    /// Returns when the broker takes connections.
-    fn await_start(&mut self, port: u16, log: &Path) -> Result<()> {
-        let deadline = Instant::now() + START_TIMEOUT;
-        loop {
-            // The port opens a few milliseconds before the broker answers, the line comes after.
-            let text = std::fs::read(log).unwrap_or_default();
-            let text = String::from_utf8_lossy(&text);
-            if text.contains("Kafka Server started")
-                && TcpStream::connect(SocketAddr::from(([127, 0, 0, 1], port))).is_ok()
-            {
-                return Ok(());
-            }
-            let why = match self.java.try_wait()? {
-                Some(status) => format!("Kafka ended while starting ({status})"),
-                None if Instant::now() > deadline => format!("no Kafka after {START_TIMEOUT:?}"),
-                None => {
-                    std::thread::sleep(Duration::from_millis(20));
-                    continue;
-                }
-            };
-            let tail: Vec<&str> = text.lines().rev().take(40).collect();
-            bail!(
-                "{why}; the end of its log:\n{}",
-                tail.into_iter().rev().collect::<Vec<_>>().join("\n")
-            );
-        }
-    }
-}
-
-/// Ends the broker at once: its data go with it, so nothing is owed to it.
-impl Drop for Process {
-    fn drop(&mut self) {
-        // Errors mean that it has ended already.
-        drop(self.java.kill());
-        drop(self.java.wait());
-        if let Some(mut input) = self.reaper_input.take() {
-            drop(std::io::Write::write_all(&mut input, b"stopped\n"));
-        }
-        drop(self.reaper.wait());
-    }
-}
-
-/// Sends a signal to a process that we started.
-///
-/// # Errors
-/// When there is no such process.
-pub fn signal(name: &str, process_id: u32) -> Result<()> {
-    let id = process_id.to_string();
-    // The shell's own `kill`: small images have no program of that name.
-    let out =
-        Command::new("sh").args(["-c", "kill -s \"$1\" \"$2\"", "kill", name, &id]).output()?;
-    let stderr = String::from_utf8_lossy(&out.stderr);
-    ensure!(out.status.success(), "can't send {name} to process {id}: {}", stderr.trim());
-    Ok(())
-}
-
-/// Waits for the end of a process; `None` when it still runs after `timeout`.
-///
-/// # Errors
-/// When the operating system says so.
-pub fn wait(process: &mut Child, timeout: Duration) -> Result<Option<ExitStatus>> {
-    let deadline = Instant::now() + timeout;
+/// Returns when the broker takes connections.
+fn await_start(process: &mut Guarded, port: u16, log: &Path) -> Result<()> {
+    let deadline = Instant::now() + START_TIMEOUT;
     loop {
-        if let Some(status) = process.try_wait()? {
-            return Ok(Some(status));
+        // The port opens a few milliseconds before the broker answers, the line comes after.
+        let text = std::fs::read(log).unwrap_or_default();
+        let text = String::from_utf8_lossy(&text);
+        let address = SocketAddr::from(([127, 0, 0, 1], port));
+        if text.contains("Kafka Server started") && TcpStream::connect(address).is_ok() {
+            return Ok(());
         }
-        if Instant::now() > deadline {
-            return Ok(None);
-        }
-        std::thread::sleep(Duration::from_millis(5));
+        let why = match process.try_wait()? {
+            Some(status) => format!("Kafka ended while starting ({status})"),
+            None if Instant::now() > deadline => format!("no Kafka after {START_TIMEOUT:?}"),
+            None => {
+                std::thread::sleep(Duration::from_millis(20));
+                continue;
+            }
+        };
+        let lines: Vec<&str> = text.lines().collect();
+        let end = lines.get(lines.len().saturating_sub(40)..).unwrap_or_default().join("\n");
+        bail!("{why}; the end of its log:\n{end}");
     }
 }
 

@@ -3,6 +3,10 @@
 //!
 //! A library beside the binary, so that tests can start a broker of their own.
 
+#![allow(clippy::print_stdout, clippy::print_stderr, reason = "a command line")]
+
+pub mod child;
 pub mod kafka;
 pub mod ports;
 pub mod project;
+pub mod test;

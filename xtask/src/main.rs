@@ -5,6 +5,7 @@
 use anyhow::Result;
 use clap::{Parser, Subcommand};
 use xtask::kafka::{self, Broker, Options};
+use xtask::test;
 
 /// What needs more than one cargo command.
 #[derive(Parser)]
@@ -16,6 +17,8 @@ struct Arguments {
 
 #[derive(Subcommand)]
 enum Task {
+    /// Run all tests, on real brokers that are started for them.
+    Test(test::Arguments),
     /// Start a Kafka on this machine and print its address; it ends with this command.
     Kafka {
         /// Which Kafka, as Maven Central names it.
@@ -29,6 +32,7 @@ enum Task {
 
 fn main() -> Result<()> {
     match Arguments::parse().command {
+        Task::Test(arguments) => test::test(&arguments),
         Task::Kafka { version, port } => run_kafka(&version, port),
     }
 }

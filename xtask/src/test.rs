@@ -1,0 +1,159 @@
+//! `cargo xtask test`: everything that the tests need, then the tests.
+
+use std::io::{BufRead, BufReader, IsTerminal};
+use std::process::{Command, Stdio};
+use std::thread;
+use std::time::Instant;
+
+use anyhow::{Context, Result, bail, ensure};
+
+use crate::kafka::{Broker, NEWEST, OLDER, Options, missing_programs};
+use crate::project::{cargo, run, target};
+
+/// What the guests are compiled to.
+const WASM_TARGET: &str = "wasm32-unknown-unknown";
+
+/// What the caller chose.
+#[derive(Debug, Default, clap::Args)]
+pub struct Arguments {
+    /// Use a running Kafka instead of starting 4.4.0 and 3.9.2.
+    #[arg(long, value_name = "HOST:PORT")]
+    bootstrap: Option<String>,
+    /// Only tests whose path contains one of these.
+    filters: Vec<String>,
+}
+
+/// Builds guests and program, starts brokers, runs the tests of the whole workspace.
+///
+/// # Errors
+/// When something is missing, with what to install; when something does not build; when a test fails.
+pub fn test(arguments: &Arguments) -> Result<()> {
+    let begin = Instant::now();
+    if arguments.bootstrap.is_none() {
+        let missing = missing_programs();
+        ensure!(
+            missing.is_empty(),
+            "the tests run on a real Kafka, and it can't be started here:\n- {}\n\
+             or give a running one: cargo xtask test --bootstrap HOST:PORT",
+            missing.join("\n- ")
+        );
+    }
+    add_wasm_target()?;
+    run(cargo().args(["build", "--package", "firebell"]))?;
+    run(cargo().args(["test", "--workspace", "--no-run", "--quiet"]))?;
+
+    let brokers = match arguments.bootstrap {
+        Some(_) => vec![],
+        None => start_brokers()?,
+    };
+    let mut tests = cargo();
+    tests.args(["test", "--workspace", "--no-fail-fast", "--"]).args(&arguments.filters);
+    tests.env("FIREBELL_TEST_BIN", target().join("debug/firebell"));
+    let variables = ["FIREBELL_TEST_KAFKA", "FIREBELL_TEST_KAFKA_39"];
+    for (at, variable) in variables.into_iter().enumerate() {
+        let started = brokers.get(at).map(Broker::bootstrap);
+        tests.env(variable, started.or_else(|| arguments.bootstrap.clone()).unwrap_or_default());
+    }
+    if std::env::var_os("RUST_TEST_THREADS").is_none() {
+        // They wait for other processes most of the time.
+        let cores = thread::available_parallelism().map_or(2, usize::from);
+        tests.env("RUST_TEST_THREADS", (2 * cores).to_string());
+    }
+    let report = Report::of(&mut tests)?;
+    drop(brokers);
+    // Cargo's own lines stay the last ones in a log; a person, or a failure, wants the sum.
+    if !report.success || std::io::stdout().is_terminal() {
+        eprintln!("\n{} after {} s", report.sum(), begin.elapsed().as_secs());
+    }
+    if !report.success {
+        bail!("the tests failed");
+    }
+    Ok(())
+}
+
+/// Adds the guests' target where rustup keeps the toolchain; elsewhere it has to be there.
+fn add_wasm_target() -> Result<()> {
+    let Ok(out) = Command::new("rustup").args(["target", "list", "--installed"]).output() else {
+        return Ok(());
+    };
+    let installed = String::from_utf8_lossy(&out.stdout).lines().any(|line| line == WASM_TARGET);
+    if installed {
+        Ok(())
+    } else {
+        run(Command::new("rustup").args(["target", "add", WASM_TARGET]))
+    }
+}
+
+/// The newest and the older Kafka, in this order.
+fn start_brokers() -> Result<Vec<Broker>> {
+    // One after the other fetches jars that both need only once.
+    for version in [NEWEST, OLDER] {
+        crate::kafka::class_path(version)?;
+    }
+    let starts = [NEWEST, OLDER]
+        .map(|version| thread::spawn(move || Broker::start(version, &Options::default())));
+    starts
+        .into_iter()
+        .map(|start| start.join().unwrap_or_else(|_| bail!("starting Kafka panicked")))
+        .collect()
+}
+
+/// What cargo test said.
+#[derive(Debug, Default)]
+struct Report {
+    success: bool,
+    passed: u64,
+    /// Their names.
+    failed: Vec<String>,
+}
+
+impl Report {
+    /// Runs the tests, passes their output on and reads it.
+    fn of(tests: &mut Command) -> Result<Self> {
+        let mut child = tests.stdout(Stdio::piped()).spawn().context("can't start cargo test")?;
+        let mut report = Self::default();
+        if let Some(stdout) = child.stdout.take() {
+            for line in BufReader::new(stdout).lines() {
+                let line = line?;
+                println!("{line}");
+                report.read(&line);
+            }
+        }
+        report.success = child.wait()?.success();
+        Ok(report)
+    }
+
+    fn read(&mut self, line: &str) {
+        let Some(test) = line.strip_prefix("test ") else { return };
+        if let Some(name) = test.strip_suffix(" ... FAILED") {
+            self.failed.push(name.to_owned());
+        } else if test.ends_with(" ... ok") {
+            self.passed += 1;
+        }
+    }
+
+    fn sum(&self) -> String {
+        let mut sum = format!("{} tests passed, {} failed", self.passed, self.failed.len());
+        for name in &self.failed {
+            sum.push_str("\n  ");
+            sum.push_str(name);
+        }
+        sum
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_report_counts_and_names_the_failed() {
+        let mut report = Report::default();
+        for line in
+            ["running 2 tests", "test a::b ... ok", "test c ... FAILED", "test result: FAILED."]
+        {
+            report.read(line);
+        }
+        assert_eq!(report.sum(), "1 tests passed, 1 failed\n  c");
+    }
+}
