@@ -1,12 +1,83 @@
 //! `firebell.toml`: what the operator says. Unknown keys are errors with the nearest right one.
+//!
+//! In goes a file's path; out comes a [`Config`] with defaults filled in and secrets read, or
+//! everything that is wrong with it at once. `docs/configuration.md` tells every key (a test
+//! compares the two).
 
 use std::collections::BTreeMap;
+use std::io;
 use std::net::SocketAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use crate::limits::Limits;
 use crate::secret::Secret;
+
+mod environment;
+mod kafka;
+mod problem;
+mod reader;
+mod rules;
+mod secrets;
+mod slack;
+
+pub use environment::Environment;
+pub use problem::{ConfigErrors, Problem};
+
+use reader::{Reader, Table};
+
+/// The smallest file that works, shown when there is none.
+pub const SMALLEST: &str = r#"[kafka]
+bootstrap_servers = "127.0.0.1:9092"
+
+[slack]
+token_env = "SLACK_BOT_TOKEN"
+default_channel = "general"
+"#;
+
+/// Every key, with its tables; those of tables whose keys the operator chooses end in `*`.
+const KEYS: &[&str] = &[
+    "kafka.bootstrap_servers",
+    "kafka.group_id",
+    "kafka.instance_id",
+    "kafka.auto_offset_reset",
+    "kafka.commit_interval_ms",
+    "kafka.workers",
+    "kafka.internal_partitions",
+    "kafka.replication_factor",
+    "kafka.properties.*",
+    "kafka.oauthbearer.token_file",
+    "kafka.oauthbearer.token_url",
+    "kafka.oauthbearer.client_id",
+    "kafka.oauthbearer.client_secret_env",
+    "kafka.oauthbearer.client_secret_file",
+    "kafka.oauthbearer.scope",
+    "rules.dir",
+    "rules.cache_dir",
+    "rules.limits.fuel_per_record",
+    "rules.limits.memory_mib",
+    "rules.limits.output_bytes",
+    "rules.limits.notifications_per_record",
+    "rules.limits.emits_per_record",
+    "rules.limits.log_lines",
+    "rules.limits.quarantine_after",
+    "slack.token_env",
+    "slack.token_file",
+    "slack.webhook_url_env",
+    "slack.webhook_url_file",
+    "slack.api_url",
+    "slack.default_channel",
+    "slack.ops_channel",
+    "slack.channels.*",
+    "slack.mentions.*",
+    "slack.link_hosts",
+    "slack.messages_per_second",
+    "slack.burst",
+    "slack.on_ambiguous",
+    "slack.request_timeout_ms",
+    "slack.ledger_retention_hours",
+    "http.listen",
+];
 
 /// The whole configuration, validated, with defaults filled in and secrets read.
 #[derive(Debug, Clone)]
@@ -146,3 +217,85 @@ pub struct HttpConfig {
     /// `listen`: the page, `/metrics`, `/healthz`, `/readyz`.
     pub listen: SocketAddr,
 }
+
+/// Where `[http] listen` is when nothing is said: only this machine sees it.
+const LISTEN_DEFAULT: SocketAddr =
+    SocketAddr::new(std::net::IpAddr::V4(std::net::Ipv4Addr::LOCALHOST), 9464);
+
+impl Config {
+    /// Reads a configuration file and the secrets that it names.
+    ///
+    /// # Errors
+    /// Everything that is wrong with it, at once; no problem shows a secret.
+    pub fn load(path: &Path) -> Result<Self, ConfigErrors> {
+        let text = std::fs::read_to_string(path).map_err(|error| {
+            let problem = match error.kind() {
+                io::ErrorKind::NotFound => Problem::new("there is no such file").cure(format!(
+                    "write one, or name another with -c FILE; the smallest that works is\n\n{SMALLEST}"
+                )),
+                io::ErrorKind::InvalidData => Problem::new("is not UTF-8 text").cure("TOML is written in UTF-8"),
+                _ => Problem::new(format!("cannot be read: {error}")),
+            };
+            ConfigErrors { problems: vec![problem.file(path)] }
+        })?;
+        Self::parse(path, &text, &Environment::process())
+    }
+
+    /// Reads a configuration's text. `path` is where it is said to be: relative paths in it start
+    /// from its folder.
+    ///
+    /// # Errors
+    /// As [`Config::load`].
+    pub fn parse(path: &Path, text: &str, environment: &Environment) -> Result<Self, ConfigErrors> {
+        let reader = Reader::new(path, text, KEYS);
+        let config = reader.parse().map(|table| {
+            let mut root = Table::root(&reader, table.get_ref());
+            let context = Context { folder: path.parent().unwrap_or(Path::new("")), environment };
+            let http = read_http(root.table("http"));
+            let port = http.as_ref().map_or(0, |http| http.listen.port());
+            let kafka = kafka::read(root.table("kafka"), context, port);
+            let rules = rules::read(root.table("rules"), context);
+            let slack = slack::read(root.table("slack"), context);
+            root.finish();
+            Self { kafka, rules, slack, http }
+        });
+        let problems = reader.into_problems();
+        match config {
+            Some(config) if problems.is_empty() => Ok(config),
+            _ => Err(ConfigErrors { problems }),
+        }
+    }
+}
+
+/// What the sections need besides their table.
+#[derive(Clone, Copy)]
+struct Context<'a> {
+    /// The configuration file's folder: relative paths start there.
+    folder: &'a Path,
+    environment: &'a Environment,
+}
+
+impl Context<'_> {
+    /// A path as the file writes it.
+    fn path(&self, written: &str) -> PathBuf {
+        self.folder.join(written)
+    }
+}
+
+/// `[http]`; `None` = `listen = "off"`.
+fn read_http(mut table: Table<'_, '_>) -> Option<HttpConfig> {
+    let listen = match table.text("listen") {
+        None => Some(LISTEN_DEFAULT),
+        Some("off") => None,
+        Some(text) => text.parse().ok().or_else(|| {
+            let cure = "write ADDRESS:PORT such as \"127.0.0.1:9464\" or \"[::]:9464\", or \"off\"";
+            table.problem("listen", format!("\"{text}\" is not an address to listen on"), cure);
+            Some(LISTEN_DEFAULT)
+        }),
+    };
+    table.finish();
+    listen.map(|listen| HttpConfig { listen })
+}
+
+#[cfg(test)]
+mod tests;

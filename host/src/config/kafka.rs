@@ -1,0 +1,235 @@
+//! `[kafka]`.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use toml::de::DeValue;
+
+use super::reader::Table;
+use super::secrets::{self, NoSecret, Told};
+use super::slack::is_http_url;
+use super::{Context, KafkaConfig, OauthConfig, OffsetReset};
+use crate::secret::Secret;
+
+/// How often effects are committed while a backlog is worked off; every 10 ms would cost a third of
+/// the throughput.
+const COMMIT_INTERVAL_MS_DEFAULT: i64 = 100;
+
+/// Partitions of the outbox and the ledger: so many hosts can deliver side by side.
+const INTERNAL_PARTITIONS_DEFAULT: i64 = 4;
+
+/// Letters that Kafka allows a topic's name, less those that we append (`.dead-letters`).
+const GROUP_ID_LENGTH_MAX: usize = 200;
+
+/// Threads that evaluate; more than cores do not help.
+const WORKERS_MAX: i64 = 512;
+
+/// Properties of librdkafka that are ours, and the cure.
+const OURS: &[(&str, &str)] = &[
+    ("bootstrap.servers", "write it as `bootstrap_servers` under [kafka]"),
+    ("metadata.broker.list", "write it as `bootstrap_servers` under [kafka]"),
+    ("group.id", "write it as `group_id` under [kafka]"),
+    ("auto.offset.reset", "write it as `auto_offset_reset` under [kafka]"),
+    ("group.instance.id", "write it as `instance_id` under [kafka]"),
+    ("transactional.id", "leave it out: it is made of `group_id` and `instance_id`"),
+    ("enable.auto.commit", "leave it out: offsets are committed with their effects"),
+    ("enable.auto.offset.store", "leave it out: offsets are committed with their effects"),
+    ("enable.idempotence", "leave it out: producers are transactional"),
+    ("isolation.level", "leave it out: only committed records are read"),
+    ("partition.assignment.strategy", "leave it out: it is cooperative-sticky"),
+    ("enable.partition.eof", "leave it out: the host needs it as it is"),
+];
+
+/// Reads the section. `http_port` tells processes on one host apart.
+pub(super) fn read(mut table: Table<'_, '_>, context: Context<'_>, http_port: u16) -> KafkaConfig {
+    let bootstrap_servers = read_servers(&mut table);
+    let group_id = table.text("group_id").unwrap_or("firebell").to_owned();
+    check_name(&table, "group_id", &group_id, GROUP_ID_LENGTH_MAX);
+    let instance_id = match table.text("instance_id") {
+        Some(text) => {
+            check_name(&table, "instance_id", text, GROUP_ID_LENGTH_MAX);
+            text.to_owned()
+        }
+        None => default_instance_id(&context.environment.hostname, http_port),
+    };
+    let resets = [("latest", OffsetReset::Latest), ("earliest", OffsetReset::Earliest)];
+    let interval = table.whole("commit_interval_ms", 1..=30_000);
+    let workers = table.whole("workers", 0..=WORKERS_MAX).unwrap_or(0);
+    let partitions = table.whole("internal_partitions", 1..=1_000);
+    let config = KafkaConfig {
+        bootstrap_servers,
+        group_id,
+        instance_id,
+        auto_offset_reset: table.word("auto_offset_reset", &resets).unwrap_or_default(),
+        commit_interval: Duration::from_millis(
+            interval.unwrap_or(COMMIT_INTERVAL_MS_DEFAULT).unsigned_abs(),
+        ),
+        workers: match usize::try_from(workers) {
+            Ok(0) | Err(_) => context.environment.cores.max(1),
+            Ok(workers) => workers,
+        },
+        internal_partitions: partitions
+            .unwrap_or(INTERNAL_PARTITIONS_DEFAULT)
+            .try_into()
+            .unwrap_or(i32::MAX),
+        replication_factor: read_replication_factor(&mut table),
+        properties: read_properties(table.table("properties"), context),
+        oauthbearer: read_oauthbearer(table.table("oauthbearer"), context),
+    };
+    table.finish();
+    config
+}
+
+/// `bootstrap_servers`: HOST:PORT, comma-separated.
+fn read_servers(table: &mut Table<'_, '_>) -> String {
+    let servers =
+        table.required_text("bootstrap_servers", "\"127.0.0.1:9092\"").unwrap_or_default();
+    for server in servers.split(',').map(str::trim).filter(|_| !servers.is_empty()) {
+        // A listener's name may stand before it, as in Kafka's own files.
+        let address = server.split_once("://").map_or(server, |(_, address)| address);
+        let valid = address.rsplit_once(':').is_some_and(|(host, port)| {
+            !host.is_empty() && port.parse::<u16>().is_ok_and(|port| port > 0)
+        });
+        if !valid {
+            let cure = "write HOST:PORT, several with commas between";
+            table.problem("bootstrap_servers", format!("\"{server}\" is not an address"), cure);
+        }
+    }
+    servers.into()
+}
+
+/// A name that becomes part of topics' names and transactional ids.
+fn check_name(table: &Table<'_, '_>, key: &str, name: &str, length_max: usize) {
+    let legal = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-');
+    if !name.chars().all(legal) || name.len() > length_max || name.starts_with('.') {
+        let cure = format!(
+            "it becomes part of topic names: letters, digits, `.`, `_` and `-`, {length_max} at most"
+        );
+        table.problem(key, format!("\"{name}\" cannot be used"), cure);
+    }
+}
+
+/// `HOSTNAME-PORT`: unique on a host, and the same after a restart.
+fn default_instance_id(hostname: &str, http_port: u16) -> String {
+    let legal = |c: char| if c.is_ascii_alphanumeric() || matches!(c, '.' | '_') { c } else { '-' };
+    let host: String = hostname.chars().take(GROUP_ID_LENGTH_MAX).map(legal).collect();
+    format!("{host}-{http_port}")
+}
+
+/// -1 = the broker's default.
+fn read_replication_factor(table: &mut Table<'_, '_>) -> i32 {
+    let factor = table.whole("replication_factor", -1..=100).unwrap_or(-1);
+    if factor == 0 {
+        let cure = "write 1 or more, or -1 for the broker's default";
+        table.problem("replication_factor", "0 is out of range", cure);
+    }
+    factor.try_into().unwrap_or(-1)
+}
+
+/// `[kafka.properties]`: librdkafka's own, a secret as `{ env = "NAME" }` or `{ file = "PATH" }`.
+fn read_properties(table: Table<'_, '_>, context: Context<'_>) -> BTreeMap<String, Secret> {
+    let mut properties = BTreeMap::new();
+    for (name, value) in table.entries() {
+        if let Some((_, cure)) = OURS.iter().find(|(ours, _)| *ours == name) {
+            table.problem(name, "is set by Firebell itself", *cure);
+            continue;
+        }
+        let secret = match value.get_ref() {
+            DeValue::String(text) => Ok(Secret::new(text.as_ref())),
+            DeValue::Integer(digits) => Ok(Secret::new(digits.as_str())),
+            DeValue::Boolean(truth) => Ok(Secret::new(truth.to_string())),
+            DeValue::Float(digits) => Ok(Secret::new(digits.as_str())),
+            DeValue::Table(place) => {
+                let text = |key| place.get(key).and_then(|value| value.get_ref().as_str());
+                match (text("env"), text("file"), place.len()) {
+                    (Some(variable), None, 1) => secrets::from_variable(variable, context),
+                    (None, Some(file), 1) => {
+                        secrets::from_file(file, context).map(|(_, secret)| secret)
+                    }
+                    _ => Err(NoSecret {
+                        message: "does not say where its value is".into(),
+                        cure:
+                            "write { env = \"NAME\" } or { file = \"PATH\" }; a name with points \
+                               stands in quotes: \"sasl.password\" = …"
+                                .into(),
+                    }),
+                }
+            }
+            DeValue::Datetime(_) | DeValue::Array(_) => {
+                let expected = "a text, or { env = \"NAME\" }, or { file = \"PATH\" }";
+                table.wrong_type(name, expected, value);
+                continue;
+            }
+        };
+        match secret {
+            Ok(secret) => {
+                properties.insert(name.into(), secret);
+            }
+            Err(error) => table.problem(name, error.message, error.cure),
+        }
+    }
+    properties
+}
+
+/// `[kafka.oauthbearer]`: a token's file, or the client-credentials grant.
+fn read_oauthbearer(mut table: Table<'_, '_>, context: Context<'_>) -> Option<OauthConfig> {
+    if !table.exists() {
+        return None;
+    }
+    let token_file = table.text("token_file");
+    let has_url = table.has("token_url");
+    let config = if let Some(written) = token_file {
+        if has_url {
+            let message = "`token_file` and `token_url` are both there";
+            table.problem("token_file", message, "keep one of them");
+        }
+        if let Err(error) = secrets::from_file(written, context) {
+            table.problem("token_file", error.message, error.cure);
+        }
+        for key in ["token_url", "client_id", "scope", "client_secret_env", "client_secret_file"] {
+            table.text(key);
+        }
+        Some(OauthConfig::TokenFile(context.path(written)))
+    } else {
+        let token_url =
+            table.required_text("token_url", "\"https://HOST/oauth2/token\"").unwrap_or("");
+        if !token_url.is_empty() && !is_http_url(token_url) {
+            let message = format!("\"{token_url}\" is not an http(s) address");
+            table.problem("token_url", message, "write the token endpoint's address");
+        }
+        let client_id = table.required_text("client_id", "\"firebell\"").unwrap_or("").to_owned();
+        let told = secrets::told(&mut table, "client_secret_env", "client_secret_file", context);
+        if told.is_none() {
+            let cure = "write client_secret_env = \"NAME\" or client_secret_file = \"PATH\"";
+            table.missing("client_secret_env", "there is no client secret", cure);
+        }
+        let scope = table.text("scope").map(str::to_owned);
+        told.flatten().map(|Told { secret, .. }| OauthConfig::ClientCredentials {
+            token_url: token_url.to_owned(),
+            client_id,
+            client_secret: secret,
+            scope,
+        })
+    };
+    table.finish();
+    config
+}
+
+impl KafkaConfig {
+    /// What every Kafka client of this host is given: the servers, `[kafka.properties]`, and for
+    /// [`KafkaConfig::oauthbearer`] the mechanism, unless the operator named another.
+    pub fn client_properties(&self) -> Vec<(String, Secret)> {
+        let mut all = vec![("bootstrap.servers".to_owned(), Secret::new(&*self.bootstrap_servers))];
+        if self.oauthbearer.is_some() {
+            let own = |names: &[&str]| names.iter().any(|&name| self.properties.contains_key(name));
+            if !own(&["sasl.mechanism", "sasl.mechanisms"]) {
+                all.push(("sasl.mechanisms".into(), Secret::new("OAUTHBEARER")));
+            }
+            if !own(&["security.protocol"]) {
+                all.push(("security.protocol".into(), Secret::new("SASL_SSL")));
+            }
+        }
+        all.extend(self.properties.iter().map(|(name, value)| (name.clone(), value.clone())));
+        all
+    }
+}

@@ -1,0 +1,108 @@
+//! Secrets are named in the configuration, never written there: a variable or a file holds them.
+
+use std::path::PathBuf;
+
+use super::Context;
+use super::reader::Table;
+use crate::secret::Secret;
+
+/// Bytes that a secret's file may have; a larger one is another file.
+const FILE_BYTES_MAX: u64 = 64 * 1024;
+
+/// What is wrong with where a secret should come from, and the cure.
+pub(super) struct NoSecret {
+    pub(super) message: String,
+    pub(super) cure: String,
+}
+
+/// The secret in an environment variable.
+pub(super) fn from_variable(name: &str, context: Context<'_>) -> Result<Secret, NoSecret> {
+    let legal = |c: char| c.is_ascii_alphanumeric() || c == '_';
+    if !name.chars().all(legal) || name.starts_with(|c: char| c.is_ascii_digit()) {
+        // It may well be the secret itself: it is not repeated.
+        return Err(NoSecret {
+            message: "takes the name of an environment variable, and this is none".into(),
+            cure:
+                "write a name such as \"SLACK_BOT_TOKEN\" and put the secret into that variable; \
+                   if the secret itself stood here, take a new one"
+                    .into(),
+        });
+    }
+    match context.environment.variable(name) {
+        None => Err(NoSecret {
+            message: format!("environment variable {name} is not set"),
+            cure: format!("set it before the start: export {name}=…"),
+        }),
+        Some(value) if value.trim().is_empty() => Err(NoSecret {
+            message: format!("environment variable {name} is empty"),
+            cure: "give it the secret".into(),
+        }),
+        Some(value) => Ok(Secret::new(value.trim())),
+    }
+}
+
+/// The secret in a file, without the white space around it.
+pub(super) fn from_file(
+    written: &str,
+    context: Context<'_>,
+) -> Result<(PathBuf, Secret), NoSecret> {
+    let path = context.path(written);
+    let cannot = |reason: String| NoSecret {
+        message: format!("cannot read {}: {reason}", path.display()),
+        cure: "name a file that this user may read and that holds the secret and nothing else"
+            .into(),
+    };
+    let size = std::fs::metadata(&path).map_err(|error| cannot(error.to_string()))?.len();
+    if size > FILE_BYTES_MAX {
+        return Err(cannot(format!("{size} bytes are no secret")));
+    }
+    let text = std::fs::read_to_string(&path).map_err(|error| cannot(error.to_string()))?;
+    match text.trim() {
+        "" => Err(cannot("it is empty".into())),
+        secret => Ok((path, Secret::new(secret))),
+    }
+}
+
+/// A secret that is told by `KEY_env` or `KEY_file`.
+#[derive(Clone)]
+pub(super) struct Told {
+    pub(super) secret: Secret,
+    pub(super) file: Option<PathBuf>,
+}
+
+/// The secret of one of two keys of a table; a problem where it cannot be read.
+///
+/// The outer `None` = neither key is there; the inner one = it is there, and wrong.
+pub(super) fn told(
+    table: &mut Table<'_, '_>,
+    env_key: &'static str,
+    file_key: &'static str,
+    context: Context<'_>,
+) -> Option<Option<Told>> {
+    let (has_env, has_file) = (table.has(env_key), table.has(file_key));
+    let (env, file) = (table.text(env_key), table.text(file_key));
+    if has_env && has_file {
+        let message = format!("`{env_key}` and `{file_key}` are both there");
+        table.problem(file_key, message, "keep one of them");
+        return Some(None);
+    }
+    let read = match (env, file) {
+        (Some(name), _) => {
+            let told = from_variable(name, context).map(|secret| Told { secret, file: None });
+            (env_key, told)
+        }
+        (_, Some(written)) => {
+            let told = from_file(written, context);
+            (file_key, told.map(|(path, secret)| Told { secret, file: Some(path) }))
+        }
+        (None, None) => return (has_env || has_file).then_some(None),
+    };
+    let (key, told) = read;
+    match told {
+        Ok(told) => Some(Some(told)),
+        Err(error) => {
+            table.problem(key, error.message, error.cure);
+            Some(None)
+        }
+    }
+}
