@@ -4,6 +4,11 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
+pub mod definition;
+mod finding;
+
+pub use finding::Finding;
+
 use crate::engine::Component;
 use crate::evaluation::Health;
 use crate::limits::Limits;
