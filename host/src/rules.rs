@@ -6,6 +6,9 @@ use std::time::Duration;
 
 pub mod definition;
 mod finding;
+pub mod folder;
+pub mod publish;
+pub mod watch;
 
 pub use finding::Finding;
 
