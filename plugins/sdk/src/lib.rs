@@ -1,1 +1,205 @@
+//! Write Firebell alert rules in Rust.
+//!
+//! A rule says what it needs from a record ([`Rule::subscribe`]) and what follows from one
+//! ([`Rule::record`]). The host reads Kafka, decodes, evaluates the condition, sends; the rule has
+//! no clock, no network and no files, and needs none.
+//!
+//! ```
+//! use firebell_rule::{Config, Effects, Notification, Record, Rule, Severity, Subscription, field};
+//!
+//! struct DiskFull {
+//!     percent: i64,
+//! }
+//!
+//! #[derive(serde::Deserialize)]
+//! #[serde(deny_unknown_fields)]
+//! struct Settings {
+//!     percent: i64,
+//! }
+//!
+//! impl Rule for DiskFull {
+//!     fn new(config: Config) -> Result<Self, String> {
+//!         let settings: Settings = config.parse()?;
+//!         Ok(Self { percent: settings.percent })
+//!     }
+//!
+//!     fn subscribe(&self) -> Subscription {
+//!         Subscription::new()
+//!             .text("host", "/host")
+//!             .integer("used", "/disk/used_percent")
+//!             .condition(field("used").ge(self.percent))
+//!     }
+//!
+//!     fn record(&self, record: &Record<'_>, out: &mut Effects) {
+//!         let host = record.text("host").unwrap_or("unknown");
+//!         let used = record.integer("used").unwrap_or_default();
+//!         out.notify(
+//!             Notification::fire(format!("Disk of {host} is {used} % full"))
+//!                 .severity(Severity::Error)
+//!                 .key(host)
+//!                 .field("host", host),
+//!         );
+//!     }
+//! }
+//!
+//! firebell_rule::export!(DiskFull);
+//!
+//! // It is tested without a host, by the code that runs in one:
+//! use firebell_rule::testing::{Harness, Row};
+//!
+//! let rule = Harness::<DiskFull>::new(r#"{"percent": 90}"#).unwrap();
+//! assert_eq!(rule.subscription().condition.as_deref(), Some("used >= 90"));
+//! let outcome = rule.evaluate([Row::new().set("host", "rpi-03").set("used", 97)]).unwrap();
+//! assert_eq!(outcome.notifications()[0].title, "Disk of rpi-03 is 97 % full");
+//! ```
+//!
+//! # Building
+//!
+//! `crate-type = ["cdylib"]`, then `cargo build --release --target wasm32-unknown-unknown`. The
+//! module that comes out is a rule as it is: the host makes a component of it when it loads it.
+//!
+//! # A rule has no memory
+//!
+//! A rule is a function of the record and its configuration, which is why [`Rule::record`] takes
+//! `&self`: an instance is gone after a trap, a reload or a move to another host, and a replay must
+//! give what live gave.
+//!
+//! # Layout
+//!
+//! In the order of a rule's life:
+//!
+//! - [`Config`]: what the operator wrote.
+//! - [`Subscription`], [`Condition`]: what the rule needs.
+//! - [`Record`]: what it is given.
+//! - [`Effects`], [`Notification`], [`Derived`]: what it asks for.
+//! - [`log`](mod@log), [`time`]: lines for the operator, times as text.
+//! - [`testing`]: all of it natively.
 
+#![warn(missing_docs)]
+
+mod condition;
+mod config;
+mod effects;
+mod instance;
+pub mod log;
+mod notification;
+mod record;
+mod subscription;
+#[cfg(not(target_arch = "wasm32"))]
+pub mod testing;
+pub mod time;
+
+pub use condition::{Condition, FieldName, Literal, field};
+pub use config::Config;
+pub use effects::{Derived, Effect, Effects, Emitted, RowEffect};
+pub use notification::{IntoSpans, Kind, Notification, Severity, Span};
+pub use record::Record;
+pub use subscription::{Field, FieldType, Subscription};
+
+/// A rule: what it needs from records and what follows from one.
+///
+/// [`export!`] makes a component of it; the [crate's page](crate) has a whole example.
+pub trait Rule: Sized {
+    /// Makes the rule from what the operator wrote under `[config]`.
+    ///
+    /// # Errors
+    ///
+    /// A sentence for the operator: what is wrong with the configuration and how to mend it. It is
+    /// shown as it is; the rule is not loaded, and its last good version runs on.
+    fn new(config: Config) -> Result<Self, String>;
+
+    /// The fields that the rule reads and the condition under which it wants a record. Equal
+    /// configurations must give equal answers.
+    fn subscribe(&self) -> Subscription;
+
+    /// Looks at a record for which the condition is true, and says in `out` what follows from it.
+    ///
+    /// A panic, or [`Effects::fail`], gives this record to the dead-letter topic for this rule; the
+    /// records beside it are not touched.
+    fn record(&self, record: &Record<'_>, out: &mut Effects);
+}
+
+/// Makes a component of a [`Rule`]. Once per crate.
+///
+/// Natively it checks that the type is a rule and exports nothing.
+#[macro_export]
+macro_rules! export {
+    ($rule:ty) => {
+        #[cfg(target_arch = "wasm32")]
+        const _: () = {
+            ::std::thread_local! {
+                static INSTANCE: $crate::__private::Instance<$rule> =
+                    const { $crate::__private::Instance::new() };
+            }
+
+            struct Component;
+
+            impl $crate::__private::Guest for Component {
+                fn describe(
+                    config: ::std::string::String,
+                ) -> ::core::result::Result<
+                    $crate::__private::wit::Subscription,
+                    ::std::string::String,
+                > {
+                    $crate::__private::report_panics();
+                    INSTANCE
+                        .with(|instance| instance.describe(config))
+                        .map(::core::convert::Into::into)
+                }
+
+                fn evaluate(
+                    batch: $crate::__private::wit::Batch,
+                ) -> ::core::result::Result<
+                    ::std::vec::Vec<$crate::__private::wit::Effect>,
+                    ::std::string::String,
+                > {
+                    INSTANCE
+                        .with(|instance| instance.evaluate(&batch))
+                        .map($crate::__private::lower)
+                }
+            }
+
+            $crate::__private::export_component!(
+                Component with_types_in $crate::__private::bindings
+            );
+        };
+        #[cfg(not(target_arch = "wasm32"))]
+        const _: () = $crate::__private::assert_rule::<$rule>();
+    };
+}
+
+/// What [`export!`] expands to needs; not for authors, and free to change.
+#[doc(hidden)]
+pub mod __private {
+    /// The contract's functions and types, generated from the WIT.
+    #[allow(
+        missing_docs,
+        unsafe_code,
+        unused_qualifications,
+        unreachable_pub,
+        clippy::allow_attributes_without_reason,
+        reason = "generated"
+    )]
+    pub mod bindings {
+        wit_bindgen::generate!({
+            path: "wit/0.1.0",
+            world: "rule",
+            generate_all,
+            pub_export_macro: true,
+            export_macro_name: "export_component",
+            default_bindings_module: "firebell_rule::__private::bindings",
+        });
+    }
+
+    pub use bindings::export_component;
+    pub use bindings::exports::firebell::rule::guest::Guest;
+    pub use bindings::firebell::rule::types as wit;
+
+    pub use crate::effects::lower;
+    pub use crate::instance::Instance;
+    #[cfg(target_arch = "wasm32")]
+    pub use crate::log::report_panics;
+
+    /// Compiles only for a rule.
+    pub const fn assert_rule<R: crate::Rule>() {}
+}

@@ -1,0 +1,119 @@
+//! One alert per attempt to log in as a user that does not exist, from syslog records.
+
+use firebell_rule::{Config, Effects, Notification, Record, Rule, Subscription, field, time};
+
+#[derive(serde::Deserialize)]
+#[serde(deny_unknown_fields)]
+struct InvalidUser {
+    /// Only attempts on this host; none = on all.
+    host: Option<String>,
+    /// A topic that gets the records whole.
+    emit_to: Option<String>,
+}
+
+impl Rule for InvalidUser {
+    fn new(config: Config) -> Result<Self, String> {
+        config.parse()
+    }
+
+    fn subscribe(&self) -> Subscription {
+        let condition = field("message").contains("Invalid user");
+        // The names of the Kafka Connect syslog connector; `tag` is rsyslog's.
+        Subscription::new()
+            .integer("date", "/date")
+            .text("host", "/host")
+            .text("message", "/message")
+            .text("tag", "/syslogtag")
+            .condition(match &self.host {
+                Some(host) => field("host").eq(host).and(condition),
+                None => condition,
+            })
+    }
+
+    fn record(&self, record: &Record<'_>, out: &mut Effects) {
+        let host = record.text("host").unwrap_or_default();
+        let line = line(host, record.text("tag"), record.text("message").unwrap_or_default());
+        // When it happened, or at least when it was written to Kafka.
+        let title = match record.integer("date").or(record.timestamp_ms()) {
+            Some(timestamp_ms) => format!("{} 👽 {line} 👽", time::utc(timestamp_ms)),
+            None => format!("👽 {line} 👽"),
+        };
+        out.notify(Notification::fire(title).label("host", host));
+        if let Some(topic) = &self.emit_to {
+            out.emit_whole(topic);
+        }
+    }
+}
+
+/// The line as it stood in the log. The connector leaves the host at the front of the message;
+/// rsyslog takes host and tag away and leaves a space.
+fn line(host: &str, tag: Option<&str>, message: &str) -> String {
+    let text = message.trim();
+    if text.strip_prefix(host).is_some_and(|rest| rest.starts_with(' ')) || host.is_empty() {
+        return text.to_owned();
+    }
+    match tag {
+        Some(tag) if !text.starts_with(tag) => format!("{host} {tag} {text}"),
+        _ => format!("{host} {text}"),
+    }
+}
+
+firebell_rule::export!(InvalidUser);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use firebell_rule::testing::{Harness, Row};
+
+    const SEED: &str =
+        "2018-03-04 15:14:24 👽 rpi-03 sshd[24150]: Invalid user mini from 192.168.42.42 👽";
+
+    fn titles(row: Row) -> Vec<String> {
+        let outcome = Harness::<InvalidUser>::new("{}").unwrap().evaluate([row]).unwrap();
+        outcome.notifications().iter().map(|notification| notification.title.clone()).collect()
+    }
+
+    #[test]
+    fn the_connectors_record_reads_as_in_the_log() {
+        let row = Row::new()
+            .set("host", "rpi-03")
+            .set("message", "rpi-03 sshd[24150]: Invalid user mini from 192.168.42.42");
+        assert_eq!(titles(row.clone().timestamp_ms(1_520_176_464_000)), [SEED]);
+        let ingested_later = row.set("date", 1_520_176_464_000).timestamp_ms(1_795_393_727_384);
+        assert_eq!(titles(ingested_later), [SEED]);
+    }
+
+    #[test]
+    fn rsyslogs_record_reads_the_same() {
+        let row = Row::new()
+            .set("host", "rpi-03")
+            .set("message", " Invalid user mini from 192.168.42.42")
+            .timestamp_ms(1_520_176_464_000);
+        assert_eq!(titles(row.clone().set("tag", "sshd[24150]:")), [SEED]);
+        assert_eq!(titles(row), [SEED.replace("sshd[24150]: ", "")]);
+    }
+
+    #[test]
+    fn without_host_or_time_the_text_is_still_shown() {
+        assert_eq!(titles(Row::new().set("message", "Invalid user")), ["👽 Invalid user 👽"]);
+    }
+
+    #[test]
+    fn each_record_is_an_alert_of_its_own_and_goes_whole_where_it_is_told() {
+        let rule = Harness::<InvalidUser>::new(r#"{"emit_to": "COPIES"}"#).unwrap();
+        let outcome = rule.evaluate([Row::new(), Row::new()]).unwrap();
+        assert!(outcome.notifications().iter().all(|notification| notification.key.is_none()));
+        assert_eq!(outcome.emitted_to(), ["COPIES", "COPIES"]);
+    }
+
+    #[test]
+    fn a_host_narrows_the_condition_and_a_misspelt_key_is_refused() {
+        let rule = Harness::<InvalidUser>::new(r#"{"host": "a\"b"}"#).unwrap();
+        assert_eq!(
+            rule.subscription().condition.as_deref(),
+            Some(r#"host == "a\"b" && message.contains("Invalid user")"#)
+        );
+        let error = Harness::<InvalidUser>::new(r#"{"hots": "rpi-03"}"#).err().unwrap();
+        assert_eq!(error, "[config] unknown field `hots`, expected `host` or `emit_to`");
+    }
+}

@@ -1,0 +1,147 @@
+//! A record as a rule sees it: named fields over the batch's columns, nothing copied.
+
+use crate::__private::wit::Batch;
+use crate::subscription::{Field, FieldType};
+
+/// One record of a batch: the fields that the rule declared, and where the record stands.
+///
+/// A field is `None` when the record does not have it, or has it with another type. To read a field
+/// that was not declared, or by the method of another type, is a mistake of the rule and panics.
+#[derive(Clone, Copy)]
+pub struct Record<'b> {
+    batch: &'b Batch,
+    fields: &'b [Field],
+    row: usize,
+}
+
+impl<'b> Record<'b> {
+    #[inline(always)]
+    pub(crate) fn new(batch: &'b Batch, fields: &'b [Field], row: usize) -> Self {
+        Self { batch, fields, row }
+    }
+
+    /// The topic.
+    pub fn topic(&self) -> &'b str {
+        &self.batch.topic
+    }
+
+    /// The partition.
+    pub fn partition(&self) -> i32 {
+        self.batch.partition
+    }
+
+    /// The offset of this record.
+    #[inline]
+    pub fn offset(&self) -> i64 {
+        self.batch.offsets[self.row]
+    }
+
+    /// The record's timestamp, milliseconds since the Unix epoch; `None` = it has none.
+    #[inline]
+    pub fn timestamp_ms(&self) -> Option<i64> {
+        let timestamp = self.batch.timestamps[self.row];
+        (timestamp >= 0).then_some(timestamp)
+    }
+
+    /// A field declared as text.
+    #[inline]
+    pub fn text(&self, name: &str) -> Option<&'b str> {
+        self.cell(name, FieldType::Text).map(as_text)
+    }
+
+    /// A field declared as integer.
+    #[inline]
+    pub fn integer(&self, name: &str) -> Option<i64> {
+        self.cell(name, FieldType::Integer)?.try_into().ok().map(i64::from_le_bytes)
+    }
+
+    /// A field declared as float.
+    #[inline]
+    pub fn float(&self, name: &str) -> Option<f64> {
+        self.cell(name, FieldType::Float)?.try_into().ok().map(f64::from_le_bytes)
+    }
+
+    /// A field declared as boolean.
+    #[inline]
+    pub fn boolean(&self, name: &str) -> Option<bool> {
+        self.cell(name, FieldType::Boolean)?.first().map(|byte| *byte != 0)
+    }
+
+    /// A field declared as bytes.
+    #[inline]
+    pub fn bytes(&self, name: &str) -> Option<&'b [u8]> {
+        self.cell(name, FieldType::Bytes)
+    }
+
+    /// The JSON text of a field declared as json; a value that is there and null is `Some("null")`.
+    #[inline]
+    pub fn json(&self, name: &str) -> Option<&'b str> {
+        self.cell(name, FieldType::Json).map(as_text)
+    }
+
+    /// The bytes of a cell; `None` = null.
+    // Inlined so that a literal name is compared as one or two words.
+    #[inline(always)]
+    fn cell(&self, name: &str, field_type: FieldType) -> Option<&'b [u8]> {
+        let Some(column) = self.fields.iter().position(|field| field.name == name) else {
+            undeclared(self.fields, name)
+        };
+        if self.fields[column].field_type != field_type {
+            misread(&self.fields[column], field_type)
+        }
+        let cell = self.row * self.fields.len() + column;
+        let null = self.batch.nulls.get(cell / 8).is_some_and(|bits| bits >> (cell % 8) & 1 == 1);
+        if null {
+            return None;
+        }
+        let ends = &self.batch.ends;
+        let start = if cell == 0 { 0 } else { ends[cell - 1] as usize };
+        Some(&self.batch.cells[start..ends[cell] as usize])
+    }
+}
+
+impl std::fmt::Debug for Record<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{}/{}/{}", self.topic(), self.partition(), self.offset())
+    }
+}
+
+/// The text of a cell that the contract says is UTF-8.
+#[cfg(target_arch = "wasm32")]
+#[allow(
+    unsafe_code,
+    reason = "the contract promises UTF-8; the generated bindings trust the host's strings alike, \
+              and checking would cost as much as the rest of the call"
+)]
+#[inline(always)]
+fn as_text(bytes: &[u8]) -> &str {
+    // SAFETY: the host writes text and json cells as UTF-8 (wit/0.1.0, `column-type`).
+    unsafe { str::from_utf8_unchecked(bytes) }
+}
+
+/// The text of a cell that the contract says is UTF-8; natively a test may have got it wrong.
+#[cfg(not(target_arch = "wasm32"))]
+#[allow(clippy::expect_used, reason = "only tests run natively")]
+fn as_text(bytes: &[u8]) -> &str {
+    str::from_utf8(bytes).expect("cells of text and json are UTF-8")
+}
+
+#[cold]
+#[inline(never)]
+#[allow(clippy::panic, reason = "a mistake of the rule, which its tests find")]
+fn undeclared(fields: &[Field], name: &str) -> ! {
+    let declared: Vec<&str> = fields.iter().map(|field| field.name.as_str()).collect();
+    panic!("field `{name}` was not declared by subscribe(); declared: {}", declared.join(", "))
+}
+
+#[cold]
+#[inline(never)]
+#[allow(clippy::panic, reason = "a mistake of the rule, which its tests find")]
+fn misread(field: &Field, read_as: FieldType) -> ! {
+    let Field { name, field_type, .. } = field;
+    panic!(
+        "field `{name}` was declared as {declared} and read as {}; read it by record.{declared}()",
+        read_as.as_str(),
+        declared = field_type.as_str()
+    )
+}
