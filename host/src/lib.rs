@@ -14,6 +14,7 @@
 //! - [`limits`]: what a call may use.
 //! - [`engine`]: the sandbox.
 //! - [`rules`]: what a user writes, loaded and published as one immutable set.
+//! - [`shipped`]: the rules that are in the binary.
 //! - [`effect`], [`notification`]: what a rule asks for.
 //! - [`evaluation`]: records in, effects out; knows neither Kafka nor Slack nor a clock.
 //! - [`dead_letter`]: records that were given up on, and why.
@@ -33,5 +34,6 @@ pub mod outbox;
 pub mod record;
 pub mod rules;
 pub mod secret;
+pub mod shipped;
 pub mod subscription;
 pub mod telemetry;

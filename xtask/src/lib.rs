@@ -6,6 +6,7 @@
 #![allow(clippy::print_stdout, clippy::print_stderr, reason = "a command line")]
 
 pub mod child;
+pub mod guests;
 pub mod kafka;
 pub mod ports;
 pub mod project;

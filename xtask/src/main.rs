@@ -4,6 +4,7 @@
 
 use anyhow::Result;
 use clap::{Parser, Subcommand};
+use xtask::guests;
 use xtask::kafka::{self, Broker, Options};
 use xtask::test;
 
@@ -28,13 +29,32 @@ enum Task {
         #[arg(long, default_value_t = 9092)]
         port: u16,
     },
+    /// Build the rules that ship as components.
+    Components {
+        /// Copy those that changed to plugins/components, to be committed.
+        #[arg(long)]
+        update: bool,
+    },
 }
 
 fn main() -> Result<()> {
     match Arguments::parse().command {
         Task::Test(arguments) => test::test(&arguments),
         Task::Kafka { version, port } => run_kafka(&version, port),
+        Task::Components { update } => components(update),
     }
+}
+
+fn components(update: bool) -> Result<()> {
+    if update {
+        for name in guests::update_shipped()? {
+            println!("{name} changed");
+        }
+    }
+    for guest in guests::build()?.iter().filter(|guest| guest.ships) {
+        println!("{}", guest.component.display());
+    }
+    Ok(())
 }
 
 fn run_kafka(version: &str, port: u16) -> Result<()> {

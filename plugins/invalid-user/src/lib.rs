@@ -18,12 +18,14 @@ impl Rule for InvalidUser {
 
     fn subscribe(&self) -> Subscription {
         let condition = field("message").contains("Invalid user");
-        // The names of the Kafka Connect syslog connector; `tag` is rsyslog's.
+        // The names of the Kafka Connect syslog connector; it has no `app` and `pid`, but a syslog
+        // line that the host reads itself, and rsyslog under other names, do.
         Subscription::new()
             .integer("date", "/date")
             .text("host", "/host")
             .text("message", "/message")
-            .text("tag", "/syslogtag")
+            .text("app", "/app")
+            .text("pid", "/procid")
             .condition(match &self.host {
                 Some(host) => field("host").eq(host).and(condition),
                 None => condition,
@@ -32,7 +34,7 @@ impl Rule for InvalidUser {
 
     fn record(&self, record: &Record<'_>, out: &mut Effects) {
         let host = record.text("host").unwrap_or_default();
-        let line = line(host, record.text("tag"), record.text("message").unwrap_or_default());
+        let line = line(host, record);
         // When it happened, or at least when it was written to Kafka.
         let title = match record.integer("date").or(record.timestamp_ms()) {
             Some(timestamp_ms) => format!("{} 👽 {line} 👽", time::utc(timestamp_ms)),
@@ -45,16 +47,17 @@ impl Rule for InvalidUser {
     }
 }
 
-/// The line as it stood in the log. The connector leaves the host at the front of the message;
-/// rsyslog takes host and tag away and leaves a space.
-fn line(host: &str, tag: Option<&str>, message: &str) -> String {
-    let text = message.trim();
-    if text.strip_prefix(host).is_some_and(|rest| rest.starts_with(' ')) || host.is_empty() {
+/// The line as it stood in the log: `HOST APP[PID]: TEXT`. The connector leaves all of it in the
+/// message; others take it apart.
+fn line(host: &str, record: &Record<'_>) -> String {
+    let text = record.text("message").unwrap_or_default().trim();
+    if host.is_empty() || text.strip_prefix(host).is_some_and(|rest| rest.starts_with(' ')) {
         return text.to_owned();
     }
-    match tag {
-        Some(tag) if !text.starts_with(tag) => format!("{host} {tag} {text}"),
-        _ => format!("{host} {text}"),
+    match (record.text("app"), record.text("pid")) {
+        (Some(app), Some(pid)) => format!("{host} {app}[{pid}]: {text}"),
+        (Some(app), None) => format!("{host} {app}: {text}"),
+        (None, _) => format!("{host} {text}"),
     }
 }
 
@@ -84,12 +87,13 @@ mod tests {
     }
 
     #[test]
-    fn rsyslogs_record_reads_the_same() {
+    fn a_line_that_was_taken_apart_reads_the_same() {
         let row = Row::new()
             .set("host", "rpi-03")
             .set("message", " Invalid user mini from 192.168.42.42")
             .timestamp_ms(1_520_176_464_000);
-        assert_eq!(titles(row.clone().set("tag", "sshd[24150]:")), [SEED]);
+        assert_eq!(titles(row.clone().set("app", "sshd").set("pid", "24150")), [SEED]);
+        assert_eq!(titles(row.clone().set("app", "sshd")), [SEED.replace("[24150]", "")]);
         assert_eq!(titles(row), [SEED.replace("sshd[24150]: ", "")]);
     }
 

@@ -1,0 +1,48 @@
+//! The rules that ship: their components are in the binary.
+//!
+//! `cargo xtask components --update` makes them from `plugins/`.
+
+/// A rule that ships.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Shipped {
+    /// Its name; a rule's toml says `component = "builtin:NAME"`.
+    pub name: &'static str,
+    /// The component.
+    pub component: &'static [u8],
+    /// A rule's toml to start from, with comments for the operator.
+    pub toml: &'static str,
+}
+
+/// All of them, by name.
+pub const SHIPPED: &[Shipped] = &[
+    Shipped {
+        name: "invalid-user",
+        component: include_bytes!("../../plugins/components/invalid-user.wasm"),
+        toml: include_str!("../../plugins/invalid-user/rule.toml"),
+    },
+    Shipped {
+        name: "notify-relay",
+        component: include_bytes!("../../plugins/components/notify-relay.wasm"),
+        toml: include_str!("../../plugins/notify-relay/rule.toml"),
+    },
+];
+
+/// The rule that ships under this name.
+pub fn find(name: &str) -> Option<&'static Shipped> {
+    SHIPPED.iter().find(|shipped| shipped.name == name)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_toml_names_the_component_that_it_is_for() {
+        for shipped in SHIPPED {
+            let toml: toml::Table = shipped.toml.parse().unwrap();
+            let component = toml["component"].as_str().unwrap();
+            assert_eq!(component, format!("builtin:{}", shipped.name));
+            assert!(shipped.component.starts_with(b"\0asm"));
+        }
+    }
+}
