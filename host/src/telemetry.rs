@@ -8,9 +8,9 @@ use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use prometheus_client::encoding::text;
-use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::registry::Registry;
 
+mod catalogue;
 mod histogram;
 mod process;
 mod readiness;
@@ -20,19 +20,7 @@ mod snapshot;
 pub use readiness::{Readiness, ReadinessSnapshot};
 pub use snapshot::{ChannelCounts, LagCounts, RuleCounts, Snapshot, TopicCounts};
 
-use histogram::Histogram;
-use series::{CounterCell, FloatGauge, Series};
-
-/// Seconds of one call of a rule with a batch; a cell costs about 15 ns, a batch some 10 µs.
-const CALL_BUCKETS: &[f64] = &[1e-5, 5e-5, 1e-4, 5e-4, 1e-3, 5e-3, 1e-2, 5e-2, 0.1, 0.5, 1.0];
-
-/// Seconds of one Kafka transaction's commit; 5 ms are usual on a near broker.
-const COMMIT_BUCKETS: &[f64] =
-    &[1e-3, 2e-3, 5e-3, 1e-2, 2e-2, 5e-2, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0, 60.0];
-
-/// Seconds from an outbox entry's writing to Slack's yes; pacing alone may take minutes.
-const DELIVERY_BUCKETS: &[f64] =
-    &[5e-3, 1e-2, 2.5e-2, 5e-2, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 300.0, 900.0];
+use catalogue::{Delivery, Reading, Rules};
 
 /// The states of a rule; exactly one holds for each known rule.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -76,31 +64,11 @@ pub struct Metrics {
 #[derive(Debug)]
 struct Inner {
     registry: Registry,
+    /// Start of the process, milliseconds since the Unix epoch.
     started_ms: u64,
-    records: Series<1, CounterCell>,
-    undecodable: Series<1, CounterCell>,
-    matched: Series<2, CounterCell>,
-    calls: Series<2, CounterCell>,
-    call_seconds: Series<1, Histogram>,
-    fuel: Series<1, CounterCell>,
-    call_failures: Series<2, CounterCell>,
-    type_mismatches: Series<1, CounterCell>,
-    log_lines_dropped: Series<1, CounterCell>,
-    notifications: Series<2, CounterCell>,
-    emitted: Series<2, CounterCell>,
-    dead_letters: Series<2, CounterCell>,
-    commit_seconds: Series<1, Histogram>,
-    lag_records: Series<2, Gauge>,
-    lag_seconds: Series<2, FloatGauge>,
-    posts: Series<2, CounterCell>,
-    slack_errors: Series<1, CounterCell>,
-    delivery_seconds: Histogram,
-    outbox_pending: Gauge,
-    delivery_paused: Gauge,
-    reloads: Series<1, CounterCell>,
-    generation: Gauge,
-    rule_state: Series<2, Gauge>,
-    kafka_errors: Series<1, CounterCell>,
+    reading: Reading,
+    rules: Rules,
+    delivery: Delivery,
 }
 
 impl Default for Metrics {
@@ -113,303 +81,131 @@ impl Metrics {
     /// Metrics at zero, with the build's version and the process's own figures.
     pub fn new() -> Self {
         let mut registry = Registry::default();
-        let r = &mut registry;
-        let counter = CounterCell::default;
-        let call_histogram = || Histogram::new(CALL_BUCKETS);
-        let commit_histogram = || Histogram::new(COMMIT_BUCKETS);
-        let inner = Inner {
-            records: Series::register(
-                r,
-                "firebell_records",
-                "Records read from Kafka and evaluated",
-                ["topic"],
-                counter,
-            ),
-            undecodable: Series::register(
-                r,
-                "firebell_undecodable_records",
-                "Records whose value could not be decoded",
-                ["topic"],
-                counter,
-            ),
-            matched: Series::register(
-                r,
-                "firebell_matched_records",
-                "Records that passed a rule's condition",
-                ["rule", "topic"],
-                counter,
-            ),
-            calls: Series::register(
-                r,
-                "firebell_rule_calls",
-                "Calls of a rule, a batch each, by outcome",
-                ["rule", "outcome"],
-                counter,
-            ),
-            call_seconds: Series::register(
-                r,
-                "firebell_rule_call_seconds",
-                "Seconds of one call of a rule",
-                ["rule"],
-                call_histogram,
-            ),
-            fuel: Series::register(
-                r,
-                "firebell_rule_fuel",
-                "Fuel burnt by a rule, about one a wasm instruction",
-                ["rule"],
-                counter,
-            ),
-            call_failures: Series::register(
-                r,
-                "firebell_rule_call_failures",
-                "Failed calls of a rule, by reason",
-                ["rule", "reason"],
-                counter,
-            ),
-            type_mismatches: Series::register(
-                r,
-                "firebell_rule_type_mismatches",
-                "Cells that were null because the field had another type than the rule declares",
-                ["rule"],
-                counter,
-            ),
-            log_lines_dropped: Series::register(
-                r,
-                "firebell_rule_log_lines_dropped",
-                "Log lines of a rule over its limit",
-                ["rule"],
-                counter,
-            ),
-            notifications: Series::register(
-                r,
-                "firebell_notifications",
-                "Notifications that rules decided and the outbox took",
-                ["rule", "severity"],
-                counter,
-            ),
-            emitted: Series::register(
-                r,
-                "firebell_emitted_records",
-                "Records that rules wrote to topics",
-                ["rule", "topic"],
-                counter,
-            ),
-            dead_letters: Series::register(
-                r,
-                "firebell_dead_letters",
-                "Records and notifications given to the dead-letter topic",
-                ["stage", "reason"],
-                counter,
-            ),
-            commit_seconds: Series::register(
-                r,
-                "firebell_commit_seconds",
-                "Seconds of one commit of effects and offsets",
-                ["outcome"],
-                commit_histogram,
-            ),
-            lag_records: Series::register(
-                r,
-                "firebell_lag_records",
-                "Records between the position of evaluation and the end of the partition",
-                ["topic", "partition"],
-                Gauge::default,
-            ),
-            lag_seconds: Series::register(
-                r,
-                "firebell_lag_seconds",
-                "Age of the record that was evaluated last, 0 when there is no newer one",
-                ["topic", "partition"],
-                FloatGauge::default,
-            ),
-            posts: Series::register(
-                r,
-                "firebell_slack_posts",
-                "Notifications answered by Slack or given up, by outcome",
-                ["channel", "outcome"],
-                counter,
-            ),
-            slack_errors: Series::register(
-                r,
-                "firebell_slack_errors",
-                "Errors that Slack answered, or that kept it from answering",
-                ["class"],
-                counter,
-            ),
-            delivery_seconds: Histogram::new(DELIVERY_BUCKETS),
-            outbox_pending: Gauge::default(),
-            delivery_paused: Gauge::default(),
-            reloads: Series::register(
-                r,
-                "firebell_reloads",
-                "Reloads of the rules folder, by outcome",
-                ["outcome"],
-                counter,
-            ),
-            generation: Gauge::default(),
-            rule_state: Series::register(
-                r,
-                "firebell_rule_state",
-                "1 for the state that a rule is in, 0 for the others",
-                ["rule", "state"],
-                Gauge::default,
-            ),
-            kafka_errors: Series::register(
-                r,
-                "firebell_kafka_errors",
-                "Errors that the Kafka client reported, by code",
-                ["code"],
-                counter,
-            ),
-            started_ms: now_ms(),
-            // Put in below, when all is registered.
-            registry: Registry::default(),
-        };
-        r.register(
-            "firebell_delivery_seconds",
-            "Seconds from the writing of an outbox entry to Slack's yes",
-            inner.delivery_seconds.clone(),
-        );
-        r.register(
-            "firebell_outbox_pending_entries",
-            "Outbox entries that are read and not yet answered",
-            inner.outbox_pending.clone(),
-        );
-        r.register(
-            "firebell_delivery_paused",
-            "1 while delivery is paused, for example by a refused token",
-            inner.delivery_paused.clone(),
-        );
-        r.register(
-            "firebell_rule_set_generation",
-            "Generation of the rule set that is published",
-            inner.generation.clone(),
-        );
-        let build = Series::register(
-            r,
-            "firebell_build_info",
-            "1, with the version of this build",
-            ["version"],
-            Gauge::<i64>::default,
-        );
-        build.with([env!("CARGO_PKG_VERSION")], |gauge| gauge.set(1));
-        process::register(r, inner.started_ms);
-        Self { inner: Arc::new(Inner { registry, ..inner }) }
+        let started_ms = now_ms();
+        let reading = Reading::new(&mut registry);
+        let rules = Rules::new(&mut registry);
+        let delivery = Delivery::new(&mut registry);
+        catalogue::build(&mut registry);
+        process::register(&mut registry, started_ms);
+        Self { inner: Arc::new(Inner { registry, started_ms, reading, rules, delivery }) }
     }
 
     /// `n` records of a topic were read and evaluated.
     pub fn records(&self, topic: &str, n: u64) {
-        self.inner.records.add([topic], n);
+        self.inner.reading.records.add([topic], n);
     }
 
     /// `n` records of a topic could not be decoded.
     pub fn undecodable(&self, topic: &str, n: u64) {
-        self.inner.undecodable.add([topic], n);
+        self.inner.reading.undecodable.add([topic], n);
     }
 
     /// `n` records of a topic passed a rule's condition.
     pub fn matched(&self, rule: &str, topic: &str, n: u64) {
-        self.inner.matched.add([rule, topic], n);
+        self.inner.reading.matched.add([rule, topic], n);
     }
 
     /// A rule was called with a batch; `outcome` is `ok` or `failed`.
     pub fn call(&self, rule: &str, outcome: &'static str, seconds: f64) {
-        self.inner.calls.add([rule, outcome], 1);
-        self.inner.call_seconds.with([rule], |histogram| histogram.observe(seconds));
+        self.inner.rules.calls.add([rule, outcome], 1);
+        self.inner.rules.call_seconds.with([rule], |histogram| histogram.observe(seconds));
     }
 
     /// A rule burnt `n` fuel.
     pub fn fuel(&self, rule: &str, n: u64) {
-        self.inner.fuel.add([rule], n);
+        self.inner.rules.fuel.add([rule], n);
     }
 
     /// `n` calls of a rule failed for a reason, a word of the engine's closed list.
     pub fn call_failures(&self, rule: &str, reason: &'static str, n: u64) {
-        self.inner.call_failures.add([rule, reason], n);
+        self.inner.rules.call_failures.add([rule, reason], n);
     }
 
     /// `n` cells were null because the field's value had another type than the rule declares.
     pub fn type_mismatches(&self, rule: &str, n: u64) {
-        self.inner.type_mismatches.add([rule], n);
+        self.inner.rules.type_mismatches.add([rule], n);
     }
 
     /// `n` notifications of a rule were decided.
     pub fn notifications(&self, rule: &str, severity: &'static str, n: u64) {
-        self.inner.notifications.add([rule, severity], n);
+        self.inner.rules.notifications.add([rule, severity], n);
     }
 
     /// A rule wrote `n` records to a topic.
     pub fn emitted(&self, rule: &str, topic: &str, n: u64) {
-        self.inner.emitted.add([rule, topic], n);
+        self.inner.rules.emitted.add([rule, topic], n);
     }
 
     /// `n` dead letters were written.
     pub fn dead_letters(&self, stage: &'static str, reason: &'static str, n: u64) {
-        self.inner.dead_letters.add([stage, reason], n);
+        self.inner.rules.dead_letters.add([stage, reason], n);
     }
 
     /// A commit of effects and offsets ended; `outcome` is `committed`, `aborted` or `failed`.
     pub fn commit(&self, outcome: &'static str, seconds: f64) {
-        self.inner.commit_seconds.with([outcome], |histogram| histogram.observe(seconds));
+        self.inner.reading.commit_seconds.with([outcome], |histogram| histogram.observe(seconds));
     }
 
     /// How far evaluation is behind the end of a partition, in records and in seconds of event time.
     pub fn lag(&self, topic: &str, partition: i32, records: i64, seconds: f64) {
         let mut digits = [0; 11];
         let partition = decimal(partition, &mut digits);
-        self.inner.lag_records.with([topic, partition], |gauge| gauge.set(records.max(0)));
-        self.inner.lag_seconds.with([topic, partition], |gauge| gauge.set(seconds.max(0.0)));
+        self.inner.reading.lag_records.with([topic, partition], |gauge| gauge.set(records.max(0)));
+        self.inner
+            .reading
+            .lag_seconds
+            .with([topic, partition], |gauge| gauge.set(seconds.max(0.0)));
     }
 
     /// A partition went to another host: its lag is no longer ours to tell.
     pub fn lag_forget(&self, topic: &str, partition: i32) {
         let mut digits = [0; 11];
         let partition = decimal(partition, &mut digits);
-        self.inner.lag_records.remove([topic, partition]);
-        self.inner.lag_seconds.remove([topic, partition]);
+        self.inner.reading.lag_records.remove([topic, partition]);
+        self.inner.reading.lag_seconds.remove([topic, partition]);
     }
 
     /// `n` notifications for a channel ended; `outcome` is a word of delivery's closed list.
     pub fn posts(&self, channel: &str, outcome: &'static str, n: u64) {
-        self.inner.posts.add([channel, outcome], n);
+        self.inner.delivery.posts.add([channel, outcome], n);
     }
 
     /// `n` errors of a class came from Slack, or kept it from answering.
     pub fn slack_errors(&self, class: &'static str, n: u64) {
-        self.inner.slack_errors.add([class], n);
+        self.inner.delivery.slack_errors.add([class], n);
     }
 
     /// An outbox entry was answered by Slack, so many seconds after it was written.
     pub fn delivery_seconds(&self, seconds: f64) {
-        self.inner.delivery_seconds.observe(seconds);
+        self.inner.delivery.seconds.observe(seconds);
     }
 
     /// Outbox entries that are read and not yet answered.
     pub fn outbox_pending(&self, n: u64) {
-        self.inner.outbox_pending.set(signed(n));
+        self.inner.delivery.pending.set(signed(n));
     }
 
     /// Whether delivery is paused, for example by a refused token.
     pub fn delivery_paused(&self, paused: bool) {
-        self.inner.delivery_paused.set(i64::from(paused));
+        self.inner.delivery.paused.set(i64::from(paused));
     }
 
     /// `n` reloads of the rules folder ended; `outcome` is `swapped`, `unchanged` or `rejected`.
     pub fn reloads(&self, outcome: &'static str, n: u64) {
-        self.inner.reloads.add([outcome], n);
+        self.inner.rules.reloads.add([outcome], n);
     }
 
     /// The generation of the rule set that is published.
     pub fn generation(&self, n: u64) {
-        self.inner.generation.set(signed(n));
+        self.inner.rules.generation.set(signed(n));
     }
 
     /// The state that a rule is in.
     pub fn rule_state(&self, rule: &str, state: RuleState) {
         for each in RuleState::ALL {
             self.inner
-                .rule_state
+                .rules
+                .state
                 .with([rule, each.as_str()], |gauge| gauge.set(i64::from(each == state)));
         }
     }
@@ -417,18 +213,18 @@ impl Metrics {
     /// A rule's files are gone: it is in no state. Its counters stay, as Prometheus expects.
     pub fn rule_forget(&self, rule: &str) {
         for state in RuleState::ALL {
-            self.inner.rule_state.remove([rule, state.as_str()]);
+            self.inner.rules.state.remove([rule, state.as_str()]);
         }
     }
 
     /// `n` log lines of a rule were over its limit.
     pub fn log_lines_dropped(&self, rule: &str, n: u64) {
-        self.inner.log_lines_dropped.add([rule], n);
+        self.inner.rules.log_lines_dropped.add([rule], n);
     }
 
     /// The Kafka client reported an error `n` times, by librdkafka's name of it.
     pub fn kafka_errors(&self, code: &str, n: u64) {
-        self.inner.kafka_errors.add([code], n);
+        self.inner.reading.kafka_errors.add([code], n);
     }
 
     /// All metrics as OpenMetrics text, for `/metrics`.

@@ -233,3 +233,63 @@ impl KafkaConfig {
         all
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use crate::config::tests::{GOOD, check, environment, parse};
+    use crate::config::{Config, OauthConfig};
+    use crate::secret::Secret;
+
+    #[test]
+    fn properties_of_librdkafka_are_handed_on_except_ours() {
+        let text = GOOD.replace("[slack]", "[kafka.properties]\n\"sasl.password\" = { env = \"PASSWORD\" }\n\"socket.keepalive.enable\" = true\n\"fetch.min.bytes\" = 1_000\n[slack]");
+        let all = parse(&text).unwrap().kafka.client_properties();
+        let all: Vec<_> = all.iter().map(|(name, value)| (name.as_str(), value.reveal())).collect();
+        assert_eq!(
+            all,
+            [
+                ("bootstrap.servers", "k:9092"),
+                ("fetch.min.bytes", "1000"),
+                ("sasl.password", "p"),
+                ("socket.keepalive.enable", "true"),
+            ]
+        );
+        check(
+            "kafka.properties",
+            "\"group.id\" = \"x\"\n\"sasl.password\" = { env = \"NOPE\" }\nsasl.username = \"u\"",
+            &[
+                "firebell.toml:7: kafka.properties.\"group.id\": is set by Firebell itself; write it as `group_id` under [kafka]",
+                "firebell.toml:8: kafka.properties.\"sasl.password\": environment variable NOPE is not set; set it before the start: export NOPE=…",
+                "firebell.toml:9: kafka.properties.sasl: does not say where its value is; write { env = \"NAME\" } or { file = \"PATH\" }; a name with points stands in quotes: \"sasl.password\" = …",
+            ],
+        );
+    }
+
+    #[test]
+    fn oauthbearer_is_a_file_or_the_client_credentials() {
+        let folder = tempfile::tempdir().unwrap();
+        std::fs::write(folder.path().join("token"), "eyJ\n").unwrap();
+        let parse = |lines: &str| {
+            let text = format!("{GOOD}[kafka.oauthbearer]\n{lines}\n");
+            Config::parse(&folder.path().join("f.toml"), &text, &environment())
+        };
+        let config = parse("token_file = \"token\"").unwrap().kafka;
+        assert!(
+            matches!(&config.oauthbearer, Some(OauthConfig::TokenFile(path)) if path.ends_with("token"))
+        );
+        let properties = config.client_properties();
+        assert!(properties.contains(&("sasl.mechanisms".into(), Secret::new("OAUTHBEARER"))));
+        assert!(properties.contains(&("security.protocol".into(), Secret::new("SASL_SSL"))));
+        let config = parse("token_url = \"https://id/token\"\nclient_id = \"f\"\nclient_secret_env = \"PASSWORD\"\nscope = \"kafka\"").unwrap();
+        assert!(matches!(config.kafka.oauthbearer, Some(OauthConfig::ClientCredentials { .. })));
+        check(
+            "kafka.oauthbearer",
+            "scope = \"x\"",
+            &[
+                "firebell.toml:6: kafka.oauthbearer.client_secret_env: there is no client secret; write client_secret_env = \"NAME\" or client_secret_file = \"PATH\"",
+                "firebell.toml:6: kafka.oauthbearer.token_url: is missing; write token_url = \"https://HOST/oauth2/token\" under [kafka.oauthbearer]",
+                "firebell.toml:6: kafka.oauthbearer.client_id: is missing; write client_id = \"firebell\" under [kafka.oauthbearer]",
+            ],
+        );
+    }
+}

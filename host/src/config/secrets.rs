@@ -106,3 +106,80 @@ pub(super) fn told(
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use crate::config::tests::{GOOD, environment, parse, problems};
+    use crate::config::{Config, SlackMode};
+
+    #[test]
+    fn a_secret_that_cannot_be_had_tells_where_it_was_looked_for() {
+        let good = |line: &str| GOOD.replace("token_env = \"TOKEN\"", line);
+        assert_eq!(
+            problems(&good("token_env = \"NOPE\"")),
+            [
+                "firebell.toml:4: slack.token_env: environment variable NOPE is not set; set it before the start: export NOPE=…",
+            ]
+        );
+        assert_eq!(
+            problems(&good("token_env = \"EMPTY\"")),
+            [
+                "firebell.toml:4: slack.token_env: environment variable EMPTY is empty; give it the secret",
+            ]
+        );
+        assert_eq!(
+            problems(&good("token_file = \"/nowhere/token\"")),
+            [
+                "firebell.toml:4: slack.token_file: cannot read /nowhere/token: No such file or directory (os error 2); name a file that this user may read and that holds the secret and nothing else",
+            ]
+        );
+        assert_eq!(
+            problems(&good("token_env = \"TOKEN\"\ntoken_file = \"t\"")),
+            [
+                "firebell.toml:5: slack.token_file: `token_env` and `token_file` are both there; keep one of them",
+            ]
+        );
+        assert_eq!(
+            problems(&good("token_env = \"TOKEN\"\nwebhook_url_env = \"HOOK\"")),
+            [
+                "firebell.toml:5: slack.webhook_url_env: a token and a webhook are both there; keep the token (edits, threads, many channels) or the webhook (one channel)",
+            ]
+        );
+        assert_eq!(
+            problems(&good("webhook_url_env = \"PASSWORD\"")),
+            [
+                "firebell.toml:4: slack.webhook_url_env: what it holds is not an http(s) address; copy it from the webhook's page in Slack",
+            ]
+        );
+    }
+
+    #[test]
+    fn a_secret_written_into_the_file_is_not_repeated() {
+        let errors = parse(&GOOD.replace("\"TOKEN\"", "\"xoxb-SECRET-1\"")).unwrap_err();
+        assert!(
+            errors
+                .to_string()
+                .contains("takes the name of an environment variable, and this is none")
+        );
+        assert!(!errors.to_string().contains("SECRET"), "{errors}");
+        let config = parse(&GOOD.replace(
+            "[slack]",
+            "[kafka.properties]\n\"sasl.password\" = { env = \"PASSWORD\" }\n[slack]",
+        ))
+        .unwrap();
+        assert!(!format!("{config:?}").contains("xoxb"), "{config:?}");
+    }
+
+    #[test]
+    fn a_token_comes_from_a_file_beside_the_configuration_without_white_space() {
+        let folder = tempfile::tempdir().unwrap();
+        std::fs::write(folder.path().join("token"), "xoxb-2\n").unwrap();
+        let text = GOOD.replace("token_env = \"TOKEN\"", "token_file = \"token\"");
+        let config =
+            Config::parse(&folder.path().join("firebell.toml"), &text, &environment()).unwrap();
+        let SlackMode::Bot { token, token_file } = config.slack.unwrap().mode else {
+            panic!("no bot")
+        };
+        assert_eq!((token.reveal(), token_file), ("xoxb-2", Some(folder.path().join("token"))));
+    }
+}

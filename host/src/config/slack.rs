@@ -51,10 +51,10 @@ pub(super) fn read(mut table: Table<'_, '_>, context: Context<'_>) -> Option<Sla
         mentions: read_mentions(table.table("mentions")),
         link_hosts: read_link_hosts(&mut table),
         messages_per_second: table
-            .decimal("messages_per_second", 0.01..=100.0)
+            .decimal("messages_per_second", 0.01..=10_000.0)
             .unwrap_or(MESSAGES_PER_SECOND_DEFAULT),
         burst: table
-            .whole("burst", 1..=100)
+            .whole("burst", 1..=10_000)
             .unwrap_or(BURST_DEFAULT)
             .try_into()
             .unwrap_or(u32::MAX),
@@ -212,4 +212,20 @@ fn read_link_hosts(table: &mut Table<'_, '_>) -> Vec<String> {
         }
     }
     hosts.into_iter().map(str::to_lowercase).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::config::SlackMode;
+    use crate::config::tests::parse;
+
+    #[test]
+    fn a_webhook_needs_no_channel() {
+        let config =
+            parse("[kafka]\nbootstrap_servers = \"k:1\"\n[slack]\nwebhook_url_env = \"HOOK\"\n")
+                .unwrap();
+        let slack = config.slack.unwrap();
+        assert!(matches!(slack.mode, SlackMode::Webhook(url) if url.reveal() == "https://h/x"));
+        assert_eq!(slack.default_channel, "webhook");
+    }
 }

@@ -1,9 +1,11 @@
+//! The whole file, and what is common to its sections.
+
 use super::*;
 
 /// A configuration that is right.
-const GOOD: &str = "[kafka]\nbootstrap_servers = \"k:9092\"\n[slack]\ntoken_env = \"TOKEN\"\ndefault_channel = \"general\"\n";
+pub(super) const GOOD: &str = "[kafka]\nbootstrap_servers = \"k:9092\"\n[slack]\ntoken_env = \"TOKEN\"\ndefault_channel = \"general\"\n";
 
-fn environment() -> Environment {
+pub(super) fn environment() -> Environment {
     Environment::of(
         "web 1",
         6,
@@ -11,18 +13,18 @@ fn environment() -> Environment {
     )
 }
 
-fn parse(text: &str) -> Result<Config, ConfigErrors> {
+pub(super) fn parse(text: &str) -> Result<Config, ConfigErrors> {
     Config::parse(Path::new("firebell.toml"), text, &environment())
 }
 
 /// The problems of a text, each as it is shown.
-fn problems(text: &str) -> Vec<String> {
+pub(super) fn problems(text: &str) -> Vec<String> {
     parse(text).unwrap_err().problems.iter().map(ToString::to_string).collect()
 }
 
 /// The problems of the good configuration with these lines put into its sections.
 #[track_caller]
-fn check(section: &str, lines: &str, expected: &[&str]) {
+pub(super) fn check(section: &str, lines: &str, expected: &[&str]) {
     let head = format!("[{section}]\n");
     let text = match GOOD.contains(&head) {
         true => GOOD.replace(&head, &format!("{head}{lines}\n")),
@@ -189,14 +191,14 @@ fn a_number_out_of_range_tells_the_range() {
         "slack",
         "messages_per_second = 0",
         &[
-            "firebell.toml:4: slack.messages_per_second: 0 is out of range; write a number from 0.01 to 100",
+            "firebell.toml:4: slack.messages_per_second: 0 is out of range; write a number from 0.01 to 10000",
         ],
     );
     check(
         "slack",
         "messages_per_second = nan",
         &[
-            "firebell.toml:4: slack.messages_per_second: nan is out of range; write a number from 0.01 to 100",
+            "firebell.toml:4: slack.messages_per_second: nan is out of range; write a number from 0.01 to 10000",
         ],
     );
     check(
@@ -255,62 +257,6 @@ fn required_keys_that_are_missing_are_told_with_an_example() {
             "firebell.toml:3: slack.default_channel: is missing; write default_channel = \"general\" under [slack]",
         ]
     );
-}
-
-#[test]
-fn a_secret_that_cannot_be_had_tells_where_it_was_looked_for() {
-    let good = |line: &str| GOOD.replace("token_env = \"TOKEN\"", line);
-    assert_eq!(
-        problems(&good("token_env = \"NOPE\"")),
-        [
-            "firebell.toml:4: slack.token_env: environment variable NOPE is not set; set it before the start: export NOPE=…",
-        ]
-    );
-    assert_eq!(
-        problems(&good("token_env = \"EMPTY\"")),
-        [
-            "firebell.toml:4: slack.token_env: environment variable EMPTY is empty; give it the secret",
-        ]
-    );
-    assert_eq!(
-        problems(&good("token_file = \"/nowhere/token\"")),
-        [
-            "firebell.toml:4: slack.token_file: cannot read /nowhere/token: No such file or directory (os error 2); name a file that this user may read and that holds the secret and nothing else",
-        ]
-    );
-    assert_eq!(
-        problems(&good("token_env = \"TOKEN\"\ntoken_file = \"t\"")),
-        [
-            "firebell.toml:5: slack.token_file: `token_env` and `token_file` are both there; keep one of them",
-        ]
-    );
-    assert_eq!(
-        problems(&good("token_env = \"TOKEN\"\nwebhook_url_env = \"HOOK\"")),
-        [
-            "firebell.toml:5: slack.webhook_url_env: a token and a webhook are both there; keep the token (edits, threads, many channels) or the webhook (one channel)",
-        ]
-    );
-    assert_eq!(
-        problems(&good("webhook_url_env = \"PASSWORD\"")),
-        [
-            "firebell.toml:4: slack.webhook_url_env: what it holds is not an http(s) address; copy it from the webhook's page in Slack",
-        ]
-    );
-}
-
-#[test]
-fn a_secret_written_into_the_file_is_not_repeated() {
-    let errors = parse(&GOOD.replace("\"TOKEN\"", "\"xoxb-SECRET-1\"")).unwrap_err();
-    assert!(
-        errors.to_string().contains("takes the name of an environment variable, and this is none")
-    );
-    assert!(!errors.to_string().contains("SECRET"), "{errors}");
-    let config = parse(&GOOD.replace(
-        "[slack]",
-        "[kafka.properties]\n\"sasl.password\" = { env = \"PASSWORD\" }\n[slack]",
-    ))
-    .unwrap();
-    assert!(!format!("{config:?}").contains("xoxb"), "{config:?}");
 }
 
 #[test]
@@ -373,59 +319,6 @@ fn addresses_names_and_ids_are_checked() {
 }
 
 #[test]
-fn properties_of_librdkafka_are_handed_on_except_ours() {
-    let text = GOOD.replace("[slack]", "[kafka.properties]\n\"sasl.password\" = { env = \"PASSWORD\" }\n\"socket.keepalive.enable\" = true\n\"fetch.min.bytes\" = 1_000\n[slack]");
-    let all = parse(&text).unwrap().kafka.client_properties();
-    let all: Vec<_> = all.iter().map(|(name, value)| (name.as_str(), value.reveal())).collect();
-    assert_eq!(
-        all,
-        [
-            ("bootstrap.servers", "k:9092"),
-            ("fetch.min.bytes", "1000"),
-            ("sasl.password", "p"),
-            ("socket.keepalive.enable", "true"),
-        ]
-    );
-    check(
-        "kafka.properties",
-        "\"group.id\" = \"x\"\n\"sasl.password\" = { env = \"NOPE\" }\nsasl.username = \"u\"",
-        &[
-            "firebell.toml:7: kafka.properties.\"group.id\": is set by Firebell itself; write it as `group_id` under [kafka]",
-            "firebell.toml:8: kafka.properties.\"sasl.password\": environment variable NOPE is not set; set it before the start: export NOPE=…",
-            "firebell.toml:9: kafka.properties.sasl: does not say where its value is; write { env = \"NAME\" } or { file = \"PATH\" }; a name with points stands in quotes: \"sasl.password\" = …",
-        ],
-    );
-}
-
-#[test]
-fn oauthbearer_is_a_file_or_the_client_credentials() {
-    let folder = tempfile::tempdir().unwrap();
-    std::fs::write(folder.path().join("token"), "eyJ\n").unwrap();
-    let parse = |lines: &str| {
-        let text = format!("{GOOD}[kafka.oauthbearer]\n{lines}\n");
-        Config::parse(&folder.path().join("f.toml"), &text, &environment())
-    };
-    let config = parse("token_file = \"token\"").unwrap().kafka;
-    assert!(
-        matches!(&config.oauthbearer, Some(OauthConfig::TokenFile(path)) if path.ends_with("token"))
-    );
-    let properties = config.client_properties();
-    assert!(properties.contains(&("sasl.mechanisms".into(), Secret::new("OAUTHBEARER"))));
-    assert!(properties.contains(&("security.protocol".into(), Secret::new("SASL_SSL"))));
-    let config = parse("token_url = \"https://id/token\"\nclient_id = \"f\"\nclient_secret_env = \"PASSWORD\"\nscope = \"kafka\"").unwrap();
-    assert!(matches!(config.kafka.oauthbearer, Some(OauthConfig::ClientCredentials { .. })));
-    check(
-        "kafka.oauthbearer",
-        "scope = \"x\"",
-        &[
-            "firebell.toml:6: kafka.oauthbearer.client_secret_env: there is no client secret; write client_secret_env = \"NAME\" or client_secret_file = \"PATH\"",
-            "firebell.toml:6: kafka.oauthbearer.token_url: is missing; write token_url = \"https://HOST/oauth2/token\" under [kafka.oauthbearer]",
-            "firebell.toml:6: kafka.oauthbearer.client_id: is missing; write client_id = \"firebell\" under [kafka.oauthbearer]",
-        ],
-    );
-}
-
-#[test]
 fn everything_wrong_is_told_at_once_in_the_order_of_the_file() {
     let text = "[http]\nlisten = \"x\"\n[slack]\ntoken_env = \"NOPE\"\n[kafka]\nworkers = \"1\"\nfoo = 1\n";
     let lines: Vec<_> = parse(text)
@@ -474,28 +367,7 @@ fn a_file_that_is_not_there_is_told_with_the_smallest_that_works() {
 }
 
 #[test]
-fn a_token_comes_from_a_file_beside_the_configuration_without_white_space() {
-    let folder = tempfile::tempdir().unwrap();
-    std::fs::write(folder.path().join("token"), "xoxb-2\n").unwrap();
-    let text = GOOD.replace("token_env = \"TOKEN\"", "token_file = \"token\"");
-    let config =
-        Config::parse(&folder.path().join("firebell.toml"), &text, &environment()).unwrap();
-    let SlackMode::Bot { token, token_file } = config.slack.unwrap().mode else { panic!("no bot") };
-    assert_eq!((token.reveal(), token_file), ("xoxb-2", Some(folder.path().join("token"))));
-}
-
-#[test]
 fn without_a_slack_section_nothing_is_delivered_and_off_means_no_page() {
     let config = parse("[kafka]\nbootstrap_servers = \"k:1, [::1]:9092,SASL_SSL://b:2\"\n[http]\nlisten = \"off\"\n[rules]\ncache_dir = \"off\"").unwrap();
     assert!(config.slack.is_none() && config.http.is_none() && config.rules.cache_dir.is_none());
-}
-
-#[test]
-fn a_webhook_needs_no_channel() {
-    let config =
-        parse("[kafka]\nbootstrap_servers = \"k:1\"\n[slack]\nwebhook_url_env = \"HOOK\"\n")
-            .unwrap();
-    let slack = config.slack.unwrap();
-    assert!(matches!(slack.mode, SlackMode::Webhook(url) if url.reveal() == "https://h/x"));
-    assert_eq!(slack.default_channel, "webhook");
 }

@@ -7,7 +7,6 @@ use prometheus_client::encoding::{EncodeMetric, MetricEncoder};
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::{MetricType, TypedMetric};
-use prometheus_client::registry::Registry;
 
 /// A counter.
 pub(super) type CounterCell = Counter;
@@ -62,17 +61,9 @@ impl<const N: usize, M> Series<N, M>
 where
     M: Clone + EncodeMetric + TypedMetric + Send + Sync + 'static,
 {
-    /// Makes a series and gives it to the registry.
-    pub(super) fn register(
-        registry: &mut Registry,
-        name: &'static str,
-        help: &'static str,
-        labels: [&'static str; N],
-        make: fn() -> M,
-    ) -> Self {
-        let series = Self { shared: Arc::new(Shared { labels, make, rows: RwLock::default() }) };
-        registry.register(name, help, series.clone());
-        series
+    /// A series without metrics yet.
+    pub(super) fn new(labels: [&'static str; N], make: fn() -> M) -> Self {
+        Self { shared: Arc::new(Shared { labels, make, rows: RwLock::default() }) }
     }
 
     /// Calls `f` with the metric of these label values, which is made when it is missing.
@@ -163,8 +154,7 @@ mod tests {
 
     #[test]
     fn a_flood_of_names_is_counted_under_one_name() {
-        let mut registry = Registry::default();
-        let series = Series::register(&mut registry, "x", "x", ["name"], CounterCell::default);
+        let series = Series::new(["name"], CounterCell::default);
         for i in 0..SERIES_MAX + 7 {
             series.add([&format!("{i:08}")], 1);
         }
@@ -180,8 +170,7 @@ mod tests {
 
     #[test]
     fn rows_are_found_again_whatever_the_order() {
-        let mut registry = Registry::default();
-        let series = Series::register(&mut registry, "x", "x", ["a", "b"], CounterCell::default);
+        let series = Series::new(["a", "b"], CounterCell::default);
         for values in [["b", "a"], ["a", "b"], ["ab", ""], ["a", "b"]] {
             series.add(values, 1);
         }

@@ -112,42 +112,42 @@ impl Metrics {
         let mut s = Snapshot {
             started_ms: m.started_ms,
             now_ms: super::now_ms(),
-            generation: unsigned(m.generation.get()),
-            outbox_pending: unsigned(m.outbox_pending.get()),
-            delivery_paused: m.delivery_paused.get() != 0,
-            delivered: m.delivery_seconds.count(),
-            delivery_seconds: m.delivery_seconds.sum(),
+            generation: unsigned(m.rules.generation.get()),
+            outbox_pending: unsigned(m.delivery.pending.get()),
+            delivery_paused: m.delivery.paused.get() != 0,
+            delivered: m.delivery.seconds.count(),
+            delivery_seconds: m.delivery.seconds.sum(),
             ..Snapshot::default()
         };
-        m.records.each(|[topic], n| {
+        m.reading.records.each(|[topic], n| {
             s.records += n.get();
             s.topics.entry(topic.into()).or_default().records = n.get();
         });
-        m.undecodable.each(|[topic], n| {
+        m.reading.undecodable.each(|[topic], n| {
             s.undecodable += n.get();
             s.topics.entry(topic.into()).or_default().undecodable = n.get();
         });
-        m.lag_records.each(|[topic, partition], n| {
+        m.reading.lag_records.each(|[topic, partition], n| {
             s.lag(topic, partition).records = n.get();
         });
-        m.lag_seconds.each(|[topic, partition], n| {
+        m.reading.lag_seconds.each(|[topic, partition], n| {
             s.lag(topic, partition).seconds = n.get();
         });
-        m.commit_seconds.each(|_, histogram| {
+        m.reading.commit_seconds.each(|_, histogram| {
             s.commits += histogram.count();
             s.commit_seconds += histogram.sum();
         });
-        m.dead_letters.each(|_, n| s.dead_letters += n.get());
-        m.slack_errors.each(|[class], n| {
+        m.rules.dead_letters.each(|_, n| s.dead_letters += n.get());
+        m.delivery.slack_errors.each(|[class], n| {
             s.slack_errors.insert(class.into(), n.get());
         });
-        m.kafka_errors.each(|[code], n| {
+        m.reading.kafka_errors.each(|[code], n| {
             s.kafka_errors.insert(code.into(), n.get());
         });
-        m.reloads.each(|[outcome], n| {
+        m.rules.reloads.each(|[outcome], n| {
             s.reloads.insert(outcome.into(), n.get());
         });
-        m.posts.each(|[channel, outcome], n| {
+        m.delivery.posts.each(|[channel, outcome], n| {
             s.channels.entry(channel.into()).or_default().posts.insert(outcome.into(), n.get());
         });
         self.add_rules(&mut s);
@@ -157,31 +157,31 @@ impl Metrics {
     /// The part of a snapshot that is about rules.
     fn add_rules(&self, s: &mut Snapshot) {
         let m = &*self.inner;
-        m.rule_state.each(|[rule, state], set| {
+        m.rules.state.each(|[rule, state], set| {
             if set.get() == 1 {
                 s.rule(rule).state = RuleState::ALL.into_iter().find(|each| each.as_str() == state);
             }
         });
-        m.matched.each(|[rule, _], n| {
+        m.reading.matched.each(|[rule, _], n| {
             s.matched += n.get();
             s.rule(rule).matched += n.get();
         });
-        m.calls.each(|[rule, _], n| {
+        m.rules.calls.each(|[rule, _], n| {
             s.calls += n.get();
             s.rule(rule).calls += n.get();
         });
-        m.call_seconds.each(|[rule], histogram| s.rule(rule).call_seconds = histogram.sum());
-        m.call_failures.each(|[rule, reason], n| {
+        m.rules.call_seconds.each(|[rule], histogram| s.rule(rule).call_seconds = histogram.sum());
+        m.rules.call_failures.each(|[rule, reason], n| {
             s.call_failures += n.get();
             s.rule(rule).failures.insert(reason.into(), n.get());
         });
-        m.fuel.each(|[rule], n| s.rule(rule).fuel = n.get());
-        m.type_mismatches.each(|[rule], n| s.rule(rule).type_mismatches = n.get());
-        m.notifications.each(|[rule, _], n| {
+        m.rules.fuel.each(|[rule], n| s.rule(rule).fuel = n.get());
+        m.rules.type_mismatches.each(|[rule], n| s.rule(rule).type_mismatches = n.get());
+        m.rules.notifications.each(|[rule, _], n| {
             s.notifications += n.get();
             s.rule(rule).notifications += n.get();
         });
-        m.emitted.each(|[rule, _], n| {
+        m.rules.emitted.each(|[rule, _], n| {
             s.emitted += n.get();
             s.rule(rule).emitted += n.get();
         });
