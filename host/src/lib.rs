@@ -19,6 +19,7 @@
 //! - [`evaluation`]: records in, effects out; knows neither Kafka nor Slack nor a clock.
 //! - [`dead_letter`]: records that were given up on, and why.
 //! - [`outbox`]: decided notifications on their way.
+//! - [`ledger`]: what became of every alert.
 //! - [`telemetry`]: what the host counts and says about itself.
 
 pub mod batch;
@@ -27,6 +28,7 @@ pub mod dead_letter;
 pub mod effect;
 pub mod engine;
 pub mod evaluation;
+pub mod ledger;
 pub mod limits;
 pub mod nearest;
 pub mod notification;

@@ -1,0 +1,242 @@
+//! The ledger: what became of every alert in every channel, as entries of a compacted Kafka topic.
+//!
+//! In: what Slack answered. Out: whether an alert was already sent, and where its message is. The
+//! topic has as many partitions as the outbox, and an entry lies in the partition of its channel, so
+//! that whoever owns a partition of the outbox restores the same one of the ledger. Pure but for
+//! `kafka.rs`: no clock, no Kafka.
+
+use std::collections::HashMap;
+
+use crate::notification::AlertId;
+
+
+mod wire;
+
+/// Where a message is: what `chat.update` asks for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Place {
+    /// The channel's id.
+    pub channel_id: String,
+    /// The message's `ts`, its id within the channel.
+    pub ts: String,
+}
+
+/// What became of an alert in one channel.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum State {
+    /// Its message stands; a second `fire` sends nothing.
+    Open,
+    /// It was resolved; a later `fire` opens it anew with a message of its own.
+    Resolved,
+    /// It was given up on (a dead letter, or dropped by `on_ambiguous`); a later `fire` tries again.
+    Abandoned,
+}
+
+impl State {
+    /// The word in the wire form.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Open => "open",
+            Self::Resolved => "resolved",
+            Self::Abandoned => "abandoned",
+        }
+    }
+}
+
+/// One alert in one channel.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Entry {
+    /// The alert.
+    pub alert: AlertId,
+    /// The channel by name. The same alert may be told to several channels.
+    pub channel: String,
+    /// The message; `None` = there is none that can be changed (webhook, abandoned).
+    pub place: Option<Place>,
+    /// What became of it.
+    pub state: State,
+    /// The intent whose notification made the message; its metadata carries it.
+    pub opened_by: String,
+    /// The last intent that was carried out.
+    pub last_intent: String,
+    /// The offset in the outbox of the last entry that was carried out: what is not after it is
+    /// a repetition. -1 = not known.
+    pub outbox_offset: i64,
+    /// When this was written, milliseconds since the Unix epoch.
+    pub updated_ms: i64,
+}
+
+/// Why a record is not a ledger entry.
+#[derive(Debug, thiserror::Error)]
+pub enum LedgerError {
+    /// A newer host wrote it. It is refused, not guessed.
+    #[error(
+        "ledger entry has version {found}, this firebell reads version {known}; \
+         upgrade this host to the version that wrote it"
+    )]
+    Version {
+        /// The version that was found.
+        found: u64,
+        /// The only version that is read.
+        known: u64,
+    },
+    /// It is no JSON, or not of the shape of its version.
+    #[error("ledger entry cannot be read")]
+    Shape(#[source] serde_json::Error),
+    /// A word or an id in it has no meaning.
+    #[error("ledger entry has a wrong {place}: {message}")]
+    Value {
+        /// Which member.
+        place: &'static str,
+        /// What is wrong with it.
+        message: String,
+    },
+}
+
+impl Entry {
+    /// The record's key: `ALERT/CHANNEL`.
+    pub fn key(&self) -> Vec<u8> {
+        wire::key(&self.alert, &self.channel)
+    }
+
+    /// The record's value: JSON of the current version.
+    pub fn to_bytes(&self) -> Vec<u8> {
+        wire::to_bytes(self)
+    }
+
+    /// Reads a record's value.
+    ///
+    /// # Errors
+    /// When it is of another version, or not an entry.
+    pub fn from_bytes(bytes: &[u8]) -> Result<Self, LedgerError> {
+        wire::from_bytes(bytes)
+    }
+}
+
+/// All entries of one partition.
+#[derive(Debug, Default, Clone)]
+pub struct Ledger {
+    entries: HashMap<Vec<u8>, Entry>,
+}
+
+impl Ledger {
+    /// Takes a record of the topic; no value = its key is forgotten.
+    ///
+    /// # Errors
+    /// When the value cannot be read; the ledger is then as before.
+    pub fn restore(&mut self, key: &[u8], value: Option<&[u8]>) -> Result<(), LedgerError> {
+        match value {
+            Some(value) => {
+                let entry = Entry::from_bytes(value)?;
+                self.entries.insert(key.to_vec(), entry);
+            }
+            None => {
+                self.entries.remove(key);
+            }
+        }
+        Ok(())
+    }
+
+    /// What is known of an alert in a channel.
+    pub fn get(&self, alert: &AlertId, channel: &str) -> Option<&Entry> {
+        self.entries.get(&wire::key(alert, channel))
+    }
+
+    /// Notes what became of an alert.
+    pub fn put(&mut self, entry: Entry) {
+        self.entries.insert(entry.key(), entry);
+    }
+
+    /// Forgets what was last written before `before_ms` and returns the keys, for tombstones.
+    pub fn expire(&mut self, before_ms: i64) -> Vec<Vec<u8>> {
+        let old = self.entries.iter().filter(|(_, entry)| entry.updated_ms < before_ms);
+        let old: Vec<_> = old.map(|(key, _)| key.clone()).collect();
+        old.iter().for_each(|key| {
+            self.entries.remove(key);
+        });
+        old
+    }
+
+    /// Forgets outbox offsets when the outbox ends before one of them: then the topic was made
+    /// anew, and its offsets mean other entries. True when that was so.
+    pub fn outbox_ends_at(&mut self, end: i64) -> bool {
+        let anew = self.entries.values().any(|entry| entry.outbox_offset >= end);
+        if anew {
+            self.entries.values_mut().for_each(|entry| entry.outbox_offset = -1);
+        }
+        anew
+    }
+
+    /// How many entries there are.
+    pub fn len(&self) -> usize {
+        self.entries.len()
+    }
+
+    /// Whether there is none.
+    pub fn is_empty(&self) -> bool {
+        self.entries.is_empty()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    pub(super) fn entry(alert: &str, channel: &str, updated_ms: i64) -> Entry {
+        Entry {
+            alert: alert.parse().unwrap(),
+            channel: channel.into(),
+            place: Some(Place { channel_id: "C1".into(), ts: "1520176464.000100".into() }),
+            state: State::Open,
+            opened_by: "SYSLOG/0/42#invalid-user#0".into(),
+            last_intent: "SYSLOG/0/43#invalid-user#0".into(),
+            outbox_offset: 17,
+            updated_ms,
+        }
+    }
+
+    const A: &str = "00000000000000000000000000000001";
+    const B: &str = "00000000000000000000000000000002";
+
+    #[test]
+    fn one_alert_in_two_channels_is_two_entries() {
+        let mut ledger = Ledger::default();
+        ledger.put(entry(A, "general", 1));
+        ledger.put(entry(A, "ops", 2));
+        assert_eq!(ledger.len(), 2);
+        assert_eq!(ledger.get(&A.parse().unwrap(), "ops").unwrap().updated_ms, 2);
+        assert!(ledger.get(&B.parse().unwrap(), "ops").is_none());
+    }
+
+    #[test]
+    fn a_ledger_is_restored_by_its_records_in_order() {
+        let mut ledger = Ledger::default();
+        let (first, second) = (entry(A, "general", 1), entry(B, "general", 2));
+        for entry in [&first, &second] {
+            ledger.restore(&entry.key(), Some(&entry.to_bytes())).unwrap();
+        }
+        ledger.restore(&first.key(), None).unwrap();
+        assert!(ledger.get(&first.alert, "general").is_none());
+        assert_eq!(ledger.get(&second.alert, "general"), Some(&second));
+        assert!(ledger.restore(b"x", Some(b"{")).is_err());
+        assert_eq!(ledger.len(), 1);
+    }
+
+    #[test]
+    fn what_is_old_is_forgotten_and_named_for_tombstones() {
+        let mut ledger = Ledger::default();
+        ledger.put(entry(A, "general", 1_000));
+        ledger.put(entry(B, "general", 2_000));
+        assert_eq!(ledger.expire(2_000), [entry(A, "general", 0).key()]);
+        assert_eq!(ledger.len(), 1);
+        assert!(ledger.expire(2_000).is_empty());
+    }
+
+    #[test]
+    fn offsets_of_an_outbox_that_was_made_anew_are_forgotten() {
+        let mut ledger = Ledger::default();
+        ledger.put(entry(A, "general", 1));
+        assert!(!ledger.outbox_ends_at(18));
+        assert!(ledger.outbox_ends_at(17));
+        assert_eq!(ledger.get(&A.parse().unwrap(), "general").unwrap().outbox_offset, -1);
+    }
+}

@@ -1,0 +1,119 @@
+//! The wire form of a ledger entry: JSON with a version in `v`.
+
+use serde::{Deserialize, Serialize};
+
+use super::{Entry, LedgerError, Place, State};
+use crate::notification::AlertId;
+
+/// The version that is written, and the only one that is read.
+const VERSION: u64 = 1;
+
+#[derive(Deserialize)]
+struct Versioned {
+    v: u64,
+}
+
+#[derive(Serialize, Deserialize)]
+struct EntryV1 {
+    v: u64,
+    alert: String,
+    channel: String,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    channel_id: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    ts: Option<String>,
+    state: String,
+    opened_by: String,
+    last_intent: String,
+    outbox_offset: i64,
+    updated_ms: i64,
+}
+
+pub(super) fn key(alert: &AlertId, channel: &str) -> Vec<u8> {
+    format!("{alert}/{channel}").into_bytes()
+}
+
+pub(super) fn to_bytes(entry: &Entry) -> Vec<u8> {
+    let place = entry.place.clone();
+    let (channel_id, ts) = place.map(|place| (place.channel_id, place.ts)).unzip();
+    let wire = EntryV1 {
+        v: VERSION,
+        alert: entry.alert.to_string(),
+        channel: entry.channel.clone(),
+        channel_id,
+        ts,
+        state: entry.state.as_str().to_owned(),
+        opened_by: entry.opened_by.clone(),
+        last_intent: entry.last_intent.clone(),
+        outbox_offset: entry.outbox_offset,
+        updated_ms: entry.updated_ms,
+    };
+    // Strings and integers always have a JSON form.
+    serde_json::to_vec(&wire).unwrap_or_default()
+}
+
+pub(super) fn from_bytes(bytes: &[u8]) -> Result<Entry, LedgerError> {
+    let Versioned { v } = serde_json::from_slice(bytes).map_err(LedgerError::Shape)?;
+    if v != VERSION {
+        return Err(LedgerError::Version { found: v, known: VERSION });
+    }
+    let wire: EntryV1 = serde_json::from_slice(bytes).map_err(LedgerError::Shape)?;
+    let alert: AlertId = wire
+        .alert
+        .parse()
+        .map_err(|error| LedgerError::Value { place: "alert", message: format!("{error}") })?;
+    let states = [State::Open, State::Resolved, State::Abandoned];
+    let state = states.into_iter().find(|state| state.as_str() == wire.state).ok_or_else(|| {
+        let message = format!("`{}` is not one of open, resolved, abandoned", wire.state);
+        LedgerError::Value { place: "state", message }
+    })?;
+    let place = wire.channel_id.zip(wire.ts).map(|(channel_id, ts)| Place { channel_id, ts });
+    Ok(Entry {
+        alert,
+        channel: wire.channel,
+        place,
+        state,
+        opened_by: wire.opened_by,
+        last_intent: wire.last_intent,
+        outbox_offset: wire.outbox_offset,
+        updated_ms: wire.updated_ms,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::tests::entry;
+    use super::*;
+
+    const ALERT: &str = "0123456789abcdef0123456789abcdef";
+
+    #[test]
+    fn every_entry_reads_back() {
+        for state in [State::Open, State::Resolved, State::Abandoned] {
+            let with = Entry { state, ..entry(ALERT, "general", 1_520_176_464_386) };
+            let without = Entry { place: None, ..with.clone() };
+            for entry in [with, without] {
+                assert_eq!(Entry::from_bytes(&entry.to_bytes()).unwrap(), entry);
+            }
+        }
+    }
+
+    #[test]
+    fn version_1_is_written_down_and_stays_readable() {
+        let entry = entry(ALERT, "general", 1_520_176_464_386);
+        assert_eq!(entry.key(), format!("{ALERT}/general").into_bytes());
+        insta::assert_snapshot!(String::from_utf8(entry.to_bytes()).unwrap(), @r#"{"v":1,"alert":"0123456789abcdef0123456789abcdef","channel":"general","channel_id":"C1","ts":"1520176464.000100","state":"open","opened_by":"SYSLOG/0/42#invalid-user#0","last_intent":"SYSLOG/0/43#invalid-user#0","outbox_offset":17,"updated_ms":1520176464386}"#);
+    }
+
+    #[test]
+    fn an_unknown_version_and_an_unknown_state_are_refused() {
+        let text = String::from_utf8(entry(ALERT, "general", 1).to_bytes()).unwrap();
+        let newer = text.replacen(r#""v":1"#, r#""v":2"#, 1);
+        let error = Entry::from_bytes(newer.as_bytes()).unwrap_err();
+        assert!(matches!(error, LedgerError::Version { found: 2, known: 1 }), "{error}");
+        let other = text.replacen(r#""open""#, r#""ajar""#, 1);
+        let error = Entry::from_bytes(other.as_bytes()).unwrap_err();
+        assert!(matches!(error, LedgerError::Value { place: "state", .. }), "{error}");
+        assert!(matches!(Entry::from_bytes(b"nothing"), Err(LedgerError::Shape(_))));
+    }
+}
