@@ -9,7 +9,6 @@ use std::collections::HashMap;
 
 use crate::notification::AlertId;
 
-
 mod wire;
 
 /// Where a message is: what `chat.update` asks for.

@@ -6,7 +6,6 @@
 
 use crate::notification::{AlertId, IntentId, Notification};
 
-
 mod wire;
 
 /// One notification on its way to a channel.
