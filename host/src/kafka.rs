@@ -1,0 +1,158 @@
+//! What every Kafka client of this process has in common: its properties, its log lines, its
+//! errors, its token for SASL OAUTHBEARER.
+//!
+//! In: `[kafka]`. Out: a `ClientConfig` and a [`ClientState`] to build contexts on.
+//! Never: consuming or producing.
+
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use rdkafka::client::OAuthToken;
+use rdkafka::config::{ClientConfig, RDKafkaLogLevel};
+use rdkafka::error::{KafkaError, RDKafkaErrorCode};
+
+use crate::config::KafkaConfig;
+use crate::oauth::TokenSource;
+use crate::telemetry::{Metrics, Readiness};
+
+/// The properties that every client starts from: bootstrap servers, then `[kafka.properties]`.
+///
+/// `role` ends the client's id in the broker's logs and quotas: `firebell-INSTANCE-ROLE`.
+pub fn client_config(kafka: &KafkaConfig, role: &str) -> ClientConfig {
+    let mut config = ClientConfig::new();
+    config
+        .set("bootstrap.servers", &kafka.bootstrap_servers)
+        .set("client.id", format!("firebell-{}-{role}", kafka.instance_id))
+        // A broker that comes back is found within a second, not after the default ten.
+        .set("reconnect.backoff.max.ms", "1000")
+        .set("socket.keepalive.enable", "true")
+        .set("socket.nagle.disable", "true");
+    for (name, value) in &kafka.properties {
+        config.set(name, value.reveal());
+    }
+    config.set_log_level(RDKafkaLogLevel::Warning);
+    config
+}
+
+/// Sets a property unless the operator did.
+pub fn default_to(config: &mut ClientConfig, kafka: &KafkaConfig, name: &str, value: &str) {
+    if !kafka.properties.contains_key(name) {
+        config.set(name, value);
+    }
+}
+
+/// The part of a client's context that does not depend on what the client does.
+pub struct ClientState {
+    /// The name under which `/readyz` and the log know this client.
+    part: &'static str,
+    metrics: Metrics,
+    readiness: Readiness,
+    tokens: Option<TokenSource>,
+    /// Whether the last word was that no broker can be reached.
+    away: AtomicBool,
+}
+
+impl ClientState {
+    /// A client's state; `part` is its name on `/readyz`.
+    pub fn new(
+        part: &'static str,
+        kafka: &KafkaConfig,
+        metrics: Metrics,
+        readiness: Readiness,
+    ) -> Self {
+        let tokens = kafka.oauthbearer.clone().map(TokenSource::new);
+        Self { part, metrics, readiness, tokens, away: AtomicBool::new(false) }
+    }
+
+    /// The metrics that this client reports to.
+    pub fn metrics(&self) -> &Metrics {
+        &self.metrics
+    }
+
+    /// Takes a log line of librdkafka.
+    pub fn log(&self, level: RDKafkaLogLevel, facility: &str, line: &str) {
+        let part = self.part;
+        match level {
+            RDKafkaLogLevel::Emerg
+            | RDKafkaLogLevel::Alert
+            | RDKafkaLogLevel::Critical
+            | RDKafkaLogLevel::Error
+            | RDKafkaLogLevel::Warning => tracing::warn!(part, facility, "librdkafka: {line}"),
+            RDKafkaLogLevel::Notice | RDKafkaLogLevel::Info => {
+                tracing::info!(part, facility, "librdkafka: {line}");
+            }
+            RDKafkaLogLevel::Debug => tracing::debug!(part, facility, "librdkafka: {line}"),
+        }
+    }
+
+    /// Takes a client error: it is counted, and said once when the cluster goes away.
+    pub fn error(&self, error: &KafkaError, reason: &str) {
+        let code = error.rdkafka_error_code();
+        self.metrics.kafka_errors(code.map_or("unknown", |code| code_name(code)), 1);
+        let away = matches!(
+            code,
+            Some(RDKafkaErrorCode::AllBrokersDown | RDKafkaErrorCode::BrokerTransportFailure)
+        );
+        if !away {
+            tracing::warn!(part = self.part, reason, "kafka client: {error}");
+        } else if code == Some(RDKafkaErrorCode::AllBrokersDown)
+            && !self.away.swap(true, Ordering::Relaxed)
+        {
+            tracing::warn!(part = self.part, reason, "no kafka broker can be reached; retrying");
+            self.readiness.set_not_ready(self.part, format!("no kafka broker can be reached: {reason}"));
+        }
+    }
+
+    /// Says that a broker answered.
+    pub fn connected(&self) {
+        if self.away.swap(false, Ordering::Relaxed) {
+            tracing::info!(part = self.part, "kafka can be reached again");
+        }
+        self.readiness.set_ready(self.part);
+    }
+
+    /// Whether no broker could be reached lately.
+    pub fn is_away(&self) -> bool {
+        self.away.load(Ordering::Relaxed)
+    }
+
+    /// A token for SASL OAUTHBEARER, for librdkafka's refresh callback.
+    ///
+    /// # Errors
+    /// When nothing is configured or the source failed; the text names the cure and no secret.
+    pub fn oauth_token(&self) -> Result<OAuthToken, Box<dyn std::error::Error>> {
+        let source = self.tokens.as_ref().ok_or(
+            "sasl.mechanism is OAUTHBEARER, but [kafka.oauthbearer] is missing; \
+             set token_file, or token_url with client_id and client_secret_env",
+        )?;
+        let token = source.token()?;
+        Ok(OAuthToken {
+            token: token.value,
+            principal_name: token.principal,
+            lifetime_ms: token.expires_ms,
+        })
+    }
+}
+
+/// A short, closed name of an error code, for a metric's label.
+fn code_name(code: RDKafkaErrorCode) -> &'static str {
+    match code {
+        RDKafkaErrorCode::AllBrokersDown => "all_brokers_down",
+        RDKafkaErrorCode::BrokerTransportFailure => "transport",
+        RDKafkaErrorCode::Authentication => "authentication",
+        RDKafkaErrorCode::SaslAuthenticationFailed => "sasl_authentication",
+        RDKafkaErrorCode::TopicAuthorizationFailed => "topic_authorization",
+        RDKafkaErrorCode::GroupAuthorizationFailed => "group_authorization",
+        RDKafkaErrorCode::UnknownTopicOrPartition | RDKafkaErrorCode::UnknownTopic => {
+            "unknown_topic"
+        }
+        RDKafkaErrorCode::UnknownPartition => "unknown_partition",
+        RDKafkaErrorCode::MaxPollIntervalExceeded => "max_poll_exceeded",
+        RDKafkaErrorCode::OffsetOutOfRange | RDKafkaErrorCode::AutoOffsetReset => {
+            "offset_out_of_range"
+        }
+        RDKafkaErrorCode::OperationTimedOut | RDKafkaErrorCode::RequestTimedOut => "timeout",
+        RDKafkaErrorCode::Resolve => "resolve",
+        RDKafkaErrorCode::Fenced | RDKafkaErrorCode::ProducerFenced => "fenced",
+        _ => "other",
+    }
+}
