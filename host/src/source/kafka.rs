@@ -1,0 +1,536 @@
+//! The consumer: rdkafka's base consumer, polled by its worker's thread.
+//!
+//! Rebalances are noted by the callback and carried out by the worker between two batches, so that
+//! it can first finish what it has in hand.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use rdkafka::client::{ClientContext, OAuthToken};
+use rdkafka::config::RDKafkaLogLevel;
+use rdkafka::consumer::{
+    BaseConsumer, CommitMode, Consumer, ConsumerContext, ConsumerGroupMetadata,
+};
+use rdkafka::error::{KafkaError, KafkaResult, RDKafkaErrorCode};
+use rdkafka::message::{BorrowedMessage, Headers as _, Message};
+use rdkafka::types::RDKafkaRespErr;
+use rdkafka::{Offset, TopicPartitionList};
+use serde::Deserialize;
+
+use crate::config::{KafkaConfig, OffsetReset};
+use crate::kafka::{ClientState, client_config, default_to};
+use crate::record::{Headers, Record, TopicPartition};
+use crate::source::{Assignment, Grouping, PartitionRecords};
+use crate::telemetry::{Metrics, Readiness};
+
+/// The wait for an answer about offsets.
+const OFFSETS_TIMEOUT: Duration = Duration::from_secs(5);
+/// Records of one batch at most: a guest call costs the same a record from 1,000 on.
+const BATCH_RECORDS_MAX: usize = 4_096;
+/// Bytes of one batch at most, so that huge values do not pile up.
+const BATCH_BYTES_MAX: usize = 32 << 20;
+
+/// Why records cannot be read.
+#[derive(Debug, thiserror::Error)]
+pub enum SourceError {
+    /// The consumer could not be made.
+    #[error("cannot make a consumer; check [kafka.properties]")]
+    Create(#[source] KafkaError),
+    /// The consumer is broken for good and must be made anew.
+    #[error("the consumer failed")]
+    Fatal(#[source] KafkaError),
+    /// Offsets could not be read.
+    #[error("cannot read offsets of {partition}")]
+    Offsets {
+        /// The partition, or the group.
+        partition: String,
+        /// What Kafka says.
+        source: KafkaError,
+    },
+    /// The assignment could not be carried out.
+    #[error("cannot {doing} partitions")]
+    Assign {
+        /// assign, unassign, rewind, subscribe to.
+        doing: &'static str,
+        /// What Kafka says.
+        source: KafkaError,
+    },
+}
+
+/// What the consumer's callbacks write and the worker reads.
+pub struct SourceContext {
+    state: ClientState,
+    changes: Mutex<VecDeque<Assignment>>,
+    changed: AtomicBool,
+    /// Set before the consumer is dropped: revocations are then carried out at once.
+    closing: AtomicBool,
+    commit_in_flight: AtomicBool,
+    /// Owned partitions and the timestamp of their last evaluated record.
+    owned: Mutex<BTreeMap<TopicPartition, i64>>,
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    // What these mutexes guard is whole between any two statements.
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl SourceContext {
+    fn note(&self, change: Assignment) {
+        lock(&self.changes).push_back(change);
+        self.changed.store(true, Ordering::Release);
+    }
+}
+
+/// What is read of librdkafka's statistics (its STATISTICS.md).
+#[derive(Deserialize)]
+struct Statistics {
+    #[serde(default)]
+    brokers: BTreeMap<String, BrokerStatistics>,
+    #[serde(default)]
+    topics: BTreeMap<String, TopicStatistics>,
+}
+
+#[derive(Deserialize)]
+struct BrokerStatistics {
+    nodeid: i32,
+    state: String,
+}
+
+#[derive(Deserialize)]
+struct TopicStatistics {
+    partitions: BTreeMap<i32, PartitionStatistics>,
+}
+
+#[derive(Deserialize)]
+struct PartitionStatistics {
+    fetchq_cnt: i64,
+    next_offset: i64,
+    hi_offset: i64,
+    ls_offset: i64,
+}
+
+impl PartitionStatistics {
+    /// Records that are in the partition and not yet with the worker. The last stable offset
+    /// counts, since records of open transactions cannot be read yet.
+    fn lag(&self) -> i64 {
+        let end = if self.ls_offset >= 0 { self.ls_offset } else { self.hi_offset };
+        if end < 0 || self.next_offset < 0 {
+            return 0;
+        }
+        (end - self.next_offset).max(0) + self.fetchq_cnt
+    }
+}
+
+impl ClientContext for SourceContext {
+    const ENABLE_REFRESH_OAUTH_TOKEN: bool = true;
+
+    fn log(&self, level: RDKafkaLogLevel, facility: &str, line: &str) {
+        self.state.log(level, facility, line);
+    }
+
+    fn error(&self, error: KafkaError, reason: &str) {
+        self.state.error(&error, reason);
+    }
+
+    fn stats_raw(&self, statistics: &[u8]) {
+        let Ok(statistics) = serde_json::from_slice::<Statistics>(statistics) else { return };
+        if statistics.brokers.values().any(|broker| broker.nodeid >= 0 && broker.state == "UP") {
+            self.state.connected();
+        }
+        let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+        for (partition, last_ms) in lock(&self.owned).iter() {
+            let topic = statistics.topics.get(&*partition.topic);
+            let Some(found) = topic.and_then(|topic| topic.partitions.get(&partition.partition))
+            else {
+                continue;
+            };
+            let lag = found.lag();
+            let behind = if lag == 0 || *last_ms < 0 {
+                0.0
+            } else {
+                (now.as_secs_f64() - *last_ms as f64 / 1_000.0).max(0.0)
+            };
+            self.state.metrics().lag(&partition.topic, partition.partition, lag, behind);
+        }
+    }
+
+    fn generate_oauth_token(
+        &self,
+        _: Option<&str>,
+    ) -> Result<OAuthToken, Box<dyn std::error::Error>> {
+        self.state.oauth_token()
+    }
+}
+
+impl ConsumerContext for SourceContext {
+    fn rebalance(
+        &self,
+        consumer: &BaseConsumer<Self>,
+        err: RDKafkaRespErr,
+        list: &mut TopicPartitionList,
+    ) {
+        let partitions = partitions(list);
+        if err == RDKafkaRespErr::RD_KAFKA_RESP_ERR__ASSIGN_PARTITIONS {
+            if !self.closing.load(Ordering::Acquire) {
+                self.note(Assignment::Added(partitions));
+            }
+        } else if self.closing.load(Ordering::Acquire) {
+            if let Err(error) = consumer.incremental_unassign(list) {
+                tracing::warn!("giving partitions up while closing: {error}");
+            }
+        } else {
+            let lost = consumer.assignment_lost();
+            self.note(Assignment::Removed { partitions, lost });
+        }
+    }
+
+    fn commit_callback(&self, result: KafkaResult<()>, _: &TopicPartitionList) {
+        self.commit_in_flight.store(false, Ordering::Release);
+        if let Err(error) = result {
+            // Offsets without effects: the next commit carries them again.
+            tracing::debug!("offsets were not committed: {error}");
+        }
+    }
+}
+
+fn partitions(list: &TopicPartitionList) -> Vec<TopicPartition> {
+    let elements = list.elements();
+    elements.iter().map(|one| TopicPartition::new(one.topic(), one.partition())).collect()
+}
+
+/// Metadata that fences a transaction's offsets when the group has moved on (KIP-447).
+pub struct GroupMetadata(pub(crate) ConsumerGroupMetadata);
+
+/// Records as they were polled; they live in librdkafka's memory.
+#[derive(Default)]
+pub struct Polled<'c> {
+    messages: Vec<BorrowedMessage<'c>>,
+    bytes: usize,
+}
+
+struct MessageHeaders<'a, 'c>(&'a BorrowedMessage<'c>);
+
+impl Headers for MessageHeaders<'_, '_> {
+    fn each(&self, each: &mut dyn FnMut(&str, Option<&[u8]>)) {
+        for header in self.0.headers().into_iter().flat_map(|headers| headers.iter()) {
+            each(header.key, header.value);
+        }
+    }
+}
+
+impl Polled<'_> {
+    /// How many records there are.
+    pub fn len(&self) -> usize {
+        self.messages.len()
+    }
+
+    /// Whether there is none.
+    pub fn is_empty(&self) -> bool {
+        self.messages.is_empty()
+    }
+
+    /// Gives the memory back to librdkafka.
+    pub fn clear(&mut self) {
+        self.messages.clear();
+        self.bytes = 0;
+    }
+
+    /// Calls `each` with the records of every partition.
+    pub fn each_partition(&self, each: impl FnMut(&PartitionRecords<'_>)) {
+        let headers: Vec<_> = self.messages.iter().map(MessageHeaders).collect();
+        let mut grouping = Grouping::default();
+        for (message, headers) in self.messages.iter().zip(&headers) {
+            let record = Record {
+                offset: message.offset(),
+                timestamp_ms: message.timestamp().to_millis().unwrap_or(-1),
+                key: message.key(),
+                value: message.payload(),
+                headers,
+            };
+            grouping.push(message.topic(), message.partition(), record);
+        }
+        grouping.finish().iter().for_each(each);
+    }
+}
+
+/// A worker's consumer.
+pub struct Source {
+    consumer: BaseConsumer<SourceContext>,
+    reset: OffsetReset,
+}
+
+impl Source {
+    /// Makes the consumer; it connects by itself, and again after every loss.
+    ///
+    /// # Errors
+    /// When librdkafka refuses the properties.
+    pub fn new(
+        kafka: &KafkaConfig,
+        worker: usize,
+        metrics: Metrics,
+        readiness: Readiness,
+    ) -> Result<Self, SourceError> {
+        let mut config = client_config(kafka, &format!("worker-{worker}"));
+        for (name, value) in [
+            ("fetch.queue.backoff.ms", "1"),
+            ("queued.min.messages", "1000000"),
+            ("statistics.interval.ms", "1000"),
+            ("topic.metadata.refresh.interval.ms", "30000"),
+        ] {
+            default_to(&mut config, kafka, name, value);
+        }
+        let protocol = kafka.properties.get("group.protocol");
+        if protocol.is_none_or(|protocol| protocol.reveal() != "consumer") {
+            // With KIP-848 (`group.protocol=consumer`) the broker decides both.
+            default_to(&mut config, kafka, "session.timeout.ms", "10000");
+            config.set("partition.assignment.strategy", "cooperative-sticky");
+        }
+        config
+            .set("group.id", &kafka.group_id)
+            .set("enable.auto.commit", "false")
+            .set("enable.auto.offset.store", "false")
+            // Where to begin is decided in `start_positions`: librdkafka would also jump when
+            // retention has overtaken a position, and nobody would know.
+            .set("auto.offset.reset", "error");
+        let context = SourceContext {
+            state: ClientState::new("kafka", kafka, metrics, readiness),
+            changes: Mutex::default(),
+            changed: AtomicBool::new(false),
+            closing: AtomicBool::new(false),
+            commit_in_flight: AtomicBool::new(false),
+            owned: Mutex::default(),
+        };
+        let consumer = config.create_with_context(context).map_err(SourceError::Create)?;
+        Ok(Self { consumer, reset: kafka.auto_offset_reset })
+    }
+
+    /// Reads these topics from now on; takes effect by a rebalance.
+    ///
+    /// # Errors
+    /// When librdkafka refuses a name.
+    pub fn subscribe(&self, topics: &[&str]) -> Result<(), SourceError> {
+        if topics.is_empty() {
+            self.consumer.unsubscribe();
+            return Ok(());
+        }
+        self.consumer
+            .subscribe(topics)
+            .map_err(|source| SourceError::Assign { doing: "subscribe to", source })
+    }
+
+    /// Polls records until there are none at once, a batch is full or the assignment changes; waits
+    /// for the first one at most `wait`. True when there were none left.
+    ///
+    /// # Errors
+    /// When the consumer is broken for good.
+    pub fn poll<'c>(
+        &'c self,
+        polled: &mut Polled<'c>,
+        mut wait: Duration,
+    ) -> Result<bool, SourceError> {
+        let context = self.consumer.context();
+        while polled.len() < BATCH_RECORDS_MAX && polled.bytes < BATCH_BYTES_MAX {
+            match self.consumer.poll(wait) {
+                Some(Ok(message)) => {
+                    polled.bytes += message.payload_len();
+                    polled.messages.push(message);
+                }
+                Some(Err(error)) => self.failed(error)?,
+                None => return Ok(true),
+            }
+            if context.changed.load(Ordering::Acquire) {
+                return Ok(false);
+            }
+            wait = Duration::ZERO;
+        }
+        Ok(false)
+    }
+
+    fn failed(&self, error: KafkaError) -> Result<(), SourceError> {
+        let context = self.consumer.context();
+        if matches!(error, KafkaError::MessageConsumptionFatal(_)) {
+            return Err(SourceError::Fatal(error));
+        }
+        match error.rdkafka_error_code() {
+            Some(RDKafkaErrorCode::PollExceeded) => return Err(SourceError::Fatal(error)),
+            Some(RDKafkaErrorCode::AutoOffsetReset | RDKafkaErrorCode::OffsetOutOfRange) => {
+                context.note(Assignment::OutOfRange);
+            }
+            _ => context.state.error(&error, "while reading"),
+        }
+        Ok(())
+    }
+
+    /// The oldest change of the assignment that was not yet taken up.
+    pub fn change(&self) -> Option<Assignment> {
+        let context = self.consumer.context();
+        if !context.changed.load(Ordering::Acquire) {
+            return None;
+        }
+        let mut changes = lock(&context.changes);
+        let change = changes.pop_front();
+        context.changed.store(!changes.is_empty(), Ordering::Release);
+        change
+    }
+
+    /// Puts a change back that could not be carried out.
+    pub fn put_back(&self, change: Assignment) {
+        let context = self.consumer.context();
+        lock(&context.changes).push_front(change);
+        context.changed.store(true, Ordering::Release);
+    }
+
+    /// Where to begin: the committed offset (true) or, where there is none, what
+    /// `kafka.auto_offset_reset` says (false).
+    ///
+    /// # Errors
+    /// When the broker does not answer in five seconds; the call may be repeated.
+    pub fn start_positions(
+        &self,
+        partitions: &[TopicPartition],
+    ) -> Result<Vec<(TopicPartition, i64, bool)>, SourceError> {
+        let mut list = TopicPartitionList::new();
+        for partition in partitions {
+            list.add_partition(&partition.topic, partition.partition);
+        }
+        let group = |source| SourceError::Offsets { partition: "the consumer group".into(), source };
+        let committed = self.consumer.committed_offsets(list, OFFSETS_TIMEOUT).map_err(group)?;
+        let mut positions = Vec::with_capacity(partitions.len());
+        for partition in partitions {
+            let found = committed.find_partition(&partition.topic, partition.partition);
+            if let Some(element) = &found {
+                let of = |source| SourceError::Offsets { partition: partition.to_string(), source };
+                element.error().map_err(of)?;
+            }
+            if let Some(Offset::Offset(offset)) = found.map(|element| element.offset()) {
+                positions.push((partition.clone(), offset, true));
+                continue;
+            }
+            let (low, high) = self.watermarks(partition)?;
+            let offset = match self.reset {
+                OffsetReset::Latest => high,
+                OffsetReset::Earliest => low,
+            };
+            positions.push((partition.clone(), offset, false));
+        }
+        Ok(positions)
+    }
+
+    /// The first offset that a partition holds, and the one after its last.
+    ///
+    /// # Errors
+    /// When the broker does not answer in five seconds.
+    pub fn watermarks(&self, partition: &TopicPartition) -> Result<(i64, i64), SourceError> {
+        self.consumer
+            .fetch_watermarks(&partition.topic, partition.partition, OFFSETS_TIMEOUT)
+            .map_err(|source| SourceError::Offsets { partition: partition.to_string(), source })
+    }
+
+    /// Begins to read partitions that were added.
+    ///
+    /// # Errors
+    /// When librdkafka refuses.
+    pub fn assign(&self, positions: &[(TopicPartition, i64)]) -> Result<(), SourceError> {
+        let list = offset_list(positions);
+        self.consumer
+            .incremental_assign(&list)
+            .map_err(|source| SourceError::Assign { doing: "assign", source })?;
+        let mut owned = lock(&self.consumer.context().owned);
+        owned.extend(positions.iter().map(|(partition, _)| (partition.clone(), -1)));
+        Ok(())
+    }
+
+    /// Gives partitions up that were removed.
+    ///
+    /// # Errors
+    /// When librdkafka refuses.
+    pub fn unassign(&self, partitions: &[TopicPartition]) -> Result<(), SourceError> {
+        let context = self.consumer.context();
+        let mut owned = lock(&context.owned);
+        for partition in partitions {
+            owned.remove(partition);
+            context.state.metrics().lag_forget(&partition.topic, partition.partition);
+        }
+        drop(owned);
+        let positions: Vec<_> = partitions.iter().map(|one| (one.clone(), 0)).collect();
+        self.consumer
+            .incremental_unassign(&offset_list(&positions))
+            .map_err(|source| SourceError::Assign { doing: "unassign", source })
+    }
+
+    /// Reads owned partitions again from the given offsets.
+    ///
+    /// Unassigning and assigning needs no broker and drops what was fetched ahead, which a seek
+    /// does not do for certain.
+    ///
+    /// # Errors
+    /// When librdkafka refuses; the consumer must then be made anew.
+    pub fn rewind(&self, positions: &[(TopicPartition, i64)]) -> Result<(), SourceError> {
+        let list = offset_list(positions);
+        self.consumer
+            .incremental_unassign(&list)
+            .and_then(|()| self.consumer.incremental_assign(&list))
+            .map_err(|source| SourceError::Assign { doing: "rewind", source })
+    }
+
+    /// Notes the timestamp of the last evaluated record of a partition, for the lag in seconds.
+    pub fn evaluated(&self, partition: &TopicPartition, timestamp_ms: i64) {
+        if let Some(last) = lock(&self.consumer.context().owned).get_mut(partition) {
+            *last = timestamp_ms;
+        }
+    }
+
+    /// Commits offsets that have no effects beside them; does not wait.
+    ///
+    /// # Errors
+    /// When librdkafka refuses to send the request.
+    pub fn commit(&self, offsets: &[(TopicPartition, i64)]) -> KafkaResult<()> {
+        let in_flight = &self.consumer.context().commit_in_flight;
+        in_flight.store(true, Ordering::Release);
+        let sent = self.consumer.commit(&offset_list(offsets), CommitMode::Async);
+        if sent.is_err() {
+            in_flight.store(false, Ordering::Release);
+        }
+        sent
+    }
+
+    /// Whether the answer to [`Source::commit`] is still awaited. A transaction must not begin
+    /// before: the older commit could overtake it and take the offsets back.
+    pub fn commit_in_flight(&self) -> bool {
+        self.consumer.context().commit_in_flight.load(Ordering::Acquire)
+    }
+
+    /// What a transaction needs to commit this group's offsets.
+    pub fn group_metadata(&self) -> Option<GroupMetadata> {
+        self.consumer.group_metadata().map(GroupMetadata)
+    }
+}
+
+impl Drop for Source {
+    fn drop(&mut self) {
+        let context = self.consumer.context();
+        context.closing.store(true, Ordering::Release);
+        for partition in lock(&context.owned).keys() {
+            context.state.metrics().lag_forget(&partition.topic, partition.partition);
+        }
+        // A revocation that was noted and not taken up would keep the close waiting for ever.
+        if let Err(error) = self.consumer.unassign() {
+            tracing::debug!("unassign on close: {error}");
+        }
+    }
+}
+
+/// Offsets as rdkafka takes them.
+pub(crate) fn offset_list(offsets: &[(TopicPartition, i64)]) -> TopicPartitionList {
+    let mut list = TopicPartitionList::with_capacity(offsets.len());
+    for (partition, offset) in offsets {
+        let (topic, number) = (&*partition.topic, partition.partition);
+        // Only an offset outside of Kafka's range is refused.
+        if let Err(error) = list.add_partition_offset(topic, number, Offset::Offset(*offset)) {
+            tracing::error!(%partition, offset, "offset is refused: {error}");
+        }
+    }
+    list
+}

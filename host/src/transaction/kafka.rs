@@ -1,0 +1,435 @@
+//! The transactional producer, on a thread of its own, so that a worker evaluates its next batch
+//! while the last one commits.
+//!
+//! Two stalls of 100 ms hide in a librdkafka transaction. Both are removed here: `retry.backoff.ms`
+//! is 2 (AddOffsetsToTxn is answered with CONCURRENT_TRANSACTIONS while the last one is completed,
+//! and retried after it), and delivery reports are awaited by polling, since rust-rdkafka's flush
+//! waits out its steps of 100 ms.
+
+use std::collections::HashMap;
+use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, TryRecvError, sync_channel};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+
+use rdkafka::client::{ClientContext, OAuthToken};
+use rdkafka::config::RDKafkaLogLevel;
+use rdkafka::error::{KafkaError, RDKafkaErrorCode};
+use rdkafka::message::{Header, OwnedHeaders};
+use rdkafka::producer::{BaseProducer, BaseRecord, DeliveryResult, Producer, ProducerContext};
+use tokio_util::sync::CancellationToken;
+
+use crate::config::KafkaConfig;
+use crate::dead_letter;
+use crate::kafka::{ClientState, client_config, default_to};
+use crate::record::OutgoingRecord;
+use crate::source::kafka::offset_list;
+use crate::telemetry::{Metrics, Readiness};
+use crate::transaction::{Outcome, Rejected, Transaction};
+
+/// The wait of one call into the transaction's protocol before it is repeated.
+const CALL_TIMEOUT: Duration = Duration::from_secs(10);
+/// Between two looks at the delivery reports; a report takes about a millisecond.
+const REPORT_POLL: Duration = Duration::from_micros(50);
+/// How long the knowledge that a topic exists, or does not, is trusted.
+const TOPIC_KNOWN_FOR: Duration = Duration::from_secs(30);
+/// The wait for a topic's metadata.
+const METADATA_TIMEOUT: Duration = Duration::from_secs(5);
+/// Attempts at one transaction whose records were replaced by dead letters.
+const ATTEMPTS_MAX: u32 = 4;
+
+/// Why there is no producer.
+#[derive(Debug, thiserror::Error)]
+#[error("cannot make a producer; check [kafka.properties]")]
+pub struct ProducerError(#[source] KafkaError);
+
+struct CommitterContext {
+    state: ClientState,
+    /// Records of the running transaction that the broker refused for good.
+    rejected: Mutex<Vec<Rejected>>,
+}
+
+impl ClientContext for CommitterContext {
+    const ENABLE_REFRESH_OAUTH_TOKEN: bool = true;
+
+    fn log(&self, level: RDKafkaLogLevel, facility: &str, line: &str) {
+        self.state.log(level, facility, line);
+    }
+
+    fn error(&self, error: KafkaError, reason: &str) {
+        self.state.error(&error, reason);
+    }
+
+    fn generate_oauth_token(
+        &self,
+        _: Option<&str>,
+    ) -> Result<OAuthToken, Box<dyn std::error::Error>> {
+        self.state.oauth_token()
+    }
+}
+
+impl ProducerContext for CommitterContext {
+    /// The record's place in its transaction.
+    type DeliveryOpaque = usize;
+
+    fn delivery(&self, result: &DeliveryResult<'_>, index: usize) {
+        let Err((error, _)) = result else { return };
+        if let Some(reason) = error.rdkafka_error_code().and_then(never_accepted) {
+            let mut rejected = self.rejected.lock().unwrap_or_else(PoisonError::into_inner);
+            rejected.push(Rejected { index, reason: reason.to_owned() });
+        }
+    }
+}
+
+/// Why a record will be refused at every attempt, and the cure; `None` = it may pass the next time.
+fn never_accepted(code: RDKafkaErrorCode) -> Option<&'static str> {
+    match code {
+        RDKafkaErrorCode::MessageSizeTooLarge => Some(
+            "the record is larger than the topic takes; raise max.message.bytes of the topic and \
+             message.max.bytes in [kafka.properties]",
+        ),
+        RDKafkaErrorCode::InvalidMessage | RDKafkaErrorCode::InvalidRecord => Some(
+            "the topic does not take this record; a compacted topic needs a key on every record",
+        ),
+        RDKafkaErrorCode::TopicAuthorizationFailed => {
+            Some("writing to the topic is not allowed; grant WRITE and DESCRIBE on it")
+        }
+        RDKafkaErrorCode::UnknownTopicOrPartition | RDKafkaErrorCode::UnknownTopic => {
+            Some("the topic does not exist; create it")
+        }
+        RDKafkaErrorCode::UnknownPartition => Some("the topic does not have this partition"),
+        RDKafkaErrorCode::InvalidTimestamp => Some(
+            "the topic does not take this timestamp; see message.timestamp.before.max.ms of the topic",
+        ),
+        _ => None,
+    }
+}
+
+/// How one attempt ended, short of being committed.
+enum Failure {
+    /// These records will never be taken.
+    Rejected(Vec<Rejected>),
+    Aborted(String),
+    Fatal(String),
+}
+
+/// Writes transactions, one at a time, in order.
+struct Committer {
+    producer: BaseProducer<CommitterContext>,
+    dead_letters: String,
+    /// Topics that were looked up, when, and whether they exist.
+    topics: HashMap<Arc<str>, (Instant, bool)>,
+    stop: CancellationToken,
+}
+
+/// The worker's end of its committer.
+pub struct CommitterHandle {
+    jobs: Option<SyncSender<Transaction>>,
+    outcomes: Receiver<Outcome>,
+    in_flight: bool,
+    thread: Option<JoinHandle<()>>,
+}
+
+impl CommitterHandle {
+    /// Starts the thread; it first finishes what an earlier process of the same transactional id
+    /// (`GROUP-INSTANCE-WORKER`) left open, without which committed offsets cannot be read. That
+    /// is awaited as the first outcome.
+    ///
+    /// # Errors
+    /// When librdkafka refuses the properties.
+    pub fn start(
+        kafka: &KafkaConfig,
+        worker: usize,
+        metrics: Metrics,
+        readiness: Readiness,
+        stop: CancellationToken,
+    ) -> Result<Self, ProducerError> {
+        let mut config = client_config(kafka, &format!("committer-{worker}"));
+        for (name, value) in [
+            ("linger.ms", "0"),
+            ("retry.backoff.ms", "2"),
+            ("retry.backoff.max.ms", "50"),
+            ("transaction.timeout.ms", "15000"),
+            // As Java's producer does it, so that emitted records meet their like.
+            ("partitioner", "murmur2_random"),
+        ] {
+            default_to(&mut config, kafka, name, value);
+        }
+        let id = format!("{}-{}-{worker}", kafka.group_id, kafka.instance_id);
+        config.set("transactional.id", id);
+        let state = ClientState::new("kafka", kafka, metrics.clone(), readiness);
+        let context = CommitterContext { state, rejected: Mutex::default() };
+        let producer: BaseProducer<CommitterContext> =
+            config.create_with_context(context).map_err(ProducerError)?;
+        let (jobs, inbox) = sync_channel::<Transaction>(1);
+        let (outbox, outcomes) = sync_channel(1);
+        let mut committer = Committer {
+            producer,
+            dead_letters: dead_letter::topic(&kafka.group_id),
+            topics: HashMap::new(),
+            stop,
+        };
+        let thread = std::thread::Builder::new().name(format!("committer-{worker}"));
+        let run = move || {
+            let ready = committer.initialise();
+            let usable = matches!(ready, Outcome::Committed(_));
+            if outbox.send(ready).is_err() || !usable {
+                return;
+            }
+            while let Ok(transaction) = inbox.recv() {
+                let started = Instant::now();
+                let outcome = committer.commit(transaction);
+                let word = match &outcome {
+                    Outcome::Committed(_) => "committed",
+                    Outcome::Aborted(_) => "aborted",
+                    Outcome::Fatal(_) => "fatal",
+                };
+                metrics.commit(word, started.elapsed().as_secs_f64());
+                if outbox.send(outcome).is_err() {
+                    return;
+                }
+            }
+        };
+        let thread = thread.spawn(run).map_err(|error| {
+            ProducerError(KafkaError::ClientCreation(format!("cannot start a thread: {error}")))
+        })?;
+        Ok(Self { jobs: Some(jobs), outcomes, in_flight: true, thread: Some(thread) })
+    }
+
+    /// Whether a transaction, or the start, is not yet ended.
+    pub fn in_flight(&self) -> bool {
+        self.in_flight
+    }
+
+    /// Begins a transaction. Only to be called when none is in flight.
+    pub fn submit(&mut self, transaction: Transaction) {
+        self.in_flight = true;
+        if let Some(jobs) = &self.jobs {
+            // A committer that is gone has left its last word in `outcomes`.
+            let _gone = jobs.send(transaction).is_err();
+        }
+    }
+
+    /// The outcome of the transaction in flight, if it comes within `wait`.
+    pub fn outcome(&mut self, wait: Duration) -> Option<Outcome> {
+        if !self.in_flight {
+            return None;
+        }
+        let received = if wait.is_zero() {
+            self.outcomes.try_recv().map_err(|error| error == TryRecvError::Disconnected)
+        } else {
+            let received = self.outcomes.recv_timeout(wait);
+            received.map_err(|error| error == RecvTimeoutError::Disconnected)
+        };
+        let outcome = match received {
+            Ok(outcome) => outcome,
+            Err(false) => return None,
+            Err(true) => Outcome::Fatal("the committer's thread has ended".into()),
+        };
+        self.in_flight = false;
+        Some(outcome)
+    }
+}
+
+impl Drop for CommitterHandle {
+    fn drop(&mut self) {
+        self.jobs = None;
+        if let Some(thread) = self.thread.take()
+            && thread.join().is_err()
+        {
+            tracing::error!("the committer's thread panicked");
+        }
+    }
+}
+
+impl Committer {
+    /// Registers the transactional id; waits for as long as the broker is away.
+    fn initialise(&self) -> Outcome {
+        loop {
+            match self.producer.init_transactions(CALL_TIMEOUT) {
+                Ok(()) => return Outcome::Committed(Vec::new()),
+                Err(error) if is_fatal(&error) => return Outcome::Fatal(error.to_string()),
+                Err(error) => tracing::warn!("cannot begin with transactions, retrying: {error}"),
+            }
+            self.producer.poll(Duration::ZERO);
+            if self.stop.is_cancelled() {
+                return Outcome::Fatal("stopped before the broker answered".into());
+            }
+        }
+    }
+
+    /// Commits a transaction; records that Kafka will never take are replaced by dead letters.
+    fn commit(&mut self, mut transaction: Transaction) -> Outcome {
+        for _ in 0..ATTEMPTS_MAX {
+            let missing = self.missing_topics(&transaction.records);
+            self.replace(&mut transaction.records, missing);
+            match self.attempt(&transaction) {
+                Ok(()) => return Outcome::Committed(transaction.offsets),
+                Err(Failure::Rejected(rejected)) => {
+                    self.replace(&mut transaction.records, rejected);
+                }
+                Err(Failure::Aborted(reason)) => return Outcome::Aborted(reason),
+                Err(Failure::Fatal(reason)) => return Outcome::Fatal(reason),
+            }
+        }
+        Outcome::Fatal("records are refused even as dead letters; see the log".into())
+    }
+
+    fn replace(&self, records: &mut [OutgoingRecord], rejected: Vec<Rejected>) {
+        for Rejected { index, reason } in rejected {
+            if let Some(record) = records.get_mut(index) {
+                tracing::error!(topic = &*record.topic, "kafka takes a record never: {reason}");
+                *record = dead_letter::refused(record, &self.dead_letters, &reason);
+            }
+        }
+    }
+
+    fn attempt(&self, transaction: &Transaction) -> Result<(), Failure> {
+        self.rejected();
+        self.producer.begin_transaction().map_err(|error| self.fail(&error))?;
+        for (index, record) in transaction.records.iter().enumerate() {
+            self.send(index, record)?;
+        }
+        let offsets = offset_list(&transaction.offsets);
+        let group = &transaction.group.0;
+        self.repeat(|| self.producer.send_offsets_to_transaction(&offsets, group, CALL_TIMEOUT))?;
+        while self.producer.in_flight_count() > 0 {
+            self.producer.poll(Duration::ZERO);
+            #[allow(clippy::disallowed_methods, reason = "a thread of its own; see the module")]
+            std::thread::sleep(REPORT_POLL);
+        }
+        let rejected = self.rejected();
+        if !rejected.is_empty() {
+            self.abort()?;
+            return Err(Failure::Rejected(rejected));
+        }
+        self.repeat(|| self.producer.commit_transaction(CALL_TIMEOUT))
+    }
+
+    fn send(&self, index: usize, record: &OutgoingRecord) -> Result<(), Failure> {
+        let mut headers = OwnedHeaders::new_with_capacity(record.headers.len());
+        for (key, value) in &record.headers {
+            headers = headers.insert(Header { key, value: value.as_deref() });
+        }
+        let mut to_send: BaseRecord<'_, [u8], [u8], usize> =
+            BaseRecord::with_opaque_to(&record.topic, index).headers(headers);
+        if let Some(partition) = record.partition {
+            to_send = to_send.partition(partition);
+        }
+        if let Some(key) = &record.key {
+            to_send = to_send.key(key);
+        }
+        if let Some(value) = &record.value {
+            to_send = to_send.payload(value);
+        }
+        if let Some(timestamp_ms) = record.timestamp_ms {
+            to_send = to_send.timestamp(timestamp_ms);
+        }
+        loop {
+            match self.producer.send(to_send) {
+                Ok(()) => return Ok(()),
+                Err((KafkaError::MessageProduction(RDKafkaErrorCode::QueueFull), again)) => {
+                    self.producer.poll(Duration::from_millis(1));
+                    to_send = again;
+                }
+                Err((error, _)) => {
+                    let reason = error.rdkafka_error_code().and_then(never_accepted);
+                    let Some(reason) = reason else { return Err(self.fail(&error)) };
+                    self.abort()?;
+                    let reason = reason.to_owned();
+                    return Err(Failure::Rejected(vec![Rejected { index, reason }]));
+                }
+            }
+        }
+    }
+
+    /// Repeats a call of the protocol for as long as Kafka says that it may pass the next time.
+    fn repeat(&self, call: impl Fn() -> Result<(), KafkaError>) -> Result<(), Failure> {
+        loop {
+            match call() {
+                Ok(()) => return Ok(()),
+                Err(error) if is_retriable(&error) && !self.stop.is_cancelled() => {
+                    tracing::warn!("transaction: retrying: {error}");
+                    self.producer.poll(Duration::ZERO);
+                }
+                Err(error) => return Err(self.fail(&error)),
+            }
+        }
+    }
+
+    /// Ends a transaction after an error, so that the next one can begin.
+    fn fail(&self, error: &KafkaError) -> Failure {
+        if is_fatal(error) {
+            return Failure::Fatal(error.to_string());
+        }
+        let rejected = self.rejected();
+        match self.abort() {
+            Ok(()) if !rejected.is_empty() => Failure::Rejected(rejected),
+            Ok(()) => Failure::Aborted(error.to_string()),
+            Err(failure) => failure,
+        }
+    }
+
+    fn abort(&self) -> Result<(), Failure> {
+        loop {
+            match self.producer.abort_transaction(CALL_TIMEOUT) {
+                Ok(()) => return Ok(()),
+                Err(error) if is_retriable(&error) && !self.stop.is_cancelled() => {
+                    tracing::warn!("abort: retrying: {error}");
+                    self.producer.poll(Duration::ZERO);
+                }
+                Err(error) => return Err(Failure::Fatal(error.to_string())),
+            }
+        }
+    }
+
+    fn rejected(&self) -> Vec<Rejected> {
+        let rejected = &self.producer.context().rejected;
+        std::mem::take(&mut *rejected.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// Records for topics that do not exist. Without this look, librdkafka would hold them for
+    /// half a minute and the worker with them.
+    fn missing_topics(&mut self, records: &[OutgoingRecord]) -> Vec<Rejected> {
+        let mut missing = Vec::new();
+        for (index, record) in records.iter().enumerate() {
+            let known = self.topics.get(&record.topic);
+            let exists = match known {
+                Some((when, exists)) if *exists || when.elapsed() < TOPIC_KNOWN_FOR => *exists,
+                _ => {
+                    let exists = self.exists(&record.topic);
+                    self.topics.insert(Arc::clone(&record.topic), (Instant::now(), exists));
+                    exists
+                }
+            };
+            if !exists && *record.topic != *self.dead_letters {
+                let reason = format!("topic `{}` does not exist; create it", record.topic);
+                missing.push(Rejected { index, reason });
+            }
+        }
+        missing
+    }
+
+    /// Whether a topic exists; true when Kafka does not answer, which the transaction finds out.
+    fn exists(&self, topic: &str) -> bool {
+        let metadata = self.producer.client().fetch_metadata(Some(topic), METADATA_TIMEOUT);
+        let Ok(metadata) = metadata else { return true };
+        let found = metadata.topics().iter().find(|found| found.name() == topic);
+        found.is_some_and(|found| found.error().is_none() && !found.partitions().is_empty())
+    }
+}
+
+fn is_retriable(error: &KafkaError) -> bool {
+    matches!(error, KafkaError::Transaction(error) if error.is_retriable())
+        || matches!(error, KafkaError::Flush(RDKafkaErrorCode::OperationTimedOut))
+}
+
+fn is_fatal(error: &KafkaError) -> bool {
+    match error {
+        KafkaError::Transaction(error) => error.is_fatal(),
+        other => matches!(
+            other.rdkafka_error_code(),
+            Some(RDKafkaErrorCode::Fatal | RDKafkaErrorCode::Fenced | RDKafkaErrorCode::ProducerFenced)
+        ),
+    }
+}
