@@ -38,3 +38,43 @@ pub struct Rejected {
     /// Why, and what the operator can do.
     pub reason: String,
 }
+
+/// The dead letter of a record that Kafka will never take: the record as it was meant, its topic
+/// and the reason in Kafka Connect's headers. A value of [`VALUE_BYTES_MAX`] or more is left out,
+/// since it would be refused again.
+pub fn refused(
+    record: &OutgoingRecord,
+    dead_letters: &std::sync::Arc<str>,
+    reason: &str,
+) -> OutgoingRecord {
+    let is_dead_letter = record.topic == *dead_letters;
+    let bytes = record.value.as_ref().map_or(0, Vec::len);
+    let left_out = is_dead_letter || bytes >= VALUE_BYTES_MAX;
+    let mut headers = record.headers.clone();
+    let mut add = |name: &str, value: String| headers.push((name.into(), Some(value.into_bytes())));
+    if left_out {
+        add("x-firebell-value-left-out", format!("{bytes} bytes"));
+    }
+    if is_dead_letter {
+        add("x-firebell-refused", reason.to_owned());
+    } else {
+        add("__connect.errors.topic", record.topic.to_string());
+        add("__connect.errors.stage", "emit".into());
+        add("__connect.errors.class.name", "firebell::transaction".into());
+        add("__connect.errors.exception.class.name", "firebell::transaction::Rejected".into());
+        add("__connect.errors.exception.message", reason.to_owned());
+        add("x-firebell-reason", "refused".into());
+    }
+    OutgoingRecord {
+        topic: std::sync::Arc::clone(dead_letters),
+        partition: None,
+        key: record.key.clone(),
+        value: if left_out { None } else { record.value.clone() },
+        headers,
+        timestamp_ms: record.timestamp_ms,
+    }
+}
+
+/// Bytes of a value that a dead letter carries at most after a refusal; topics take 1,048,588 bytes
+/// a batch unless they are told otherwise.
+const VALUE_BYTES_MAX: usize = 512 << 10;

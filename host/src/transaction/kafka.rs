@@ -20,12 +20,12 @@ use rdkafka::producer::{BaseProducer, BaseRecord, DeliveryResult, Producer, Prod
 use tokio_util::sync::CancellationToken;
 
 use crate::config::KafkaConfig;
-use crate::dead_letter;
 use crate::kafka::{ClientState, client_config, default_to};
 use crate::record::OutgoingRecord;
 use crate::source::kafka::offset_list;
 use crate::telemetry::{Metrics, Readiness};
-use crate::transaction::{Outcome, Rejected, Transaction};
+use crate::topics::InternalTopics;
+use crate::transaction::{Outcome, Rejected, Transaction, refused};
 
 /// The wait of one call into the transaction's protocol before it is repeated.
 const CALL_TIMEOUT: Duration = Duration::from_secs(10);
@@ -116,7 +116,7 @@ enum Failure {
 /// Writes transactions, one at a time, in order.
 struct Committer {
     producer: BaseProducer<CommitterContext>,
-    dead_letters: String,
+    dead_letters: Arc<str>,
     /// Topics that were looked up, when, and whether they exist.
     topics: HashMap<Arc<str>, (Instant, bool)>,
     stop: CancellationToken,
@@ -165,7 +165,7 @@ impl CommitterHandle {
         let (outbox, outcomes) = sync_channel(1);
         let mut committer = Committer {
             producer,
-            dead_letters: dead_letter::topic(&kafka.group_id),
+            dead_letters: InternalTopics::of(&kafka.group_id).dead_letters,
             topics: HashMap::new(),
             stop,
         };
@@ -279,7 +279,7 @@ impl Committer {
         for Rejected { index, reason } in rejected {
             if let Some(record) = records.get_mut(index) {
                 tracing::error!(topic = &*record.topic, "kafka takes a record never: {reason}");
-                *record = dead_letter::refused(record, &self.dead_letters, &reason);
+                *record = refused(record, &self.dead_letters, &reason);
             }
         }
     }

@@ -1,0 +1,230 @@
+//! Creates the host's own topics with the right settings, or checks those that exist.
+
+use std::time::Duration;
+
+use rdkafka::admin::{
+    AdminClient, AdminOptions, ConfigResource, NewTopic, ResourceSpecifier, TopicReplication,
+};
+use rdkafka::client::{ClientContext, OAuthToken};
+use rdkafka::config::RDKafkaLogLevel;
+use rdkafka::error::{KafkaError, RDKafkaErrorCode};
+
+use crate::config::KafkaConfig;
+use crate::kafka::{ClientState, client_config};
+use crate::telemetry::{Metrics, Readiness};
+use crate::topics::{InternalTopics, Misfit, Wanted};
+
+/// The wait for an answer of the broker.
+const TIMEOUT: Duration = Duration::from_secs(10);
+/// `retention.ms` of the outbox: a delivery that stands still for longer loses.
+const OUTBOX_RETENTION: &str = "604800000";
+/// `retention.ms` of the dead letters: time to look at them.
+const DEAD_LETTERS_RETENTION: &str = "2592000000";
+
+/// Why the host's own topics are not there.
+#[derive(Debug, thiserror::Error)]
+pub enum TopicsError {
+    /// The client could not be made.
+    #[error("cannot make an admin client; check [kafka.properties]")]
+    Client(#[source] KafkaError),
+    /// The broker did not answer.
+    #[error("cannot {doing}")]
+    Broker {
+        /// What was asked.
+        doing: String,
+        /// What Kafka says.
+        source: KafkaError,
+    },
+    /// The broker refused; nothing is gained by trying again.
+    #[error("cannot create topic `{topic}`: {reason}; create it by hand, or allow it")]
+    Create {
+        /// The topic.
+        topic: String,
+        /// What Kafka says.
+        reason: String,
+    },
+    /// Topics exist and do not fit.
+    #[error("{}", .0.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n"))]
+    Misfits(Vec<Misfit>),
+}
+
+impl TopicsError {
+    /// Whether it may pass by itself.
+    pub fn is_passing(&self) -> bool {
+        matches!(self, Self::Broker { .. })
+    }
+}
+
+struct AdminContext(ClientState);
+
+impl ClientContext for AdminContext {
+    const ENABLE_REFRESH_OAUTH_TOKEN: bool = true;
+
+    fn log(&self, level: RDKafkaLogLevel, facility: &str, line: &str) {
+        self.0.log(level, facility, line);
+    }
+
+    fn error(&self, error: KafkaError, reason: &str) {
+        self.0.error(&error, reason);
+    }
+
+    fn generate_oauth_token(
+        &self,
+        _: Option<&str>,
+    ) -> Result<OAuthToken, Box<dyn std::error::Error>> {
+        self.0.oauth_token()
+    }
+}
+
+/// Looks at topics, and creates the host's own.
+pub struct Topics {
+    admin: AdminClient<AdminContext>,
+    names: InternalTopics,
+    partitions: i32,
+    replication: i32,
+}
+
+impl Topics {
+    /// Makes the client.
+    ///
+    /// # Errors
+    /// When librdkafka refuses the properties.
+    pub fn new(
+        kafka: &KafkaConfig,
+        metrics: Metrics,
+        readiness: Readiness,
+    ) -> Result<Self, TopicsError> {
+        let context = AdminContext(ClientState::new("kafka", kafka, metrics, readiness));
+        let admin = client_config(kafka, "topics")
+            .create_with_context(context)
+            .map_err(TopicsError::Client)?;
+        Ok(Self {
+            admin,
+            names: InternalTopics::of(&kafka.group_id),
+            partitions: kafka.internal_partitions,
+            replication: kafka.replication_factor,
+        })
+    }
+
+    /// The partitions of a topic; `None` = it does not exist.
+    ///
+    /// # Errors
+    /// When the broker does not answer in ten seconds.
+    pub fn partitions(&self, topic: &str) -> Result<Option<i32>, TopicsError> {
+        let metadata = self.admin.inner().fetch_metadata(Some(topic), TIMEOUT);
+        let metadata = metadata.map_err(|source| TopicsError::Broker {
+            doing: format!("look up topic `{topic}`"),
+            source,
+        })?;
+        let found = metadata.topics().iter().find(|found| found.name() == topic);
+        let count = found.filter(|found| found.error().is_none()).map(|f| f.partitions().len());
+        Ok(count.filter(|count| *count > 0).and_then(|count| i32::try_from(count).ok()))
+    }
+
+    /// The names of all topics.
+    ///
+    /// # Errors
+    /// When the broker does not answer in ten seconds.
+    pub fn names(&self) -> Result<Vec<String>, TopicsError> {
+        let metadata = self.admin.inner().fetch_metadata(None, TIMEOUT);
+        let metadata = metadata
+            .map_err(|source| TopicsError::Broker { doing: "list the topics".into(), source })?;
+        Ok(metadata.topics().iter().map(|topic| topic.name().to_owned()).collect())
+    }
+
+    /// Creates what is missing, checks the rest; returns the number of the outbox's partitions.
+    ///
+    /// # Errors
+    /// When the broker does not answer, refuses, or has a topic of this name that does not fit.
+    pub async fn ensure(&self) -> Result<i32, TopicsError> {
+        let outbox = match self.partitions(&self.names.outbox)? {
+            Some(partitions) => partitions,
+            None => {
+                let retention = [("retention.ms", OUTBOX_RETENTION), ("cleanup.policy", "delete")];
+                self.create(&self.names.outbox, self.partitions, &retention).await?;
+                self.partitions
+            }
+        };
+        if self.partitions(&self.names.ledger)?.is_none() {
+            // Small segments: only closed ones are compacted, and a restore reads all that is left.
+            let compact = [("cleanup.policy", "compact"), ("segment.bytes", "67108864")];
+            self.create(&self.names.ledger, outbox, &compact).await?;
+        }
+        if self.partitions(&self.names.dead_letters)?.is_none() {
+            let retention =
+                [("retention.ms", DEAD_LETTERS_RETENTION), ("cleanup.policy", "delete")];
+            self.create(&self.names.dead_letters, 1, &retention).await?;
+        }
+        let misfits = self.misfits().await?;
+        if misfits.is_empty() { Ok(outbox) } else { Err(TopicsError::Misfits(misfits)) }
+    }
+
+    /// What does not fit in those of the host's own topics that exist.
+    ///
+    /// # Errors
+    /// When the broker does not answer.
+    pub async fn misfits(&self) -> Result<Vec<Misfit>, TopicsError> {
+        let outbox = self.partitions(&self.names.outbox)?;
+        let wanted = [
+            (&self.names.outbox, "delete", None),
+            (&self.names.ledger, "compact", outbox),
+            (&self.names.dead_letters, "delete", None),
+        ];
+        let mut misfits = Vec::new();
+        for (topic, cleanup_policy, partitions) in wanted {
+            let Some(found) = self.partitions(topic)? else { continue };
+            let policy = self.cleanup_policy(topic).await?;
+            let wanted = Wanted { topic: topic.clone(), cleanup_policy, partitions };
+            misfits.extend(wanted.misfits(found, &policy));
+        }
+        Ok(misfits)
+    }
+
+    async fn cleanup_policy(&self, topic: &str) -> Result<String, TopicsError> {
+        let failed = |source| TopicsError::Broker {
+            doing: format!("read the settings of topic `{topic}`"),
+            source,
+        };
+        let resource = ResourceSpecifier::Topic(topic);
+        let described = self.admin.describe_configs([&resource], &options()).await;
+        let resource: ConfigResource = described
+            .map_err(failed)?
+            .pop()
+            .ok_or_else(|| failed(KafkaError::AdminOp(RDKafkaErrorCode::Fail)))?
+            .map_err(|code| failed(KafkaError::AdminOp(code)))?;
+        let entry = resource.entries.into_iter().find(|entry| entry.name == "cleanup.policy");
+        Ok(entry.and_then(|entry| entry.value).unwrap_or_default())
+    }
+
+    async fn create(
+        &self,
+        name: &str,
+        partitions: i32,
+        settings: &[(&str, &str)],
+    ) -> Result<(), TopicsError> {
+        let mut topic = NewTopic::new(name, partitions, TopicReplication::Fixed(self.replication));
+        for (key, value) in settings {
+            topic = topic.set(key, value);
+        }
+        let created = self.admin.create_topics([&topic], &options()).await;
+        let created = created.map_err(|source| TopicsError::Broker {
+            doing: format!("create topic `{name}`"),
+            source,
+        })?;
+        for result in created {
+            match result {
+                // Another host was quicker.
+                Ok(_) | Err((_, RDKafkaErrorCode::TopicAlreadyExists)) => {}
+                Err((topic, code)) => {
+                    return Err(TopicsError::Create { topic, reason: code.to_string() });
+                }
+            }
+        }
+        tracing::info!(topic = name, partitions, "created topic");
+        Ok(())
+    }
+}
+
+fn options() -> AdminOptions {
+    AdminOptions::new().request_timeout(Some(TIMEOUT)).operation_timeout(Some(TIMEOUT))
+}
