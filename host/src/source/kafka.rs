@@ -66,7 +66,6 @@ pub struct SourceContext {
     changed: AtomicBool,
     /// Set before the consumer is dropped: revocations are then carried out at once.
     closing: AtomicBool,
-    commit_in_flight: AtomicBool,
     /// Owned partitions and the timestamp of their last evaluated record.
     owned: Mutex<BTreeMap<TopicPartition, i64>>,
 }
@@ -185,14 +184,6 @@ impl ConsumerContext for SourceContext {
             self.note(Assignment::Removed { partitions, lost });
         }
     }
-
-    fn commit_callback(&self, result: KafkaResult<()>, _: &TopicPartitionList) {
-        self.commit_in_flight.store(false, Ordering::Release);
-        if let Err(error) = result {
-            // Offsets without effects: the next commit carries them again.
-            tracing::debug!("offsets were not committed: {error}");
-        }
-    }
 }
 
 fn partitions(list: &TopicPartitionList) -> Vec<TopicPartition> {
@@ -299,7 +290,6 @@ impl Source {
             changes: Mutex::default(),
             changed: AtomicBool::new(false),
             closing: AtomicBool::new(false),
-            commit_in_flight: AtomicBool::new(false),
             owned: Mutex::default(),
         };
         let consumer = config.create_with_context(context).map_err(SourceError::Create)?;
@@ -482,24 +472,14 @@ impl Source {
         }
     }
 
-    /// Commits offsets that have no effects beside them; does not wait.
+    /// Commits offsets that have no effects beside them, and waits for the answer: a commit in
+    /// flight could overtake a later transaction and take the offsets back. With the coordinator
+    /// away it fails after the session timeout.
     ///
     /// # Errors
-    /// When librdkafka refuses to send the request.
+    /// What the group's coordinator says.
     pub fn commit(&self, offsets: &[(TopicPartition, i64)]) -> KafkaResult<()> {
-        let in_flight = &self.consumer.context().commit_in_flight;
-        in_flight.store(true, Ordering::Release);
-        let sent = self.consumer.commit(&offset_list(offsets), CommitMode::Async);
-        if sent.is_err() {
-            in_flight.store(false, Ordering::Release);
-        }
-        sent
-    }
-
-    /// Whether the answer to [`Source::commit`] is still awaited. A transaction must not begin
-    /// before: the older commit could overtake it and take the offsets back.
-    pub fn commit_in_flight(&self) -> bool {
-        self.consumer.context().commit_in_flight.load(Ordering::Acquire)
+        self.consumer.commit(&offset_list(offsets), CommitMode::Sync)
     }
 
     /// What a transaction needs to commit this group's offsets.

@@ -1,0 +1,337 @@
+//! The composition root: the one place that knows every part.
+//!
+//! In: the configuration. Out: a host that works until it is told to stop. It starts in the order of
+//! a record's way and ends in the same order, so that what was evaluated is committed before
+//! delivery drains.
+
+use std::sync::Arc;
+use std::sync::mpsc::{SyncSender, sync_channel};
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+
+use tokio_util::sync::CancellationToken;
+
+use crate::backoff::Backoff;
+use crate::config::Config;
+use crate::delivery::{self, DeliveryError};
+use crate::engine::{Engine, EngineError};
+use crate::evaluation::WorkerSet;
+use crate::http::{self, HttpError};
+use crate::rules::folder::FolderError;
+use crate::rules::library::{Library, Reloaded, View};
+use crate::rules::publish::{Publisher, Slot};
+use crate::rules::swap::Swap;
+use crate::rules::watch::{Wait, Watch};
+use crate::telemetry::{Metrics, Readiness};
+use crate::topics::kafka::{Topics, TopicsError};
+use crate::worker::{EffectWriter, SwapNote, Worker};
+
+/// Which half of the host runs; the outbox topic is between them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Only {
+    /// Both.
+    #[default]
+    Both,
+    /// Consume and evaluate.
+    Evaluate,
+    /// Deliver.
+    Deliver,
+}
+
+/// What a host is started with.
+#[derive(Debug, Clone)]
+pub struct Options {
+    /// The configuration.
+    pub config: Arc<Config>,
+    /// Which half runs.
+    pub only: Only,
+    /// The outbox's partitions when the host's own topics were made by somebody else, as the demo
+    /// does; `None` = they are created or checked.
+    pub outbox_partitions: Option<i32>,
+    /// Telemetry.
+    pub metrics: Metrics,
+    /// Whether the parts work.
+    pub readiness: Readiness,
+}
+
+/// Why the host ended, or did not start.
+#[derive(Debug, thiserror::Error)]
+pub enum RunError {
+    /// The sandbox.
+    #[error("cannot start the rule engine")]
+    Engine(#[from] EngineError),
+    /// The rules folder.
+    #[error("cannot read the rules folder")]
+    Rules(#[from] FolderError),
+    /// The host's own topics.
+    #[error("the host's own topics do not fit")]
+    Topics(#[from] TopicsError),
+    /// The page.
+    #[error("cannot serve the page and the metrics")]
+    Http(#[from] HttpError),
+    /// Delivery.
+    #[error("delivery failed")]
+    Delivery(#[from] DeliveryError),
+    /// A thread.
+    #[error("cannot start thread `{0}`")]
+    Thread(String, #[source] std::io::Error),
+    /// A broken invariant of ours.
+    #[error("`{0}` panicked; this is a bug of firebell")]
+    Panicked(String),
+}
+
+/// Notes about swaps that wait to be logged, off the workers' threads.
+const SWAP_NOTES_MAX: usize = 256;
+
+/// Runs a host until `shutdown`, then drains and returns.
+///
+/// # Errors
+/// When a part cannot start or fails for good. A broker or a Slack that is away is not an error: it
+/// is waited for.
+pub async fn run(options: Options, shutdown: CancellationToken) -> Result<(), RunError> {
+    let Options { config, only, outbox_partitions, metrics, readiness } = options;
+    let engine = Engine::new(config.rules.cache_dir.as_deref())?;
+    let library = match only {
+        Only::Deliver => None,
+        Only::Both | Only::Evaluate => {
+            Some(Library::open(&config, engine, metrics.clone())?)
+        }
+    };
+    let view = library.as_ref().map(|library| library.view().clone());
+    let _server = serve(&config, view, &metrics, &readiness).await?;
+
+    let outbox_partitions = match outbox_partitions {
+        Some(partitions) => partitions,
+        None => match topics(&config, &metrics, &readiness, &shutdown).await? {
+            Some(partitions) => partitions,
+            None => return Ok(()),
+        },
+    };
+    // Ends everything when one part fails.
+    let stop = shutdown.child_token();
+    let mut evaluation = None;
+    if let Some(library) = library {
+        let parts = (&config, &metrics, &readiness, &stop);
+        evaluation = Some(Evaluating::start(library, parts, outbox_partitions)?);
+    }
+    let deliver = only != Only::Evaluate && config.slack.is_some();
+    // Delivery goes on while the workers finish: what they still commit may be sent.
+    let deliver_stop = CancellationToken::new();
+    let delivery = deliver.then(|| {
+        let (config, metrics, readiness) = (Arc::clone(&config), metrics.clone(), readiness.clone());
+        tokio::spawn(delivery::run(config, metrics, readiness, deliver_stop.clone()))
+    });
+    let result = match delivery {
+        Some(mut delivery) => {
+            tokio::select! {
+                () = ended(&stop, evaluation.as_ref()) => {
+                    finish(evaluation, &stop).await?;
+                    deliver_stop.cancel();
+                    delivered(delivery.await)
+                }
+                early = &mut delivery => {
+                    finish(evaluation, &stop).await?;
+                    delivered(early)
+                }
+            }
+        }
+        None => {
+            ended(&stop, evaluation.as_ref()).await;
+            finish(evaluation, &stop).await
+        }
+    };
+    tracing::info!("ended");
+    result
+}
+
+fn delivered(
+    joined: Result<Result<(), DeliveryError>, tokio::task::JoinError>,
+) -> Result<(), RunError> {
+    match joined {
+        Ok(result) => Ok(result?),
+        Err(_) => Err(RunError::Panicked("delivery".into())),
+    }
+}
+
+/// Waits for the order to stop, or for a thread of evaluation that ended without it.
+async fn ended(stop: &CancellationToken, evaluation: Option<&Evaluating>) {
+    let mut look = tokio::time::interval(Duration::from_millis(200));
+    loop {
+        tokio::select! {
+            () = stop.cancelled() => return,
+            _ = look.tick() => {
+                if evaluation.is_some_and(Evaluating::has_ended) {
+                    return;
+                }
+            }
+        }
+    }
+}
+
+async fn finish(evaluation: Option<Evaluating>, stop: &CancellationToken) -> Result<(), RunError> {
+    stop.cancel();
+    let Some(evaluation) = evaluation else { return Ok(()) };
+    let joined = tokio::task::spawn_blocking(move || evaluation.join()).await;
+    joined.unwrap_or_else(|_| Err(RunError::Panicked("evaluation".into())))
+}
+
+async fn serve(
+    config: &Config,
+    view: Option<View>,
+    metrics: &Metrics,
+    readiness: &Readiness,
+) -> Result<Option<http::Server>, RunError> {
+    let Some(http) = &config.http else { return Ok(None) };
+    let status = http::Status::new(view, metrics.clone(), readiness.clone());
+    let server = http::Server::start(http.listen, status).await?;
+    tracing::info!(address = %server.address(), "page, /metrics, /healthz and /readyz");
+    Ok(Some(server))
+}
+
+/// Creates or checks the host's own topics; waits for a broker that is away.
+async fn topics(
+    config: &Config,
+    metrics: &Metrics,
+    readiness: &Readiness,
+    shutdown: &CancellationToken,
+) -> Result<Option<i32>, RunError> {
+    let topics = Topics::new(&config.kafka, metrics.clone(), readiness.clone())?;
+    let mut backoff = Backoff::new(Duration::from_millis(200), Duration::from_secs(5), 1);
+    readiness.set_not_ready("topics", "not yet checked");
+    loop {
+        let attempt = tokio::select! {
+            () = shutdown.cancelled() => return Ok(None),
+            attempt = topics.ensure() => attempt,
+        };
+        match attempt {
+            Ok(partitions) => {
+                readiness.set_ready("topics");
+                return Ok(Some(partitions));
+            }
+            Err(error) if error.is_passing() => {
+                let text = with_causes(&error);
+                let wait = backoff.failed();
+                tracing::warn!(?wait, "kafka is away: {text}");
+                readiness.set_not_ready("topics", text);
+                tokio::select! {
+                    () = shutdown.cancelled() => return Ok(None),
+                    () = tokio::time::sleep(wait) => {}
+                }
+            }
+            Err(error) => return Err(error.into()),
+        }
+    }
+}
+
+/// An error and its causes on one line.
+pub fn with_causes(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(next) = cause {
+        text = format!("{text}: {next}");
+        cause = next.source();
+    }
+    text
+}
+
+/// The threads that evaluate.
+struct Evaluating {
+    threads: Vec<(String, JoinHandle<()>)>,
+    watch_stop: crate::rules::watch::Stop,
+}
+
+impl Evaluating {
+    fn start(
+        library: Library,
+        (config, metrics, readiness, stop): (
+            &Arc<Config>,
+            &Metrics,
+            &Readiness,
+            &CancellationToken,
+        ),
+        outbox_partitions: i32,
+    ) -> Result<Self, RunError> {
+        let mut publisher = Publisher::default();
+        let kafka = Arc::new(config.kafka.clone());
+        let mut threads = Vec::new();
+        let (notes, inbox) = sync_channel::<SwapNote>(SWAP_NOTES_MAX);
+        for number in 0..kafka.workers {
+            let worker = Worker {
+                number,
+                kafka: Arc::clone(&kafka),
+                slot: publisher.slot(worker_set(library.view())),
+                effects: EffectWriter::new(&kafka.group_id, number, outbox_partitions),
+                swaps: notes.clone(),
+                metrics: metrics.clone(),
+                readiness: readiness.clone(),
+                stop: stop.clone(),
+            };
+            threads.push(spawn(format!("worker-{number}"), move || worker.run())?);
+        }
+        drop(notes);
+        let log = move || {
+            for SwapNote { old, new, positions } in inbox {
+                Swap::of(&old, &new, &positions).iter().for_each(Swap::log);
+            }
+        };
+        threads.push(spawn("swaps".into(), log)?);
+        let watch = Watch::new(&config.rules.dir);
+        let watch_stop = watch.stop_handle();
+        threads.push(spawn("reloader".into(), move || reload(library, publisher, watch))?);
+        Ok(Self { threads, watch_stop })
+    }
+
+    fn has_ended(&self) -> bool {
+        self.threads.iter().any(|(_, thread)| thread.is_finished())
+    }
+
+    fn join(self) -> Result<(), RunError> {
+        self.watch_stop.stop();
+        let mut result = Ok(());
+        for (name, thread) in self.threads {
+            if thread.join().is_err() {
+                result = Err(RunError::Panicked(name));
+            }
+        }
+        result
+    }
+}
+
+fn spawn(
+    name: String,
+    run: impl FnOnce() + Send + 'static,
+) -> Result<(String, JoinHandle<()>), RunError> {
+    let thread = std::thread::Builder::new().name(name.clone()).spawn(run);
+    match thread {
+        Ok(thread) => Ok((name, thread)),
+        Err(error) => Err(RunError::Thread(name, error)),
+    }
+}
+
+/// The instances of the current rule set for one worker.
+fn worker_set(view: &View) -> WorkerSet {
+    let began = Instant::now();
+    let set = WorkerSet::new(view.current()).with_clock(Box::new(move || began.elapsed()));
+    for (rule, failure) in set.failures() {
+        tracing::error!(rule = &**rule, "no instance could be made: {failure}");
+    }
+    set
+}
+
+/// Takes up changes of the rules folder, one after the other, until it is stopped.
+fn reload(mut library: Library, mut publisher: Publisher<WorkerSet>, mut watch: Watch) {
+    loop {
+        match watch.wait(library.folder()) {
+            Wait::Changed(change) => {
+                if library.reload(change) == Reloaded::Swapped {
+                    let built: Result<(), std::convert::Infallible> =
+                        publisher.publish(|| Ok(worker_set(library.view())));
+                    let Ok(()) = built;
+                }
+            }
+            Wait::Quiet => publisher.collect(),
+            Wait::Unreadable(error) => library.folder_is_unreadable(&error),
+            Wait::Stopped => return,
+        }
+    }
+}

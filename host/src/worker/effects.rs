@@ -1,0 +1,135 @@
+//! Effects on their way into a transaction.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use crate::dead_letter::Origin;
+use crate::evaluation::Evaluation;
+use crate::outbox;
+use crate::record::OutgoingRecord;
+use crate::topics::InternalTopics;
+
+/// Records that may wait for a commit before the worker waits for it.
+const PENDING_RECORDS_MAX: usize = 20_000;
+/// Bytes that may wait for a commit before the worker waits for it.
+const PENDING_BYTES_MAX: usize = 32 << 20;
+
+/// Turns effects into records for the host's and the users' topics.
+#[derive(Debug, Clone)]
+pub struct EffectWriter {
+    topics: InternalTopics,
+    outbox_partitions: i32,
+    origin: Origin,
+}
+
+impl EffectWriter {
+    /// A writer for worker number `worker` of a group whose outbox has `outbox_partitions`.
+    pub fn new(group_id: &str, worker: usize, outbox_partitions: i32) -> Self {
+        let origin = Origin { group_id: group_id.into(), worker };
+        Self { topics: InternalTopics::of(group_id), outbox_partitions, origin }
+    }
+
+    /// Moves what came of a batch into what waits for the next commit.
+    pub(super) fn collect(&self, evaluation: &mut Evaluation, pending: &mut Pending) {
+        for entry in evaluation.entries.drain(..) {
+            pending.urgent = true;
+            pending.push(OutgoingRecord {
+                topic: Arc::clone(&self.topics.outbox),
+                partition: Some(outbox::partition_of(&entry.channel, self.outbox_partitions)),
+                key: Some(entry.alert.to_string().into_bytes()),
+                value: Some(entry.to_bytes()),
+                headers: Vec::new(),
+                timestamp_ms: None,
+            });
+        }
+        evaluation.emitted.drain(..).for_each(|record| pending.push(record));
+        for letter in evaluation.dead_letters.drain(..) {
+            pending.push(letter.into_outgoing(&self.topics.dead_letters, &self.origin));
+        }
+    }
+}
+
+/// Records that wait for a commit.
+#[derive(Debug, Default)]
+pub(super) struct Pending {
+    records: Vec<OutgoingRecord>,
+    bytes: usize,
+    /// Whether a notification is among them.
+    urgent: bool,
+    since: Option<Instant>,
+}
+
+impl Pending {
+    fn push(&mut self, record: OutgoingRecord) {
+        self.bytes += record.value.as_ref().map_or(0, Vec::len);
+        self.since.get_or_insert_with(Instant::now);
+        self.records.push(record);
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.records.is_empty()
+    }
+
+    pub(super) fn is_urgent(&self) -> bool {
+        self.urgent
+    }
+
+    /// Whether no more should be evaluated before a commit.
+    pub(super) fn is_full(&self) -> bool {
+        self.records.len() >= PENDING_RECORDS_MAX || self.bytes >= PENDING_BYTES_MAX
+    }
+
+    /// Whether a commit is due: at once when a notification waits and the worker has caught up;
+    /// while it works off a backlog, every `interval`.
+    pub(super) fn is_due(&self, drained: bool, interval: Duration) -> bool {
+        let Some(since) = self.since else { return false };
+        drained && self.urgent || self.is_full() || since.elapsed() >= interval
+    }
+
+    pub(super) fn take(&mut self) -> Vec<OutgoingRecord> {
+        let records = std::mem::take(&mut self.records);
+        self.clear();
+        records
+    }
+
+    pub(super) fn clear(&mut self) {
+        *self = Self::default();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn record(bytes: usize) -> OutgoingRecord {
+        OutgoingRecord {
+            topic: "t".into(),
+            partition: None,
+            key: None,
+            value: Some(vec![0; bytes]),
+            headers: vec![],
+            timestamp_ms: None,
+        }
+    }
+
+    #[test]
+    fn a_notification_is_committed_at_once_when_the_worker_has_caught_up() {
+        let (mut pending, interval) = (Pending::default(), Duration::from_secs(3_600));
+        assert!(!pending.is_due(true, interval));
+        pending.push(record(10));
+        assert!(!pending.is_due(true, interval), "an emitted record waits for the interval");
+        assert!(pending.is_due(true, Duration::ZERO));
+        pending.urgent = true;
+        assert!(pending.is_due(true, interval));
+        assert!(!pending.is_due(false, interval), "a backlog is committed by the interval");
+        assert_eq!(pending.take().len(), 1);
+        assert!(pending.is_empty() && !pending.is_urgent());
+    }
+
+    #[test]
+    fn too_many_bytes_are_committed_whatever_the_interval() {
+        let mut pending = Pending::default();
+        pending.push(record(PENDING_BYTES_MAX));
+        assert!(pending.is_due(false, Duration::from_secs(3_600)));
+    }
+}
