@@ -20,7 +20,8 @@ impl Backoff {
 
     /// The wait after one more failure: uniformly between half of the doubled wait and all of it.
     pub fn failed(&mut self) -> Duration {
-        let doubled = self.least.saturating_mul(1u32.checked_shl(self.failures).unwrap_or(u32::MAX));
+        let doubled =
+            self.least.saturating_mul(1u32.checked_shl(self.failures).unwrap_or(u32::MAX));
         let whole = doubled.min(self.most);
         self.failures = self.failures.saturating_add(1);
         self.seed ^= self.seed << 13;

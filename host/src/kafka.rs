@@ -98,7 +98,8 @@ impl ClientState {
             && !self.away.swap(true, Ordering::Relaxed)
         {
             tracing::warn!(part = self.part, reason, "no kafka broker can be reached; retrying");
-            self.readiness.set_not_ready(self.part, format!("no kafka broker can be reached: {reason}"));
+            self.readiness
+                .set_not_ready(self.part, format!("no kafka broker can be reached: {reason}"));
         }
     }
 
@@ -146,7 +147,7 @@ fn code_name(code: RDKafkaErrorCode) -> &'static str {
             "unknown_topic"
         }
         RDKafkaErrorCode::UnknownPartition => "unknown_partition",
-        RDKafkaErrorCode::MaxPollIntervalExceeded => "max_poll_exceeded",
+        RDKafkaErrorCode::PollExceeded => "max_poll_exceeded",
         RDKafkaErrorCode::OffsetOutOfRange | RDKafkaErrorCode::AutoOffsetReset => {
             "offset_out_of_range"
         }

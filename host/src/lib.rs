@@ -20,22 +20,35 @@
 //! - [`dead_letter`]: records that were given up on, and why.
 //! - [`outbox`]: decided notifications on their way.
 //! - [`ledger`]: what became of every alert.
+//! - [`kafka`], [`oauth`], [`topics`], [`tls`], [`causes`], [`backoff`]: what clients have in common.
+//! - [`source`]: where records come from.
+//! - [`progress`]: how far a worker has come.
+//! - [`transaction`]: effects and offsets, both or neither.
 //! - [`telemetry`]: what the host counts and says about itself.
 
+pub mod backoff;
 pub mod batch;
+pub mod causes;
 pub mod config;
 pub mod dead_letter;
 pub mod effect;
 pub mod engine;
 pub mod evaluation;
+pub mod kafka;
 pub mod ledger;
 pub mod limits;
 pub mod nearest;
 pub mod notification;
+pub mod oauth;
 pub mod outbox;
+pub mod progress;
 pub mod record;
 pub mod rules;
 pub mod secret;
 pub mod shipped;
+pub mod source;
 pub mod subscription;
 pub mod telemetry;
+pub mod tls;
+pub mod topics;
+pub mod transaction;

@@ -87,7 +87,10 @@ impl TokenSource {
                 // librdkafka asks from a thread of its own; a runtime of our own keeps this free
                 // of the question which runtime that thread may be in.
                 let answer = std::thread::scope(|scope| {
-                    scope.spawn(|| block_on(request)).join().map_err(|_| endpoint("the request panicked"))
+                    scope
+                        .spawn(|| block_on(request))
+                        .join()
+                        .map_err(|_| endpoint("the request panicked"))
                 })??;
                 Ok(described(answer.access_token, client_id, answer.expires_in))
             }
@@ -110,7 +113,7 @@ async fn request(
     secret: &str,
     body: String,
 ) -> Result<Answer, TokenError> {
-    crate::delivery::install_crypto_provider();
+    crate::tls::install_crypto_provider();
     let client = reqwest::Client::builder().timeout(ENDPOINT_TIMEOUT).build().map_err(endpoint)?;
     let request = client
         .post(url)

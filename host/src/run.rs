@@ -12,6 +12,7 @@ use std::time::{Duration, Instant};
 use tokio_util::sync::CancellationToken;
 
 use crate::backoff::Backoff;
+use crate::causes::with_causes;
 use crate::config::Config;
 use crate::delivery::{self, DeliveryError};
 use crate::engine::{Engine, EngineError};
@@ -221,17 +222,6 @@ async fn topics(
             Err(error) => return Err(error.into()),
         }
     }
-}
-
-/// An error and its causes on one line.
-pub fn with_causes(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(next) = cause {
-        text = format!("{text}: {next}");
-        cause = next.source();
-    }
-    text
 }
 
 /// The threads that evaluate.

@@ -66,9 +66,10 @@ impl Wanted {
                 setting: "the number of partitions",
                 found: partitions.to_string(),
                 wanted: format!("{wanted}, as the outbox has"),
-                cure: "delete the topic, so that it is made anew (what was sent is then known only \
+                cure:
+                    "delete the topic, so that it is made anew (what was sent is then known only \
                        to Slack's history), or use another kafka.group_id"
-                    .into(),
+                        .into(),
             });
         }
         let mut policies: Vec<&str> = cleanup_policy.split(',').map(str::trim).collect();

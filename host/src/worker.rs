@@ -12,11 +12,11 @@ use std::time::{Duration, Instant};
 use tokio_util::sync::CancellationToken;
 
 use crate::backoff::Backoff;
+use crate::causes::with_causes;
 use crate::config::KafkaConfig;
 use crate::evaluation::{Evaluation, WorkerSet};
 use crate::progress::Progress;
 use crate::record::TopicPartition;
-use crate::run::with_causes;
 use crate::rules::RuleSet;
 use crate::rules::publish::Slot;
 use crate::source::kafka::{Polled, Source, SourceError};

@@ -2,6 +2,8 @@
 
 use std::error::Error;
 
+use crate::causes::with_causes;
+
 /// One thing that is wrong, and where in its file.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Finding {
@@ -14,23 +16,11 @@ pub struct Finding {
 impl Finding {
     /// About the file as a whole.
     pub fn new(error: impl Error) -> Self {
-        Self { line: None, text: chain(&error) }
+        Self { line: None, text: with_causes(&error) }
     }
 
     /// About one line, from 1.
     pub fn at(line: usize, error: impl Error) -> Self {
-        Self { line: Some(line), text: chain(&error) }
+        Self { line: Some(line), text: with_causes(&error) }
     }
-}
-
-/// An error and its sources in one line; no `Display` of ours repeats its source.
-fn chain(error: &dyn Error) -> String {
-    let mut text = error.to_string();
-    let mut source = error.source();
-    while let Some(cause) = source {
-        text.push_str(": ");
-        text.push_str(&cause.to_string());
-        source = cause.source();
-    }
-    text
 }

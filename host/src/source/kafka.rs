@@ -385,7 +385,8 @@ impl Source {
         for partition in partitions {
             list.add_partition(&partition.topic, partition.partition);
         }
-        let group = |source| SourceError::Offsets { partition: "the consumer group".into(), source };
+        let group =
+            |source| SourceError::Offsets { partition: "the consumer group".into(), source };
         let committed = self.consumer.committed_offsets(list, OFFSETS_TIMEOUT).map_err(group)?;
         let mut positions = Vec::with_capacity(partitions.len());
         for partition in partitions {

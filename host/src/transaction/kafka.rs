@@ -429,7 +429,11 @@ fn is_fatal(error: &KafkaError) -> bool {
         KafkaError::Transaction(error) => error.is_fatal(),
         other => matches!(
             other.rdkafka_error_code(),
-            Some(RDKafkaErrorCode::Fatal | RDKafkaErrorCode::Fenced | RDKafkaErrorCode::ProducerFenced)
+            Some(
+                RDKafkaErrorCode::Fatal
+                    | RDKafkaErrorCode::Fenced
+                    | RDKafkaErrorCode::ProducerFenced
+            )
         ),
     }
 }
