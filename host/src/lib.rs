@@ -25,6 +25,7 @@
 //! - [`progress`]: how far a worker has come.
 //! - [`transaction`]: effects and offsets, both or neither.
 //! - [`telemetry`]: what the host counts and says about itself.
+//! - [`http`]: the page, metrics and readiness for those who ask.
 
 pub mod backoff;
 pub mod batch;
@@ -34,6 +35,7 @@ pub mod dead_letter;
 pub mod effect;
 pub mod engine;
 pub mod evaluation;
+pub mod http;
 pub mod kafka;
 pub mod ledger;
 pub mod limits;
