@@ -5,6 +5,7 @@
 //! - [`guests`]: compiled rules, good and hostile.
 //! - [`site`]: a folder with a `firebell.toml` and rules, and the program that runs on it.
 //! - [`slack`]: the stand-in for Slack.
+//! - [`scene`]: all of that, as most tests begin.
 //! - [`eventually`]: waiting for a condition, with a deadline.
 //!
 //! Every test has topics, a group and a folder of its own, so that they run side by side.

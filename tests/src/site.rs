@@ -6,6 +6,7 @@ use std::io::{Read, Write as _};
 use std::net::TcpStream;
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitStatus};
+use std::sync::Mutex;
 use std::time::Duration;
 
 use tempfile::TempDir;
@@ -28,7 +29,7 @@ pub struct Site {
     /// By section and key, as TOML.
     settings: BTreeMap<String, BTreeMap<String, String>>,
     /// The HTTP port of each host by its name: a host that is started again keeps it.
-    ports: BTreeMap<String, u16>,
+    ports: Mutex<BTreeMap<String, u16>>,
 }
 
 impl Site {
@@ -37,7 +38,7 @@ impl Site {
         let dir = tempfile::Builder::new().prefix("firebell-site-").tempdir().unwrap();
         std::fs::create_dir(dir.path().join("rules")).unwrap();
         let group = unique("firebell");
-        let (settings, ports) = (BTreeMap::new(), BTreeMap::new());
+        let (settings, ports) = (BTreeMap::new(), Mutex::default());
         let mut site = Self { dir, group, settings, ports };
         let group = site.group.clone();
         site.set("kafka", "bootstrap_servers", &quoted(kafka.bootstrap()));
@@ -51,8 +52,8 @@ impl Site {
         site.set("slack", "token_env", &quoted(TOKEN.0));
         site.set("slack", "api_url", &quoted(slack_api_url));
         site.set("slack", "default_channel", &quoted("general"));
-        site.set("slack", "messages_per_second", "1000.0");
-        site.set("slack", "burst", "1000");
+        site.set("slack", "messages_per_second", "100.0");
+        site.set("slack", "burst", "100");
         site
     }
 
@@ -112,15 +113,17 @@ impl Site {
     }
 
     /// Starts the only host and waits until it is ready.
-    pub fn start(&mut self) -> Host {
+    pub fn start(&self) -> Host {
         let mut host = self.spawn("one");
         host.await_ready();
         host
     }
 
     /// Starts a host by this name without waiting.
-    pub fn spawn(&mut self, name: &str) -> Host {
-        let port = *self.ports.entry(name.to_owned()).or_insert_with(|| free_port().unwrap());
+    pub fn spawn(&self, name: &str) -> Host {
+        let mut ports = self.ports.lock().unwrap();
+        let port = *ports.entry(name.to_owned()).or_insert_with(|| free_port().unwrap());
+        drop(ports);
         let path = self.dir.path().join(format!("firebell-{name}.toml"));
         std::fs::write(&path, self.toml(name, port)).unwrap();
         let log = self.dir.path().join(format!("firebell-{name}.log"));

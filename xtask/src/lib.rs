@@ -10,4 +10,5 @@ pub mod guests;
 pub mod kafka;
 pub mod ports;
 pub mod project;
+pub mod rules;
 pub mod test;

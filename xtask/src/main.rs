@@ -6,7 +6,7 @@ use anyhow::Result;
 use clap::{Parser, Subcommand};
 use xtask::guests;
 use xtask::kafka::{self, Broker, Options};
-use xtask::test;
+use xtask::{rules, test};
 
 /// What needs more than one cargo command.
 #[derive(Parser)]
@@ -20,6 +20,8 @@ struct Arguments {
 enum Task {
     /// Run all tests, on real brokers that are started for them.
     Test(test::Arguments),
+    /// Build the rules that ship and update their committed components.
+    Rules(rules::Arguments),
     /// Start a Kafka on this machine and print its address; it ends with this command.
     Kafka {
         /// Which Kafka, as Maven Central names it.
@@ -40,6 +42,7 @@ enum Task {
 fn main() -> Result<()> {
     match Arguments::parse().command {
         Task::Test(arguments) => test::test(&arguments),
+        Task::Rules(arguments) => rules::rules(&arguments),
         Task::Kafka { version, port } => run_kafka(&version, port),
         Task::Components { update } => components(update),
     }

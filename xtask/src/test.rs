@@ -7,11 +7,9 @@ use std::time::Instant;
 
 use anyhow::{Context, Result, bail, ensure};
 
+use crate::guests;
 use crate::kafka::{Broker, NEWEST, OLDER, Options, missing_programs};
 use crate::project::{cargo, run, target};
-
-/// What the guests are compiled to.
-const WASM_TARGET: &str = "wasm32-unknown-unknown";
 
 /// What the caller chose.
 #[derive(Debug, Default, clap::Args)]
@@ -38,7 +36,7 @@ pub fn test(arguments: &Arguments) -> Result<()> {
             missing.join("\n- ")
         );
     }
-    add_wasm_target()?;
+    guests::build()?;
     run(cargo().args(["build", "--package", "firebell"]))?;
     run(cargo().args(["test", "--workspace", "--no-run", "--quiet"]))?;
 
@@ -49,6 +47,7 @@ pub fn test(arguments: &Arguments) -> Result<()> {
     let mut tests = cargo();
     tests.args(["test", "--workspace", "--no-fail-fast", "--"]).args(&arguments.filters);
     tests.env("FIREBELL_TEST_BIN", target().join("debug/firebell"));
+    tests.env("FIREBELL_TEST_GUESTS", guests::folder());
     let variables = ["FIREBELL_TEST_KAFKA", "FIREBELL_TEST_KAFKA_39"];
     for (at, variable) in variables.into_iter().enumerate() {
         let started = brokers.get(at).map(Broker::bootstrap);
@@ -69,19 +68,6 @@ pub fn test(arguments: &Arguments) -> Result<()> {
         bail!("the tests failed");
     }
     Ok(())
-}
-
-/// Adds the guests' target where rustup keeps the toolchain; elsewhere it has to be there.
-fn add_wasm_target() -> Result<()> {
-    let Ok(out) = Command::new("rustup").args(["target", "list", "--installed"]).output() else {
-        return Ok(());
-    };
-    let installed = String::from_utf8_lossy(&out.stdout).lines().any(|line| line == WASM_TARGET);
-    if installed {
-        Ok(())
-    } else {
-        run(Command::new("rustup").args(["target", "add", WASM_TARGET]))
-    }
 }
 
 /// The newest and the older Kafka, in this order.

@@ -176,7 +176,8 @@ fn nothing_is_left_open() {
 
 #[test]
 fn every_module_says_what_it_is() {
-    for source in sources("host/src") {
+    let named = |source: &Source| !source.path.ends_with("/tests.rs");
+    for source in sources("host/src").into_iter().filter(named) {
         assert!(source.text.starts_with("//! "), "{} begins without its sentence", source.path);
     }
 }
