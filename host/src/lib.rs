@@ -10,6 +10,8 @@
 //! - [`config`], [`secret`], [`nearest`]: what the operator says.
 //! - [`record`]: a record as evaluation sees it.
 //! - [`subscription`]: what a rule declares that it needs.
+//! - [`decode`]: bytes to the fields that some rule asked for.
+//! - [`matching`]: which records go to which rule.
 //! - [`batch`]: the columns that a rule is given.
 //! - [`limits`]: what a call may use.
 //! - [`engine`]: the sandbox.
@@ -32,6 +34,7 @@ pub mod batch;
 pub mod causes;
 pub mod config;
 pub mod dead_letter;
+pub mod decode;
 pub mod effect;
 pub mod engine;
 pub mod evaluation;
@@ -39,6 +42,7 @@ pub mod http;
 pub mod kafka;
 pub mod ledger;
 pub mod limits;
+pub mod matching;
 pub mod nearest;
 pub mod notification;
 pub mod oauth;
