@@ -119,4 +119,6 @@ fn settings() -> wasmtime::Config {
 }
 
 #[cfg(test)]
+pub(crate) mod testing;
+#[cfg(test)]
 mod tests;

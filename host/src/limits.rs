@@ -58,8 +58,6 @@ pub fn cut(text: &mut String, bytes: usize) {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
-
     #[test]
     fn a_text_is_cut_between_characters_and_marked() {
         let cut = |text: &str, bytes| {

@@ -90,6 +90,11 @@ impl CallFailure {
     pub(super) fn new(reason: FailureReason, message: impl Into<String>) -> Self {
         Self { reason, message: message.into(), logs: Logs::default(), fuel: 0 }
     }
+
+    /// A rule that does not describe itself as it did when it was loaded.
+    pub(crate) fn unstable(message: String) -> Self {
+        Self::new(FailureReason::UnstableDescribe, message)
+    }
 }
 
 impl fmt::Display for CallFailure {

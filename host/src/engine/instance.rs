@@ -80,7 +80,7 @@ impl Instance {
             }
             Err(error) => {
                 let mut failure = failure_of(&error, &mut store, DESCRIBE_FUEL, limits);
-                if failure.reason == FailureReason::Trap {
+                if matches!(failure.reason, FailureReason::Trap | FailureReason::InvalidEffect) {
                     failure.reason = FailureReason::Instantiate;
                 }
                 Err(failure)
@@ -208,14 +208,17 @@ fn failure_of(
         let message = format!("returned more than {} bytes (`output_bytes`)", limits.output_bytes);
         (FailureReason::OutputLimit, message)
     } else {
-        let mut message = match trap {
-            Some(Trap::StackOverflow) => "the stack is exhausted: endless recursion".to_owned(),
+        let (reason, mut message) = match trap {
+            Some(Trap::StackOverflow) => {
+                (FailureReason::Trap, "the stack is exhausted: endless recursion".to_owned())
+            }
             // `wasm trap: …`: the rest of the chain says where, which needs names to be of use.
-            Some(trap) => trap.to_string(),
-            None => format!("{error:#}"),
+            Some(trap) => (FailureReason::Trap, trap.to_string()),
+            // It ran to its end, but what it returned does not follow the canonical ABI.
+            None => (FailureReason::InvalidEffect, format!("what it returned is unreadable: {error:#}")),
         };
         cut(&mut message, ERROR_BYTES_MAX);
-        (FailureReason::Trap, message)
+        (reason, message)
     };
     CallFailure { reason, message, logs, fuel }
 }
