@@ -1,6 +1,6 @@
 //! Rules: what a user writes, loaded, checked and published as one immutable set.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -15,6 +15,7 @@ pub use finding::Finding;
 use crate::engine::Component;
 use crate::evaluation::Health;
 use crate::limits::Limits;
+use crate::matching::{ConditionError, MatchRule, TopicMatcher};
 use crate::subscription::{Format, Subscription};
 
 /// What happens to a rule's effects.
@@ -62,6 +63,15 @@ pub struct Rule {
     pub health: Health,
 }
 
+/// The rules of one topic, in the order of their names.
+#[derive(Debug)]
+pub struct TopicPlan {
+    /// All their conditions as one index; a rule's number is its position in `rules`.
+    pub matcher: TopicMatcher,
+    /// The rules that are not paused.
+    pub rules: Vec<Arc<Rule>>,
+}
+
 /// An immutable snapshot of all rules, each in its last good version.
 #[derive(Debug, Default)]
 pub struct RuleSet {
@@ -69,4 +79,51 @@ pub struct RuleSet {
     pub generation: u64,
     /// The rules by name.
     pub rules: BTreeMap<Arc<str>, Arc<Rule>>,
+    /// What is done with the records of every topic that a rule reads.
+    pub topics: HashMap<Arc<str>, TopicPlan>,
+}
+
+/// Why rules cannot be one set.
+#[derive(Debug, thiserror::Error)]
+#[error("the conditions of the rules of topic `{topic}` cannot be compiled")]
+pub struct RuleSetError {
+    /// The topic.
+    pub topic: Arc<str>,
+    /// What is wrong.
+    pub source: ConditionError,
+}
+
+impl RuleSet {
+    /// Compiles the conditions of `rules` into one index for every topic.
+    ///
+    /// # Errors
+    ///
+    /// A condition that [`check_condition`](crate::matching::check_condition) would have refused
+    /// when its rule was loaded.
+    pub fn new(
+        generation: u64,
+        rules: impl IntoIterator<Item = Arc<Rule>>,
+    ) -> Result<Self, RuleSetError> {
+        let rules: BTreeMap<Arc<str>, Arc<Rule>> =
+            rules.into_iter().map(|rule| (Arc::clone(&rule.name), rule)).collect();
+        let mut by_topic: BTreeMap<&Arc<str>, Vec<Arc<Rule>>> = BTreeMap::new();
+        for rule in rules.values().filter(|rule| rule.mode != Mode::Paused) {
+            let topics: BTreeSet<&Arc<str>> = rule.subscription.topics.iter().collect();
+            for topic in topics {
+                by_topic.entry(topic).or_default().push(Arc::clone(rule));
+            }
+        }
+        let mut topics = HashMap::with_capacity(by_topic.len());
+        for (topic, rules) in by_topic {
+            let conditions = rules.iter().map(|rule| MatchRule {
+                format: rule.format,
+                fields: rule.subscription.fields.clone(),
+                conditions: rule.conditions.clone(),
+            });
+            let matcher = TopicMatcher::new(conditions.collect())
+                .map_err(|source| RuleSetError { topic: Arc::clone(topic), source })?;
+            topics.insert(Arc::clone(topic), TopicPlan { matcher, rules });
+        }
+        Ok(Self { generation, rules, topics })
+    }
 }

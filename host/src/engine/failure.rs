@@ -27,7 +27,7 @@ pub enum FailureReason {
     Refused,
     /// An effect that means nothing: a row that does not exist, no title, an impossible topic.
     InvalidEffect,
-    /// `describe` answered otherwise than when the rule was loaded.
+    /// `describe` answered otherwise than before.
     UnstableDescribe,
     /// No instance could be made.
     Instantiate,
@@ -114,6 +114,12 @@ pub enum DescribeError {
     /// The call failed.
     #[error("describe failed")]
     Failed(#[from] CallFailure),
+    /// It was asked twice.
+    #[error(
+        "describe is unstable: it answered otherwise when it was asked again; a rule must always \
+         answer the same for the same configuration"
+    )]
+    Unstable,
     /// What it declared cannot be.
     #[error("describe declares what cannot be")]
     Invalid(#[from] InvalidSubscription),

@@ -88,14 +88,25 @@ impl Instance {
         }
     }
 
-    /// Asks the rule what it needs; the first call on every instance.
+    /// Asks the rule what it needs; the first call on every instance. Asks twice, since a rule must
+    /// always give the same answer.
     ///
     /// # Errors
     ///
-    /// It refuses `config_json`, fails, or declares what cannot be. The instance is dead then.
+    /// It refuses `config_json`, fails, declares what cannot be or answers otherwise the second time.
+    /// The instance is dead then.
     pub fn describe(&mut self, config_json: &str) -> Result<Subscription, DescribeError> {
-        let answer =
-            self.call(DESCRIBE_FUEL, |exports, store| exports.describe(store, config_json));
+        let described = self.describe_once(config_json)?;
+        if self.describe_once(config_json)? == described {
+            Ok(described)
+        } else {
+            self.live = None;
+            Err(DescribeError::Unstable)
+        }
+    }
+
+    fn describe_once(&mut self, config_json: &str) -> Result<Subscription, DescribeError> {
+        let answer = self.call(DESCRIBE_FUEL, |exports, store| exports.describe(store, config_json));
         let declared = answer.map(|(declared, _, _)| declared).map_err(|failure| {
             if failure.reason == FailureReason::Refused {
                 DescribeError::Refused(failure.message)
