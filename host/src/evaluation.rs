@@ -185,8 +185,7 @@ impl WorkerSet {
         out: &mut Evaluation,
     ) {
         let topic = &partition.topic;
-        let (Some(plan), Some(positions)) =
-            (self.set.topics.get(topic), self.positions.get(topic))
+        let (Some(plan), Some(positions)) = (self.set.topics.get(topic), self.positions.get(topic))
         else {
             return;
         };

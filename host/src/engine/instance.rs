@@ -106,7 +106,8 @@ impl Instance {
     }
 
     fn describe_once(&mut self, config_json: &str) -> Result<Subscription, DescribeError> {
-        let answer = self.call(DESCRIBE_FUEL, |exports, store| exports.describe(store, config_json));
+        let answer =
+            self.call(DESCRIBE_FUEL, |exports, store| exports.describe(store, config_json));
         let declared = answer.map(|(declared, _, _)| declared).map_err(|failure| {
             if failure.reason == FailureReason::Refused {
                 DescribeError::Refused(failure.message)
@@ -226,7 +227,9 @@ fn failure_of(
             // `wasm trap: …`: the rest of the chain says where, which needs names to be of use.
             Some(trap) => (FailureReason::Trap, trap.to_string()),
             // It ran to its end, but what it returned does not follow the canonical ABI.
-            None => (FailureReason::InvalidEffect, format!("what it returned is unreadable: {error:#}")),
+            None => {
+                (FailureReason::InvalidEffect, format!("what it returned is unreadable: {error:#}"))
+            }
         };
         cut(&mut message, ERROR_BYTES_MAX);
         (reason, message)

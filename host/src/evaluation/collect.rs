@@ -54,8 +54,10 @@ impl Source<'_> {
         why: (Stage, &'static str),
         message: String,
     ) -> DeadLetter {
-        let rule =
-            rule.map(|rule| RuleVersion { name: Arc::clone(&rule.name), version: rule.version.clone() });
+        let rule = rule.map(|rule| RuleVersion {
+            name: Arc::clone(&rule.name),
+            version: rule.version.clone(),
+        });
         let id = self.id(record);
         DeadLetter::new(id, &self.records[record as usize], rule, self.generation, why, message)
     }
@@ -130,8 +132,7 @@ impl Collected {
         if rule.mode != Mode::Active {
             return Ok(());
         }
-        let intent =
-            IntentId { record: source.id(record), rule: rule.name.to_string(), index };
+        let intent = IntentId { record: source.id(record), rule: rule.name.to_string(), index };
         let entry = Entry {
             alert: AlertId::of(&intent, &notification),
             intent,
@@ -249,13 +250,18 @@ fn channel_of(rule: &Rule, asked: Option<&str>) -> Result<String, String> {
 }
 
 fn allowed(names: &[String]) -> String {
-    if names.is_empty() { "none is allowed".into() } else { format!("allowed: {}", names.join(", ")) }
+    if names.is_empty() {
+        "none is allowed".into()
+    } else {
+        format!("allowed: {}", names.join(", "))
+    }
 }
 
 fn quarantined(rule: &Rule) -> String {
-    let last = rule.health.last_failure().map_or_else(String::new, |last| {
-        format!("; last {}: {}", last.record, last.message)
-    });
+    let last = rule
+        .health
+        .last_failure()
+        .map_or_else(String::new, |last| format!("; last {}: {}", last.record, last.message));
     format!(
         "rule `{}` is quarantined after {} failed records in a row, until its file changes{last}",
         rule.name, rule.limits.quarantine_after,

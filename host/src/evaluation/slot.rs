@@ -145,18 +145,16 @@ impl Slot {
             called
         };
         let duration = clock.zip(start).map(|(now, start)| now().saturating_sub(start));
-        let report =
-            |fuel, failure| CallReport { rows: part.len(), fuel, failure, duration };
+        let report = |fuel, failure| CallReport { rows: part.len(), fuel, failure, duration };
         match called {
             Ok(Called { effects, fuel, logs }) => {
                 outcome.calls.push(report(fuel, None));
                 self.keep_logs(logs, outcome);
                 let first = part.start as u32;
                 outcome.effects.extend(
-                    effects.into_iter().map(|RowEffect { row, effect }| RowEffect {
-                        row: row + first,
-                        effect,
-                    }),
+                    effects
+                        .into_iter()
+                        .map(|RowEffect { row, effect }| RowEffect { row: row + first, effect }),
                 );
                 self.rule.health.succeeded();
                 Ok(())
@@ -171,13 +169,7 @@ impl Slot {
         }
     }
 
-    fn single(
-        &mut self,
-        batch: &Batch,
-        row: usize,
-        clock: Option<&Clock>,
-        outcome: &mut Outcome,
-    ) {
+    fn single(&mut self, batch: &Batch, row: usize, clock: Option<&Clock>, outcome: &mut Outcome) {
         let Err(failure) = self.call(batch, &(row..row + 1), clock, outcome) else { return };
         let last = LastFailure {
             record: RecordId {

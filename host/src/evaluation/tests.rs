@@ -229,8 +229,7 @@ fn a_record_that_cannot_be_decoded_is_one_dead_letter_whatever_the_number_of_rul
 #[test]
 fn records_of_a_topic_that_no_rule_reads_give_nothing() {
     let a = rule("a", NOTIFY, |_| {});
-    let record =
-        Record { offset: 0, timestamp_ms: 0, key: None, value: Some(b"{}"), headers: &() };
+    let record = Record { offset: 0, timestamp_ms: 0, key: None, value: Some(b"{}"), headers: &() };
     let mut out = Evaluation::default();
     worker(&[&a]).evaluate(&TopicPartition::new("OTHER", 0), &[record], &mut out);
     assert!(!out.has_effects() && out.rules.is_empty());
