@@ -17,7 +17,7 @@ use crate::config::Config;
 use crate::delivery::{self, DeliveryError};
 use crate::engine::{Engine, EngineError};
 use crate::evaluation::WorkerSet;
-use crate::http::{self, HttpError};
+use crate::http::{self, HttpError, Pages};
 use crate::rules::folder::FolderError;
 use crate::rules::library::{Library, Reloaded, View};
 use crate::rules::publish::{Publisher, Slot};
@@ -26,6 +26,8 @@ use crate::rules::watch::{Wait, Watch};
 use crate::telemetry::{Metrics, Readiness};
 use crate::topics::kafka::{Topics, TopicsError};
 use crate::worker::{EffectWriter, SwapNote, Worker};
+
+mod status;
 
 /// Which half of the host runs; the outbox topic is between them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -49,6 +51,8 @@ pub struct Options {
     /// The outbox's partitions when the host's own topics were made by somebody else, as the demo
     /// does; `None` = they are created or checked.
     pub outbox_partitions: Option<i32>,
+    /// Pages beside the host's own, as the demo has them.
+    pub pages: axum::Router,
     /// Telemetry.
     pub metrics: Metrics,
     /// Whether the parts work.
@@ -90,7 +94,7 @@ const SWAP_NOTES_MAX: usize = 256;
 /// When a part cannot start or fails for good. A broker or a Slack that is away is not an error: it
 /// is waited for.
 pub async fn run(options: Options, shutdown: CancellationToken) -> Result<(), RunError> {
-    let Options { config, only, outbox_partitions, metrics, readiness } = options;
+    let Options { config, only, outbox_partitions, pages, metrics, readiness } = options;
     let engine = Engine::new(config.rules.cache_dir.as_deref())?;
     let library = match only {
         Only::Deliver => None,
@@ -99,8 +103,22 @@ pub async fn run(options: Options, shutdown: CancellationToken) -> Result<(), Ru
         }
     };
     let view = library.as_ref().map(|library| library.view().clone());
-    let _server = serve(&config, view, &metrics, &readiness).await?;
+    let served = serve(&config, pages, view, (&metrics, &readiness)).await?;
+    let result = work(library, (config, only, outbox_partitions), (metrics, readiness), shutdown);
+    let result = result.await;
+    // The page answers until everything else has ended.
+    served.cancel();
+    tracing::info!("ended");
+    result
+}
 
+/// Everything but the page.
+async fn work(
+    library: Option<Library>,
+    (config, only, outbox_partitions): (Arc<Config>, Only, Option<i32>),
+    (metrics, readiness): (Metrics, Readiness),
+    shutdown: CancellationToken,
+) -> Result<(), RunError> {
     let outbox_partitions = match outbox_partitions {
         Some(partitions) => partitions,
         None => match topics(&config, &metrics, &readiness, &shutdown).await? {
@@ -122,7 +140,7 @@ pub async fn run(options: Options, shutdown: CancellationToken) -> Result<(), Ru
         let (config, metrics, readiness) = (Arc::clone(&config), metrics.clone(), readiness.clone());
         tokio::spawn(delivery::run(config, metrics, readiness, deliver_stop.clone()))
     });
-    let result = match delivery {
+    match delivery {
         Some(mut delivery) => {
             tokio::select! {
                 () = ended(&stop, evaluation.as_ref()) => {
@@ -140,9 +158,7 @@ pub async fn run(options: Options, shutdown: CancellationToken) -> Result<(), Ru
             ended(&stop, evaluation.as_ref()).await;
             finish(evaluation, &stop).await
         }
-    };
-    tracing::info!("ended");
-    result
+    }
 }
 
 fn delivered(
@@ -176,17 +192,28 @@ async fn finish(evaluation: Option<Evaluating>, stop: &CancellationToken) -> Res
     joined.unwrap_or_else(|_| Err(RunError::Panicked("evaluation".into())))
 }
 
+/// Starts the page; what is returned ends it.
 async fn serve(
-    config: &Config,
+    config: &Arc<Config>,
+    pages: axum::Router,
     view: Option<View>,
-    metrics: &Metrics,
-    readiness: &Readiness,
-) -> Result<Option<http::Server>, RunError> {
-    let Some(http) = &config.http else { return Ok(None) };
-    let status = http::Status::new(view, metrics.clone(), readiness.clone());
-    let server = http::Server::start(http.listen, status).await?;
+    (metrics, readiness): (&Metrics, &Readiness),
+) -> Result<CancellationToken, RunError> {
+    let ends = CancellationToken::new();
+    let Some(http) = &config.http else { return Ok(ends) };
+    let server = http::Server::bind(http.listen).await?;
     tracing::info!(address = %server.address(), "page, /metrics, /healthz and /readyz");
-    Ok(Some(server))
+    let (of, ready) = (Arc::clone(config), readiness.clone());
+    let status = Arc::new(move || status::status(&of, view.as_ref(), &ready));
+    let own = Pages { metrics: metrics.clone(), readiness: readiness.clone(), status };
+    let router = pages.merge(http::router(own));
+    let end = ends.clone();
+    tokio::spawn(async move {
+        if let Err(error) = server.serve(router, end).await {
+            tracing::error!("{}", with_causes(&error));
+        }
+    });
+    Ok(ends)
 }
 
 /// Creates or checks the host's own topics; waits for a broker that is away.
