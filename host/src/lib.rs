@@ -58,3 +58,4 @@ pub mod telemetry;
 pub mod tls;
 pub mod topics;
 pub mod transaction;
+pub mod worker;

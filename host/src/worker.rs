@@ -231,7 +231,8 @@ impl Session<'_> {
     /// Takes note of ended commits and begins the next one when it is due.
     fn settle(&mut self, drained: bool) -> Result<(), SessionError> {
         let mut wait = Duration::ZERO;
-        if self.committer.in_flight() && (self.pending.is_full() || drained && self.pending.is_urgent())
+        if self.committer.in_flight()
+            && (self.pending.is_full() || drained && self.pending.is_urgent())
         {
             wait = BUSY_WAIT;
         }
@@ -364,7 +365,8 @@ impl Session<'_> {
             match change {
                 Assignment::Added(partitions) => {
                     if let Err(error) = self.added(&partitions) {
-                        let SessionError::Source(SourceError::Offsets { partition, source }) = &error
+                        let SessionError::Source(SourceError::Offsets { partition, source }) =
+                            &error
                         else {
                             return Err(error);
                         };
@@ -385,7 +387,13 @@ impl Session<'_> {
         let positions = self.source.start_positions(partitions)?;
         for (partition, offset, known) in &positions {
             let worker = self.worker.number;
-            tracing::info!(worker, topic = &*partition.topic, partition = partition.partition, offset, "partition added");
+            tracing::info!(
+                worker,
+                topic = &*partition.topic,
+                partition = partition.partition,
+                offset,
+                "partition added"
+            );
             self.progress.assigned(partition.clone(), *offset, *known);
         }
         let offsets: Vec<_> =
@@ -403,13 +411,21 @@ impl Session<'_> {
     fn removed(&mut self, partitions: &[TopicPartition], lost: bool) -> Result<(), SessionError> {
         if lost {
             // Somebody else may own them already: the fence would refuse the transaction anyway.
-            tracing::warn!(worker = self.worker.number, "partitions were lost; what was not committed is dropped");
+            tracing::warn!(
+                worker = self.worker.number,
+                "partitions were lost; what was not committed is dropped"
+            );
             self.pending.clear();
         } else {
             self.finish("giving partitions up")?;
         }
         for partition in partitions {
-            tracing::info!(worker = self.worker.number, topic = &*partition.topic, partition = partition.partition, "partition removed");
+            tracing::info!(
+                worker = self.worker.number,
+                topic = &*partition.topic,
+                partition = partition.partition,
+                "partition removed"
+            );
             self.progress.revoked(partition);
         }
         self.source.unassign(partitions)?;
@@ -434,11 +450,20 @@ impl Session<'_> {
             let Some(next) = self.progress.next(&partition) else { continue };
             let Ok((low, high)) = self.source.watermarks(&partition) else { continue };
             if next < low {
-                tracing::error!(topic = &*partition.topic, partition = partition.partition, lost = low - next,
-                    "records were deleted by retention before they were read");
+                tracing::error!(
+                    topic = &*partition.topic,
+                    partition = partition.partition,
+                    lost = low - next,
+                    "records were deleted by retention before they were read"
+                );
             } else if next > high {
-                tracing::warn!(topic = &*partition.topic, partition = partition.partition, next, high,
-                    "the topic was made anew; it is read from its beginning");
+                tracing::warn!(
+                    topic = &*partition.topic,
+                    partition = partition.partition,
+                    next,
+                    high,
+                    "the topic was made anew; it is read from its beginning"
+                );
             } else {
                 continue;
             }
