@@ -228,17 +228,16 @@ impl Config {
     /// # Errors
     /// Everything that is wrong with it, at once; no problem shows a secret.
     pub fn load(path: &Path) -> Result<Self, ConfigErrors> {
-        let text = std::fs::read_to_string(path).map_err(|error| {
-            let problem = match error.kind() {
-                io::ErrorKind::NotFound => Problem::new("there is no such file").cure(format!(
-                    "write one, or name another with -c FILE; the smallest that works is\n\n{SMALLEST}"
-                )),
-                io::ErrorKind::InvalidData => Problem::new("is not UTF-8 text").cure("TOML is written in UTF-8"),
-                _ => Problem::new(format!("cannot be read: {error}")),
-            };
-            ConfigErrors { problems: vec![problem.file(path)] }
-        })?;
-        Self::parse(path, &text, &Environment::process())
+        Self::complete(Self::examine(path))
+    }
+
+    /// Reads a configuration file as far as it can be understood: what is wrong has its default, or
+    /// is empty. For `firebell check`; only a configuration without problems can be run.
+    pub fn examine(path: &Path) -> (Option<Self>, Vec<Problem>) {
+        match std::fs::read_to_string(path) {
+            Ok(text) => Self::read(path, &text, &Environment::process()),
+            Err(error) => (None, vec![unreadable(&error).file(path)]),
+        }
     }
 
     /// Reads a configuration's text. `path` is where it is said to be: relative paths in it start
@@ -247,6 +246,10 @@ impl Config {
     /// # Errors
     /// As [`Config::load`].
     pub fn parse(path: &Path, text: &str, environment: &Environment) -> Result<Self, ConfigErrors> {
+        Self::complete(Self::read(path, text, environment))
+    }
+
+    fn read(path: &Path, text: &str, environment: &Environment) -> (Option<Self>, Vec<Problem>) {
         let reader = Reader::new(path, text, KEYS);
         let config = reader.parse().map(|table| {
             let mut root = Table::root(&reader, table.get_ref());
@@ -259,11 +262,27 @@ impl Config {
             root.finish();
             Self { kafka, rules, slack, http }
         });
-        let problems = reader.into_problems();
+        (config, reader.into_problems())
+    }
+
+    fn complete((config, problems): (Option<Self>, Vec<Problem>)) -> Result<Self, ConfigErrors> {
         match config {
             Some(config) if problems.is_empty() => Ok(config),
             _ => Err(ConfigErrors { problems }),
         }
+    }
+}
+
+/// Why a file could not be read.
+fn unreadable(error: &io::Error) -> Problem {
+    match error.kind() {
+        io::ErrorKind::NotFound => Problem::new("there is no such file").cure(format!(
+            "write one, or name another with -c FILE; the smallest that works is\n\n{SMALLEST}"
+        )),
+        io::ErrorKind::InvalidData => {
+            Problem::new("is not UTF-8 text").cure("TOML is written in UTF-8")
+        }
+        _ => Problem::new(format!("cannot be read: {error}")),
     }
 }
 

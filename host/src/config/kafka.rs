@@ -1,15 +1,14 @@
 //! `[kafka]`.
 
-use std::collections::BTreeMap;
 use std::time::Duration;
 
-use toml::de::DeValue;
-
 use super::reader::Table;
-use super::secrets::{self, NoSecret, Told};
+use super::secrets::{self, Told};
 use super::slack::is_http_url;
 use super::{Context, KafkaConfig, OauthConfig, OffsetReset};
 use crate::secret::Secret;
+
+mod properties;
 
 /// How often effects are committed while a backlog is worked off; every 10 ms would cost a third of
 /// the throughput.
@@ -23,22 +22,6 @@ const GROUP_ID_LENGTH_MAX: usize = 200;
 
 /// Threads that evaluate; more than cores do not help.
 const WORKERS_MAX: i64 = 512;
-
-/// Properties of librdkafka that are ours, and the cure.
-const OURS: &[(&str, &str)] = &[
-    ("bootstrap.servers", "write it as `bootstrap_servers` under [kafka]"),
-    ("metadata.broker.list", "write it as `bootstrap_servers` under [kafka]"),
-    ("group.id", "write it as `group_id` under [kafka]"),
-    ("auto.offset.reset", "write it as `auto_offset_reset` under [kafka]"),
-    ("group.instance.id", "write it as `instance_id` under [kafka]"),
-    ("transactional.id", "leave it out: it is made of `group_id` and `instance_id`"),
-    ("enable.auto.commit", "leave it out: offsets are committed with their effects"),
-    ("enable.auto.offset.store", "leave it out: offsets are committed with their effects"),
-    ("enable.idempotence", "leave it out: producers are transactional"),
-    ("isolation.level", "leave it out: only committed records are read"),
-    ("partition.assignment.strategy", "leave it out: it is cooperative-sticky"),
-    ("enable.partition.eof", "leave it out: the host needs it as it is"),
-];
 
 /// Reads the section. `http_port` tells processes on one host apart.
 pub(super) fn read(mut table: Table<'_, '_>, context: Context<'_>, http_port: u16) -> KafkaConfig {
@@ -73,7 +56,7 @@ pub(super) fn read(mut table: Table<'_, '_>, context: Context<'_>, http_port: u1
             .try_into()
             .unwrap_or(i32::MAX),
         replication_factor: read_replication_factor(&mut table),
-        properties: read_properties(table.table("properties"), context),
+        properties: properties::read(table.table("properties"), context),
         oauthbearer: read_oauthbearer(table.table("oauthbearer"), context),
     };
     table.finish();
@@ -124,51 +107,6 @@ fn read_replication_factor(table: &mut Table<'_, '_>) -> i32 {
         table.problem("replication_factor", "0 is out of range", cure);
     }
     factor.try_into().unwrap_or(-1)
-}
-
-/// `[kafka.properties]`: librdkafka's own, a secret as `{ env = "NAME" }` or `{ file = "PATH" }`.
-fn read_properties(table: Table<'_, '_>, context: Context<'_>) -> BTreeMap<String, Secret> {
-    let mut properties = BTreeMap::new();
-    for (name, value) in table.entries() {
-        if let Some((_, cure)) = OURS.iter().find(|(ours, _)| *ours == name) {
-            table.problem(name, "is set by Firebell itself", *cure);
-            continue;
-        }
-        let secret = match value.get_ref() {
-            DeValue::String(text) => Ok(Secret::new(text.as_ref())),
-            DeValue::Integer(digits) => Ok(Secret::new(digits.as_str())),
-            DeValue::Boolean(truth) => Ok(Secret::new(truth.to_string())),
-            DeValue::Float(digits) => Ok(Secret::new(digits.as_str())),
-            DeValue::Table(place) => {
-                let text = |key| place.get(key).and_then(|value| value.get_ref().as_str());
-                match (text("env"), text("file"), place.len()) {
-                    (Some(variable), None, 1) => secrets::from_variable(variable, context),
-                    (None, Some(file), 1) => {
-                        secrets::from_file(file, context).map(|(_, secret)| secret)
-                    }
-                    _ => Err(NoSecret {
-                        message: "does not say where its value is".into(),
-                        cure:
-                            "write { env = \"NAME\" } or { file = \"PATH\" }; a name with points \
-                               stands in quotes: \"sasl.password\" = …"
-                                .into(),
-                    }),
-                }
-            }
-            DeValue::Datetime(_) | DeValue::Array(_) => {
-                let expected = "a text, or { env = \"NAME\" }, or { file = \"PATH\" }";
-                table.wrong_type(name, expected, value);
-                continue;
-            }
-        };
-        match secret {
-            Ok(secret) => {
-                properties.insert(name.into(), secret);
-            }
-            Err(error) => table.problem(name, error.message, error.cure),
-        }
-    }
-    properties
 }
 
 /// `[kafka.oauthbearer]`: a token's file, or the client-credentials grant.
@@ -261,6 +199,20 @@ mod tests {
                 "firebell.toml:7: kafka.properties.\"group.id\": is set by Firebell itself; write it as `group_id` under [kafka]",
                 "firebell.toml:8: kafka.properties.\"sasl.password\": environment variable NOPE is not set; set it before the start: export NOPE=…",
                 "firebell.toml:9: kafka.properties.sasl: does not say where its value is; write { env = \"NAME\" } or { file = \"PATH\" }; a name with points stands in quotes: \"sasl.password\" = …",
+            ],
+        );
+    }
+
+    #[test]
+    fn a_property_that_librdkafka_does_not_take_is_told_without_its_secret() {
+        check(
+            "kafka.properties",
+            "\"sasl.pasword\" = { env = \"PASSWORD\" }\n\"security.protocol\" = \"TLS\"\n\"fetch.min.bytes\" = { env = \"TOKEN\" }\n\"a.b\" = 1",
+            &[
+                "firebell.toml:7: kafka.properties.\"sasl.pasword\": librdkafka knows no such property; did you mean \"sasl.password\"?",
+                "firebell.toml:8: kafka.properties.\"security.protocol\": librdkafka refuses it: Invalid value \"TLS\" for configuration property \"security.protocol\"; its values are in librdkafka's CONFIGURATION.md",
+                "firebell.toml:9: kafka.properties.\"fetch.min.bytes\": librdkafka refuses the value that is there; its values are in librdkafka's CONFIGURATION.md",
+                "firebell.toml:10: kafka.properties.\"a.b\": librdkafka knows no such property; its names are in librdkafka's CONFIGURATION.md",
             ],
         );
     }
