@@ -28,10 +28,12 @@
 //! - [`transaction`]: effects and offsets, both or neither.
 //! - [`telemetry`]: what the host counts and says about itself.
 //! - [`http`]: the page, metrics and readiness for those who ask.
+//! - [`check`]: everything that could fail later.
 
 pub mod backoff;
 pub mod batch;
 pub mod causes;
+pub mod check;
 pub mod config;
 pub mod dead_letter;
 pub mod decode;

@@ -1,0 +1,79 @@
+//! `firebell check`: everything that could fail later, told at once with file, place and cure.
+//!
+//! In: the configuration's path. Out: a [`Report`]. It changes nothing: no topic is created, no
+//! message is sent, no offset is committed.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use crate::config::{Config, Problem, SlackConfig};
+
+mod kafka;
+
+/// What is asked.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Options {
+    /// Ask neither the broker nor Slack.
+    pub offline: bool,
+}
+
+/// What was found.
+#[derive(Debug, Clone, Default)]
+pub struct Report {
+    /// What the operator must change.
+    pub problems: Vec<Problem>,
+    /// What could not be asked: a broker or a Slack that gives no answer.
+    pub unanswered: Vec<Problem>,
+    /// What is worth knowing and hinders nothing.
+    pub notes: Vec<Problem>,
+    /// What is right.
+    pub passed: Vec<String>,
+}
+
+/// Checks the configuration at `path` and all that it names.
+///
+/// A section with problems is not followed further; the others are.
+pub async fn check(path: &Path, options: Options) -> Report {
+    let mut report = Report::default();
+    let (config, problems) = Config::examine(path);
+    let wrong = |section: &str| {
+        let keys = problems.iter().filter_map(|problem| problem.key.as_deref());
+        keys.into_iter().any(|key| key == section || key.starts_with(&format!("{section}.")))
+    };
+    let kafka_is_wrong = wrong("kafka");
+    if problems.is_empty() {
+        report.passed.push(format!("configuration {}", path.display()));
+    }
+    report.problems.extend(problems);
+    let Some(config) = config.map(Arc::new) else { return report };
+    let rules = Vec::new();
+    match &config.slack {
+        Some(slack) => note_plain_http(path, slack, &mut report),
+        None => report.notes.push(
+            Problem::new("there is no [slack]: nothing is delivered").file(path).cure(
+                "that is right for `firebell run --only evaluate`, else write token_env and \
+                 default_channel under [slack]",
+            ),
+        ),
+    }
+    if !options.offline && !kafka_is_wrong {
+        kafka::check(path, &config, &rules, &mut report).await;
+    }
+    report
+}
+
+/// The file that a rule is in: its toml, else its component.
+fn file_of(config: &Config, rule: &str) -> PathBuf {
+    let toml = config.rules.dir.join(format!("{rule}.toml"));
+    if toml.exists() { toml } else { config.rules.dir.join(format!("{rule}.wasm")) }
+}
+
+/// A token should not cross a network in the clear.
+fn note_plain_http(path: &Path, slack: &SlackConfig, report: &mut Report) {
+    let Some(rest) = slack.api_url.strip_prefix("http://") else { return };
+    let near = ["127.", "localhost", "[::1]"].iter().any(|host| rest.starts_with(host));
+    if !near {
+        let note = format!("the token goes to {} unencrypted", slack.api_url);
+        report.notes.push(Problem::new(note).file(path).key("slack.api_url").cure("use https://"));
+    }
+}

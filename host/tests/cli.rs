@@ -1,0 +1,178 @@
+//! The program as an operator meets it: exit codes, messages, formats.
+
+use std::path::Path;
+use std::process::{Command, Output};
+
+/// The variables that a configuration may name in these tests.
+const VARIABLES: [(&str, &str); 2] = [("TOKEN", "xoxb-SECRET"), ("EMPTY", "")];
+
+/// A folder with files, and the program in it.
+struct Site(tempfile::TempDir);
+
+/// What the program said.
+struct Said {
+    code: i32,
+    out: String,
+    err: String,
+}
+
+impl Site {
+    fn new(files: &[(&str, &[u8])]) -> Self {
+        let dir = tempfile::tempdir().unwrap();
+        std::fs::create_dir(dir.path().join("rules")).unwrap();
+        for (name, bytes) in files {
+            std::fs::write(dir.path().join(name), bytes).unwrap();
+        }
+        Self(dir)
+    }
+
+    /// A site with the usual configuration, after `change`.
+    fn configured(change: impl Fn(&str) -> String) -> Self {
+        let good = "[kafka]\nbootstrap_servers = \"127.0.0.1:1\"\n\n[slack]\ntoken_env = \"TOKEN\"\n\
+                    default_channel = \"general\"\n\n[rules]\ncache_dir = \"cache\"\n";
+        Self::new(&[("firebell.toml", change(good).as_bytes())])
+    }
+
+    fn path(&self) -> &Path {
+        self.0.path()
+    }
+
+    fn write(&self, name: &str, bytes: impl AsRef<[u8]>) -> &Self {
+        std::fs::write(self.path().join(name), bytes).unwrap();
+        self
+    }
+
+    fn firebell(&self, arguments: &[&str]) -> Said {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_firebell"));
+        command.args(arguments).current_dir(self.path()).env_clear().envs(VARIABLES);
+        let Output { status, stdout, stderr } = command.output().unwrap();
+        let text = |bytes| String::from_utf8(bytes).unwrap();
+        Said { code: status.code().unwrap(), out: text(stdout), err: text(stderr) }
+    }
+
+    /// What `firebell check --offline` prints, with its exit code.
+    #[track_caller]
+    fn check(&self, code: i32, expected: &[&str]) {
+        let said = self.firebell(&["check", "--offline"]);
+        let lines: Vec<&str> = said.out.lines().collect();
+        assert_eq!(lines, expected, "{}", said.err);
+        assert_eq!((said.code, said.err.as_str()), (code, ""));
+    }
+}
+
+#[test]
+fn wrong_usage_ends_with_2_and_help_with_0() {
+    let site = Site::new(&[]);
+    let said = site.firebell(&["chekc"]);
+    assert_eq!(said.code, 2);
+    assert!(said.err.contains("a similar subcommand exists: 'check'"), "{}", said.err);
+    assert_eq!(site.firebell(&[]).code, 2);
+    assert_eq!(site.firebell(&["check", "--output", "xml"]).code, 2);
+    let said = site.firebell(&["--help"]);
+    assert_eq!(said.code, 0);
+    assert!(
+        said.out
+            .contains("Exit codes: 0 it went well, 1 it failed, 2 wrong usage or configuration.")
+    );
+    let said = site.firebell(&["--version"]);
+    assert_eq!((said.code, said.out), (0, format!("firebell {}\n", env!("CARGO_PKG_VERSION"))));
+}
+
+#[test]
+fn a_missing_file_is_told_with_the_smallest_that_works() {
+    let site = Site::new(&[]);
+    site.check(
+        2,
+        &[
+            "firebell.toml: there is no such file; write one, or name another with -c FILE; the smallest that works is",
+            "",
+            "[kafka]",
+            "bootstrap_servers = \"127.0.0.1:9092\"",
+            "",
+            "[slack]",
+            "token_env = \"SLACK_BOT_TOKEN\"",
+            "default_channel = \"general\"",
+            "",
+            "1 problem",
+        ],
+    );
+    let said = site.firebell(&["check", "-c", "other.toml", "--offline"]);
+    assert!(said.out.starts_with("other.toml: there is no such file"), "{}", said.out);
+}
+
+#[test]
+fn every_bad_configuration_input_has_its_message() {
+    let unknown = |good: &str| good.replace("bootstrap_servers", "bootstrap_server");
+    Site::configured(unknown).check(
+        2,
+        &["firebell.toml:2: kafka.bootstrap_server: unknown key; did you mean `bootstrap_servers`?", "1 problem"],
+    );
+    let wrong_type = |good: &str| good.replace("[slack]", "workers = \"four\"\n[slack]");
+    Site::configured(wrong_type).check(
+        2,
+        &["firebell.toml:4: kafka.workers: expected a whole number, found a text", "1 problem"],
+    );
+    let not_set = |good: &str| good.replace("TOKEN", "SLACK_BOT_TOKEN");
+    Site::configured(not_set).check(
+        2,
+        &[
+            "firebell.toml:5: slack.token_env: environment variable SLACK_BOT_TOKEN is not set; set it before the start: export SLACK_BOT_TOKEN=…",
+            "1 problem",
+        ],
+    );
+    let empty = |good: &str| good.replace("TOKEN", "EMPTY");
+    Site::configured(empty).check(
+        2,
+        &["firebell.toml:5: slack.token_env: environment variable EMPTY is empty; give it the secret", "1 problem"],
+    );
+}
+
+#[test]
+fn everything_wrong_is_told_at_once_without_secrets() {
+    let site =
+        Site::configured(|good| format!("{good}[http]\nlisten = \"nowhere\"\nport = 1\n[kafak]\n"));
+    site.check(
+        2,
+        &[
+            "firebell.toml:11: http.listen: \"nowhere\" is not an address to listen on; write ADDRESS:PORT such as \"127.0.0.1:9464\" or \"[::]:9464\", or \"off\"",
+            "firebell.toml:12: http.port: unknown key; the keys here are `listen`",
+            "firebell.toml:13: kafak: unknown key; did you mean `kafka`?",
+            "3 problems",
+        ],
+    );
+}
+
+#[test]
+fn a_broker_that_does_not_answer_ends_with_1_and_the_key() {
+    let site = Site::configured(str::to_owned);
+    let said = site.firebell(&["check"]);
+    assert_eq!(said.code, 1, "{}", said.out);
+    assert!(
+        said.out
+            .contains("firebell.toml: kafka.bootstrap_servers: no broker answers at 127.0.0.1:1: "),
+        "{}",
+        said.out
+    );
+    assert!(!said.out.contains("SECRET") && !said.err.contains("SECRET"));
+}
+
+#[test]
+fn results_are_json_for_programs() {
+    let site = Site::configured(|good| good.replace("default_channel", "default_chanel"));
+    let said = site.firebell(&["check", "--offline", "--output", "json"]);
+    assert_eq!(said.code, 2);
+    let json: serde_json::Value = serde_json::from_str(&said.out).unwrap();
+    assert_eq!(json["ok"], false);
+    let problem = serde_json::json!({
+        "file": "firebell.toml",
+        "line": 6,
+        "key": "slack.default_chanel",
+        "message": "unknown key",
+        "cure": "did you mean `default_channel`?",
+    });
+    assert_eq!(json["problems"], serde_json::json!([problem]));
+    let said =
+        Site::configured(str::to_owned).firebell(&["--output", "json", "check", "--offline"]);
+    let json: serde_json::Value = serde_json::from_str(&said.out).unwrap();
+    assert_eq!((said.code, &json["ok"]), (0, &serde_json::Value::Bool(true)), "{}", said.out);
+}
