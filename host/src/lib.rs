@@ -21,6 +21,7 @@
 //! - [`evaluation`]: records in, effects out; knows neither Kafka nor Slack nor a clock.
 //! - [`dead_letter`]: records that were given up on, and why.
 //! - [`outbox`]: decided notifications on their way.
+//! - [`delivery`]: from the outbox to Slack.
 //! - [`ledger`]: what became of every alert.
 //! - [`kafka`], [`oauth`], [`topics`], [`tls`], [`causes`], [`backoff`]: what clients have in common.
 //! - [`source`]: where records come from.
@@ -37,6 +38,7 @@ pub mod check;
 pub mod config;
 pub mod dead_letter;
 pub mod decode;
+pub mod delivery;
 pub mod effect;
 pub mod engine;
 pub mod evaluation;

@@ -1,0 +1,341 @@
+//! A notification as Slack shows it: typed spans become Block Kit, plus `text` for the phone.
+//!
+//! In: an outbox entry and what the operator allows. Out: `text`, `blocks`, `metadata`. Text from a
+//! record is only ever the text of a `plain_text` or `rich_text` element, which Slack does not read as
+//! markup; mentions come from the operator's map and links go to the operator's hosts. Limits are
+//! measured here, so that Slack never has to count. Pure.
+
+use std::collections::BTreeMap;
+
+use serde_json::{Value, json};
+use url::Url;
+
+use super::text::{fallback, shorten, shorten_before, units, visible};
+use crate::notification::{Kind, Span};
+use crate::outbox::Entry;
+
+/// `event_type` of the metadata that every message carries.
+pub const EVENT_TYPE: &str = "firebell_alert";
+
+/// Units of `text`: Slack cuts `chat.postMessage` at 40,000 but refuses `chat.update` above 4,000.
+const TEXT_UNITS_MAX: usize = 4_000;
+/// Units of all blocks as JSON. Slack documents no sum; 13,200 was refused (bolt-js 2509).
+const BLOCKS_UNITS_MAX: usize = 12_000;
+/// Bytes of a link's address (Block Kit: 3,000).
+const URL_BYTES_MAX: usize = 3_000;
+/// Seconds of the last instant that Slack's date element is given, 9999-12-31T23:59:59Z.
+const DATE_SECONDS_MAX: i64 = 253_402_300_799;
+
+/// What the operator allows in messages.
+#[derive(Debug, Clone, Default)]
+pub struct Manners {
+    /// Names that may be mentioned: a user's id, a user group's, or `here`, `channel`, `everyone`.
+    pub mentions: BTreeMap<String, String>,
+    /// Hosts that links may go to; `*.example.com` allows all below.
+    pub link_hosts: Vec<String>,
+}
+
+/// A message, ready to be sent.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Message {
+    /// What a phone shows, and clients that do not show blocks.
+    pub text: String,
+    /// Block Kit; `None` in the plain form.
+    pub blocks: Option<Value>,
+    /// The ids by which it is found again.
+    pub metadata: Value,
+}
+
+/// How much of each part is shown. Levels are tried from the most to the least.
+struct Level {
+    title: usize,
+    body: usize,
+    spans: usize,
+    fields: usize,
+    field: usize,
+}
+
+const LEVELS: [Level; 4] = [
+    Level { title: 1_000, body: 6_000, spans: 100, fields: 20, field: 600 },
+    Level { title: 300, body: 2_500, spans: 40, fields: 10, field: 200 },
+    Level { title: 300, body: 800, spans: 10, fields: 5, field: 100 },
+    Level { title: 150, body: 100, spans: 2, fields: 0, field: 0 },
+];
+
+/// The full form of an entry's message. `opened_by` is the intent that made the message, which is
+/// another than the entry's own when this changes it.
+pub fn message(entry: &Entry, manners: &Manners, opened_by: &str) -> Message {
+    let title = title(entry);
+    let blocks = LEVELS.iter().map(|level| blocks(entry, manners, &title, level));
+    let fits = |blocks: &Value| units(&blocks.to_string()) <= BLOCKS_UNITS_MAX;
+    Message {
+        text: fallback(&title, TEXT_UNITS_MAX),
+        blocks: blocks.into_iter().find(fits),
+        metadata: metadata(entry, opened_by),
+    }
+}
+
+/// The plain form, for when Slack refused the blocks: the same words in `text` alone.
+pub fn plain(entry: &Entry, manners: &Manners, opened_by: &str) -> Message {
+    let mut text = title(entry);
+    let mut add = |line: String| {
+        if !line.is_empty() {
+            text.push('\n');
+            text.push_str(&line);
+        }
+    };
+    add(spoken(&entry.notification.body, manners));
+    for (name, value) in &entry.notification.fields {
+        add(format!("{}: {}", visible(name, false), spoken(value, manners)));
+    }
+    add(footer(entry));
+    Message {
+        text: fallback(&text, TEXT_UNITS_MAX),
+        blocks: None,
+        metadata: metadata(entry, opened_by),
+    }
+}
+
+fn metadata(entry: &Entry, opened_by: &str) -> Value {
+    json!({
+        "event_type": EVENT_TYPE,
+        "event_payload": {
+            "id": entry.alert.to_string(),
+            "intent": opened_by,
+            "last_intent": entry.intent.to_string(),
+            "kind": entry.notification.kind.as_str(),
+            "severity": entry.notification.severity.as_str(),
+        },
+    })
+}
+
+fn title(entry: &Entry) -> String {
+    let title = visible(&entry.notification.title, false);
+    // Slack refuses a message without text.
+    if title.trim().is_empty() { visible(&entry.intent.rule, false) } else { title }
+}
+
+/// Who says this, and about which record.
+fn footer(entry: &Entry) -> String {
+    let severity = entry.notification.severity.as_str();
+    let state = match entry.notification.kind {
+        Kind::Fire => "",
+        Kind::Update => " · updated",
+        Kind::Resolve => " · resolved",
+    };
+    let rule = visible(&entry.intent.rule, false);
+    let record = visible(&entry.intent.record.to_string(), false);
+    shorten(&format!("{severity}{state} · {rule} · {record}"), 600)
+}
+
+fn blocks(entry: &Entry, manners: &Manners, title: &str, level: &Level) -> Value {
+    let notification = &entry.notification;
+    let mut lead = Vec::new();
+    if notification.kind == Kind::Resolve {
+        lead.push(json!({"type": "emoji", "name": "white_check_mark"}));
+        lead.push(json!({"type": "text", "text": " "}));
+    }
+    lead.push(text_element(&shorten(title, level.title), Some("bold")));
+    let mut elements = vec![section(lead)];
+    elements.extend(paragraphs(pieces(&notification.body, manners), level.body, level.spans));
+    for (name, value) in notification.fields.iter().take(level.fields) {
+        let name = shorten(&format!("{}: ", visible(name, false)), level.field);
+        let value = paragraphs(pieces(value, manners), level.field, level.spans);
+        // A field is one line; what is set apart in its value follows it.
+        let mut line = vec![text_element(&name, Some("bold"))];
+        let mut rest = value.into_iter().peekable();
+        if let Some(first) = rest.next_if(|element| element["type"] == "rich_text_section") {
+            line.extend(first["elements"].as_array().cloned().unwrap_or_default());
+        }
+        elements.push(section(line));
+        elements.extend(rest);
+    }
+    let left_out = notification.fields.len().saturating_sub(level.fields);
+    if left_out > 0 {
+        elements.push(section(vec![text_element(&format!("… {left_out} more fields"), None)]));
+    }
+    json!([
+        {"type": "rich_text", "elements": elements},
+        {"type": "context", "elements": [
+            {"type": "plain_text", "text": footer(entry), "emoji": false},
+        ]},
+    ])
+}
+
+fn section(elements: Vec<Value>) -> Value {
+    json!({"type": "rich_text_section", "elements": elements})
+}
+
+fn text_element(text: &str, style: Option<&str>) -> Value {
+    match style {
+        Some(style) => json!({"type": "text", "text": text, "style": {style: true}}),
+        None => json!({"type": "text", "text": text}),
+    }
+}
+
+/// A span whose words are decided.
+enum Piece {
+    Text(String, Option<&'static str>),
+    /// Code of several lines, a paragraph of its own.
+    Preformatted(String),
+    /// An element that is made by us alone, and its length.
+    Element(Value, usize),
+}
+
+impl Piece {
+    fn units(&self) -> usize {
+        match self {
+            Self::Text(text, _) | Self::Preformatted(text) => units(text),
+            Self::Element(_, units) => *units,
+        }
+    }
+}
+
+fn pieces(spans: &[Span], manners: &Manners) -> Vec<Piece> {
+    let piece = |span: &Span| match span {
+        Span::Text(text) => Piece::Text(visible(text, true), None),
+        Span::Emphasis(text) => Piece::Text(visible(text, true), Some("italic")),
+        Span::Code(text) if text.contains('\n') => Piece::Preformatted(visible(text, true)),
+        Span::Code(text) => Piece::Text(visible(text, true), Some("code")),
+        Span::Link { url, label } => link(url, label, manners),
+        Span::Mention(name) => mention(name, manners),
+        Span::Timestamp(ms) => date(*ms),
+    };
+    let empty =
+        |piece: &Piece| matches!(piece, Piece::Text(t, _) | Piece::Preformatted(t) if t.is_empty());
+    spans.iter().map(piece).filter(|piece| !empty(piece)).collect()
+}
+
+fn link(url: &str, label: &str, manners: &Manners) -> Piece {
+    let shown = visible(label, false);
+    match allowed_url(url, manners) {
+        Some(url) => {
+            let label = if shown.trim().is_empty() { url.clone() } else { shown };
+            let label = shorten(&label, 300);
+            let length = units(&label) + units(&url);
+            Piece::Element(json!({"type": "link", "url": url, "text": label}), length)
+        }
+        None => Piece::Text(link_words(url, label), None),
+    }
+}
+
+/// A link that may not be one, in words.
+fn link_words(url: &str, label: &str) -> String {
+    let (url, label) = (visible(url, false), visible(label, false));
+    if label.trim().is_empty() || label == url { url } else { format!("{label} ({url})") }
+}
+
+/// The address as it will be sent, if it may be a link: http(s), an allowed host, no user name.
+fn allowed_url(url: &str, manners: &Manners) -> Option<String> {
+    let parsed = Url::parse(url).ok()?;
+    let plain = matches!(parsed.scheme(), "http" | "https")
+        && parsed.username().is_empty()
+        && parsed.password().is_none();
+    let host = parsed.host_str()?;
+    let allowed = manners.link_hosts.iter().any(|allowed| match allowed.strip_prefix("*.") {
+        Some(domain) => host
+            .len()
+            .checked_sub(domain.len() + 1)
+            .is_some_and(|dot| host.as_bytes()[dot] == b'.' && same(&host[dot + 1..], domain)),
+        None => same(host, allowed),
+    });
+    // The parser's own spelling: what was checked is what is sent.
+    (plain && allowed && parsed.as_str().len() <= URL_BYTES_MAX).then(|| parsed.into())
+}
+
+fn same(host: &str, allowed: &str) -> bool {
+    host.eq_ignore_ascii_case(allowed)
+}
+
+fn mention(name: &str, manners: &Manners) -> Piece {
+    let Some(id) = manners.mentions.get(name) else {
+        return Piece::Text(format!("@{}", visible(name, false)), None);
+    };
+    let element = match id.as_str() {
+        "here" | "channel" | "everyone" => json!({"type": "broadcast", "range": id}),
+        group if group.starts_with('S') => json!({"type": "usergroup", "usergroup_id": group}),
+        user => json!({"type": "user", "user_id": user}),
+    };
+    Piece::Element(element, units(id))
+}
+
+fn date(ms: i64) -> Piece {
+    let words = date_words(ms);
+    let seconds = ms.div_euclid(1_000);
+    if !(0..=DATE_SECONDS_MAX).contains(&seconds) {
+        return Piece::Text(words, None);
+    }
+    let format = "{date_num} {time_secs}";
+    let length = units(&words);
+    let element =
+        json!({"type": "date", "timestamp": seconds, "format": format, "fallback": words});
+    Piece::Element(element, length)
+}
+
+fn date_words(ms: i64) -> String {
+    match jiff::Timestamp::from_millisecond(ms) {
+        Ok(instant) => instant.strftime("%Y-%m-%d %H:%M:%S UTC").to_string(),
+        Err(_) => format!("{ms} ms"),
+    }
+}
+
+/// Rich-text elements of at most `max` units of text and `spans` spans.
+fn paragraphs(pieces: Vec<Piece>, max: usize, spans: usize) -> Vec<Value> {
+    let mut done = Vec::new();
+    let mut line = Vec::new();
+    let mut left = max;
+    let mut shown = 0;
+    let mut following: usize = pieces.iter().map(Piece::units).sum();
+    for piece in pieces {
+        following -= piece.units();
+        let last = shown + 1 == spans && following > 0;
+        let full = piece.units() > left || last;
+        let cut =
+            |text: &str| if full { shorten_before(text, left, following) } else { text.to_owned() };
+        match &piece {
+            Piece::Text(text, style) => line.push(text_element(&cut(text), *style)),
+            Piece::Preformatted(text) => {
+                if !line.is_empty() {
+                    done.push(section(std::mem::take(&mut line)));
+                }
+                let text = text_element(&cut(text), None);
+                done.push(json!({"type": "rich_text_preformatted", "elements": [text]}));
+            }
+            Piece::Element(_, units) if *units > left => {
+                line.push(text_element(&shorten_before("", left, units + following), None));
+            }
+            Piece::Element(element, _) => {
+                line.push(element.clone());
+                if full {
+                    line.push(text_element(&shorten_before("", left, following), None));
+                }
+            }
+        }
+        if full {
+            break;
+        }
+        left -= piece.units();
+        shown += 1;
+    }
+    if !line.is_empty() {
+        done.push(section(line));
+    }
+    done
+}
+
+/// Spans in words alone.
+fn spoken(spans: &[Span], manners: &Manners) -> String {
+    let word = |span: &Span| match span {
+        Span::Code(text) if text.contains('\n') => format!("\n{}\n", visible(text, true)),
+        Span::Text(text) | Span::Code(text) | Span::Emphasis(text) => visible(text, true),
+        Span::Link { url, label } => link_words(url, label),
+        // Nobody is called by the plain form: it is a second attempt with the same words.
+        Span::Mention(name) if manners.mentions.contains_key(name) => format!("@{name}"),
+        Span::Mention(name) => format!("@{}", visible(name, false)),
+        Span::Timestamp(ms) => date_words(*ms),
+    };
+    spans.iter().map(word).collect()
+}
+
+#[cfg(test)]
+mod tests;

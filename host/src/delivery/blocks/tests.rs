@@ -1,0 +1,305 @@
+use super::*;
+use crate::notification::{AlertId, IntentId, Notification, Severity};
+use crate::record::RecordId;
+use proptest::prelude::*;
+
+const SEED: &str =
+    "2018-03-04 15:14:24 👽 rpi-03 sshd[24150]: Invalid user mini from 192.168.42.42 👽";
+
+fn entry(title: &str, body: Vec<Span>, fields: Vec<(String, Vec<Span>)>) -> Entry {
+    let record = RecordId { topic: "SYSLOG".into(), partition: 0, offset: 42 };
+    let intent = IntentId { record, rule: "invalid-user".into(), index: 0 };
+    let notification = Notification {
+        alert_key: None,
+        window_start_ms: None,
+        severity: Severity::Warning,
+        kind: Kind::Fire,
+        title: title.into(),
+        body,
+        fields,
+        labels: vec![],
+        channel: None,
+    };
+    Entry {
+        alert: AlertId::of(&intent, &notification),
+        intent,
+        channel: "general".into(),
+        event_time_ms: 1_520_176_464_000,
+        rule_version: "ab12".into(),
+        generation: 7,
+        notification,
+    }
+}
+
+fn manners() -> Manners {
+    let mentions = [("oncall", "S0AB"), ("robin", "U0CD"), ("all", "channel")];
+    Manners {
+        mentions: mentions.map(|(name, id)| (name.into(), id.into())).into(),
+        link_hosts: vec!["runbooks.example.com".into(), "*.grafana.example".into()],
+    }
+}
+
+fn render(entry: &Entry) -> Message {
+    message(entry, &manners(), &entry.intent.to_string())
+}
+
+fn pretty(value: &Value) -> String {
+    serde_json::to_string_pretty(value).unwrap()
+}
+
+#[test]
+fn the_seeds_message_is_the_notification_text() {
+    let message = render(&entry(SEED, vec![], vec![]));
+    assert_eq!(message.text, SEED);
+    insta::assert_snapshot!(pretty(&message.blocks.unwrap()), @r#"
+    [
+      {
+        "elements": [
+          {
+            "elements": [
+              {
+                "style": {
+                  "bold": true
+                },
+                "text": "2018-03-04 15:14:24 👽 rpi-03 sshd[24150]: Invalid user mini from 192.168.42.42 👽",
+                "type": "text"
+              }
+            ],
+            "type": "rich_text_section"
+          }
+        ],
+        "type": "rich_text"
+      },
+      {
+        "elements": [
+          {
+            "emoji": false,
+            "text": "warning · invalid-user · SYSLOG/0/42",
+            "type": "plain_text"
+          }
+        ],
+        "type": "context"
+      }
+    ]
+    "#);
+    insta::assert_snapshot!(pretty(&message.metadata), @r#"
+    {
+      "event_payload": {
+        "id": "8b779d15bf0e4eb24160c016e9cb57c5",
+        "intent": "SYSLOG/0/42#invalid-user#0",
+        "kind": "fire",
+        "last_intent": "SYSLOG/0/42#invalid-user#0",
+        "severity": "warning"
+      },
+      "event_type": "firebell_alert"
+    }
+    "#);
+}
+
+#[test]
+fn every_kind_of_span_has_its_element() {
+    let body = vec![
+        Span::Text("User ".into()),
+        Span::Code("<!channel>".into()),
+        Span::Text(" tried ".into()),
+        Span::Emphasis("*often*".into()),
+        Span::Text("\n".into()),
+        Span::Link { url: "https://runbooks.example.com/ssh?a=1".into(), label: "runbook".into() },
+        Span::Link { url: "https://evil.example/".into(), label: "runbook".into() },
+        Span::Mention("oncall".into()),
+        Span::Mention("robin".into()),
+        Span::Mention("all".into()),
+        Span::Mention("nobody".into()),
+        Span::Timestamp(1_520_176_464_386),
+        Span::Code("line 1\nline 2".into()),
+        Span::Text("end".into()),
+    ];
+    let fields = vec![("host".into(), vec![Span::Code("rpi-03".into())])];
+    let mut entry = entry("A & B <@U1>", body, fields);
+    entry.notification.kind = Kind::Resolve;
+    let message = render(&entry);
+    assert_eq!(message.text, "A &amp; B &lt;@U1&gt;");
+    let blocks = message.blocks.unwrap();
+    let lines: Vec<String> = blocks[0]["elements"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .flat_map(|element| {
+            let kind = element["type"].as_str().unwrap().to_owned();
+            let inner = element["elements"].as_array().unwrap().iter().map(Value::to_string);
+            std::iter::once(kind).chain(inner.map(|line| format!("  {line}")))
+        })
+        .collect();
+    insta::assert_snapshot!(lines.join("\n"), @r#"
+    rich_text_section
+      {"name":"white_check_mark","type":"emoji"}
+      {"text":" ","type":"text"}
+      {"style":{"bold":true},"text":"A & B <@U1>","type":"text"}
+    rich_text_section
+      {"text":"User ","type":"text"}
+      {"style":{"code":true},"text":"<!channel>","type":"text"}
+      {"text":" tried ","type":"text"}
+      {"style":{"italic":true},"text":"*often*","type":"text"}
+      {"text":"\n","type":"text"}
+      {"text":"runbook","type":"link","url":"https://runbooks.example.com/ssh?a=1"}
+      {"text":"runbook (https://evil.example/)","type":"text"}
+      {"type":"usergroup","usergroup_id":"S0AB"}
+      {"type":"user","user_id":"U0CD"}
+      {"range":"channel","type":"broadcast"}
+      {"text":"@nobody","type":"text"}
+      {"fallback":"2018-03-04 15:14:24 UTC","format":"{date_num} {time_secs}","timestamp":1520176464,"type":"date"}
+    rich_text_preformatted
+      {"text":"line 1\nline 2","type":"text"}
+    rich_text_section
+      {"text":"end","type":"text"}
+    rich_text_section
+      {"style":{"bold":true},"text":"host: ","type":"text"}
+      {"style":{"code":true},"text":"rpi-03","type":"text"}
+    "#);
+    insta::assert_snapshot!(plain(&entry, &manners(), "i").text, @r#"
+    A &amp; B &lt;@U1&gt;
+    User &lt;!channel&gt; tried ⁠*⁠often⁠*⁠
+    runbook (https⁠://runbooks.example.com/ssh?a=1)runbook (https⁠://evil.example/)@oncall@robin@all@nobody2018-03-04 15:14:24 UTC
+    line 1
+    line 2
+    end
+    host: rpi-03
+    warning · resolved · invalid-user · SYSLOG/0/42
+    "#);
+}
+
+#[test]
+fn a_link_goes_to_an_allowed_host_only() {
+    let allowed = |url: &str| allowed_url(url, &manners()).is_some();
+    for url in [
+        "https://runbooks.example.com",
+        "http://RUNBOOKS.example.com/x",
+        "https://a.b.grafana.example/d/1",
+    ] {
+        assert!(allowed(url), "{url}");
+    }
+    for url in [
+        "https://runbooks.example.com.evil.example/",
+        "https://evil.example/runbooks.example.com",
+        "https://runbooks.example.com@evil.example/",
+        "https://me:secret@runbooks.example.com/",
+        "https://grafana.example/",
+        "https://evilgrafana.example/",
+        "javascript://runbooks.example.com/%0aalert(1)",
+        "ftp://runbooks.example.com/",
+        "//runbooks.example.com/",
+        "runbooks.example.com",
+        "",
+    ] {
+        assert!(!allowed(url), "{url}");
+    }
+    // Characters that parsers see differently are sent as this one saw them.
+    let odd = allowed_url("https:\\\\runbooks.example.com\\x", &manners()).unwrap();
+    assert_eq!(odd, "https://runbooks.example.com/x");
+    let long = format!("https://runbooks.example.com/{}", "x".repeat(3_000));
+    assert!(!allowed(&long));
+}
+
+#[test]
+fn a_message_that_is_too_long_is_shortened_and_says_so() {
+    let body = (0..500).map(|n| Span::Text(format!("{n} {} ", "\"".repeat(100)))).collect();
+    let fields =
+        (0..50).map(|n| (format!("field {n}"), vec![Span::Text("x".repeat(5_000))])).collect();
+    let entry = entry(&"t".repeat(100_000), body, fields);
+    let message = render(&entry);
+    let json = message.blocks.clone().unwrap().to_string();
+    assert!(units(&json) <= BLOCKS_UNITS_MAX, "{}", units(&json));
+    assert!(json.contains("more characters") && json.contains("more fields"));
+    assert!(units(&message.text) <= TEXT_UNITS_MAX && message.text.ends_with("more characters"));
+    assert_eq!(render(&entry), message, "the same entry is always shown the same");
+    assert!(units(&plain(&entry, &manners(), "i").text) <= TEXT_UNITS_MAX);
+}
+
+#[test]
+fn an_empty_notification_still_says_which_rule_rang() {
+    let message = render(&entry(" ", vec![Span::Text(String::new())], vec![]));
+    assert_eq!(message.text, "invalid-user");
+    let json = message.blocks.unwrap().to_string();
+    // Slack refuses empty text elements.
+    assert!(!json.contains(r#""text":"""#), "{json}");
+}
+
+fn span() -> impl Strategy<Value = Span> {
+    let text = || {
+        prop_oneof![
+            any::<String>(),
+            "[<>!@#&*_~`|a-z \n\"]{0,200}",
+            Just("<!channel> <@U1> <#C1> <http://evil.example|x>".to_owned()),
+            "x{3000,9000}",
+        ]
+    };
+    let url = prop_oneof![
+        text(),
+        Just("https://runbooks.example.com/a".to_owned()),
+        Just("https://evil.example/".to_owned()),
+    ];
+    prop_oneof![
+        text().prop_map(Span::Text),
+        text().prop_map(Span::Code),
+        text().prop_map(Span::Emphasis),
+        (url, text()).prop_map(|(url, label)| Span::Link { url, label }),
+        prop_oneof![text(), Just("oncall".to_owned())].prop_map(Span::Mention),
+        any::<i64>().prop_map(Span::Timestamp),
+    ]
+}
+
+/// Every element, wherever it is.
+fn each<'a>(value: &'a Value, visit: &mut dyn FnMut(&'a Value)) {
+    match value {
+        Value::Array(items) => items.iter().for_each(|item| each(item, visit)),
+        Value::Object(members) => {
+            visit(value);
+            members.values().for_each(|member| each(member, visit));
+        }
+        _ => {}
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(64))]
+
+    #[test]
+    fn whatever_a_rule_returns_only_configured_mentions_and_links_come_out(
+        title: String,
+        body in proptest::collection::vec(span(), 0..30),
+        fields in proptest::collection::vec((any::<String>(), proptest::collection::vec(span(), 0..4)), 0..25),
+    ) {
+        let entry = entry(&title, body, fields);
+        let message = render(&entry);
+        prop_assert!(!message.text.contains(['<', '>']) && !message.text.is_empty());
+        prop_assert!(units(&message.text) <= TEXT_UNITS_MAX);
+        let plain = plain(&entry, &manners(), "i").text;
+        prop_assert!(!plain.contains(['<', '>']) && units(&plain) <= TEXT_UNITS_MAX);
+        let blocks = message.blocks.expect("the least level always fits");
+        prop_assert!(units(&blocks.to_string()) <= BLOCKS_UNITS_MAX);
+        let mut wrong = Vec::new();
+        each(&blocks, &mut |element| {
+            let ok = match element["type"].as_str() {
+                Some("text") => element["text"].as_str().is_some_and(|text| !text.is_empty()),
+                Some("link") => {
+                    element["url"].as_str().is_some_and(|url| url.starts_with("https://runbooks.example.com/"))
+                        && element["text"].as_str().is_some_and(|text| !text.is_empty())
+                }
+                Some("user") => element["user_id"] == "U0CD",
+                Some("usergroup") => element["usergroup_id"] == "S0AB",
+                Some("broadcast") => element["range"] == "channel",
+                Some("date") => element["timestamp"].as_i64().is_some_and(|seconds| seconds >= 0),
+                Some("plain_text") => element["emoji"] == false,
+                Some("rich_text_section" | "rich_text_preformatted" | "rich_text" | "context") => {
+                    element["elements"].as_array().is_some_and(|elements| !elements.is_empty())
+                }
+                None => element.as_object().is_some_and(|style| style.values().all(Value::is_boolean)),
+                Some(_) => false,
+            };
+            if !ok {
+                wrong.push(element.to_string());
+            }
+        });
+        prop_assert!(wrong.is_empty(), "{wrong:?}");
+    }
+}
