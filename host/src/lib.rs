@@ -30,6 +30,7 @@
 //! - [`telemetry`]: what the host counts and says about itself.
 //! - [`http`]: the page, metrics and readiness for those who ask.
 //! - [`check`]: everything that could fail later.
+//! - [`demo`]: what stands in the place of the world.
 
 pub mod backoff;
 pub mod batch;
@@ -39,6 +40,7 @@ pub mod config;
 pub mod dead_letter;
 pub mod decode;
 pub mod delivery;
+pub mod demo;
 pub mod effect;
 pub mod engine;
 pub mod evaluation;

@@ -1,0 +1,3 @@
+//! What `firebell demo` and the tests put in the place of the world.
+
+pub mod slack;
