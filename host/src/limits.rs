@@ -30,17 +30,22 @@ pub struct Limits {
     pub quarantine_after: u32,
 }
 
+impl Limits {
+    /// What holds for a rule that sets none.
+    pub const DEFAULT: Self = Self {
+        fuel_per_record: 2_000_000,
+        memory_mib: 64,
+        output_bytes: 1 << 20,
+        notifications_per_record: 16,
+        emits_per_record: 16,
+        log_lines: 100,
+        quarantine_after: 10,
+    };
+}
+
 impl Default for Limits {
     fn default() -> Self {
-        Self {
-            fuel_per_record: 2_000_000,
-            memory_mib: 64,
-            output_bytes: 1 << 20,
-            notifications_per_record: 16,
-            emits_per_record: 16,
-            log_lines: 100,
-            quarantine_after: 10,
-        }
+        Self::DEFAULT
     }
 }
 

@@ -90,7 +90,7 @@ pub struct RuleSetError {
     /// The topic.
     pub topic: Arc<str>,
     /// What is wrong.
-    pub source: ConditionError,
+    pub source: Box<ConditionError>,
 }
 
 impl RuleSet {
@@ -121,7 +121,7 @@ impl RuleSet {
                 conditions: rule.conditions.clone(),
             });
             let matcher = TopicMatcher::new(conditions.collect())
-                .map_err(|source| RuleSetError { topic: Arc::clone(topic), source })?;
+                .map_err(|source| RuleSetError { topic: Arc::clone(topic), source: Box::new(source) })?;
             topics.insert(Arc::clone(topic), TopicPlan { matcher, rules });
         }
         Ok(Self { generation, rules, topics })

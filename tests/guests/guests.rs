@@ -24,6 +24,7 @@
 //! | newer-contract | always | exports `firebell:rule/guest@0.9.0` |
 //! | no-interface | always | is a core module without any interface |
 //! | v1, v2 | every record | its title is `v1: MESSAGE`, `v2: MESSAGE` |
+//! | parses-value | the same | parses the whole value itself |
 //! | predicate | `Invalid user` on host `rpi-03` | looks itself: it declares no condition |
 
 #![allow(missing_docs, reason = "the table above says it")]

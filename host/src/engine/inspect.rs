@@ -134,7 +134,7 @@ fn check_module(bytes: &[u8]) -> Result<(), LoadError> {
             Payload::ImportSection(section) => {
                 for import in section.into_imports() {
                     let module = import.map_err(bad)?.module;
-                    if !module.starts_with("firebell:rule/") && !foreign.iter().any(|m| m == module)
+                    if !is_known(module) && !foreign.iter().any(|known| known == module)
                     {
                         foreign.push(module.to_owned());
                     }
@@ -143,12 +143,16 @@ fn check_module(bytes: &[u8]) -> Result<(), LoadError> {
             _ => {}
         }
     }
-    // A module with our interface may import more names of the canonical ABI; the wrapping knows.
-    let is_wasi = |name: &String| name.starts_with("wasi");
-    if foreign.iter().any(is_wasi) || (!has_interface && !foreign.is_empty()) {
+    if !foreign.is_empty() {
         return Err(LoadError::foreign(foreign));
     }
     if has_interface { Ok(()) } else { Err(LoadError::NoInterface) }
+}
+
+/// Whether a core module that becomes a rule may import from `module`: our interfaces, or what the
+/// canonical ABI names (`[export]…`, `$root`, `cm32p2…`), which the wrapping looks at.
+fn is_known(module: &str) -> bool {
+    module.contains("firebell:rule/") || module.starts_with(['[', '$']) || module == "cm32p2"
 }
 
 fn broken(error: &BinaryReaderError, bytes: usize) -> LoadError {

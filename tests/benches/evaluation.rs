@@ -1,0 +1,321 @@
+//! P2 and P7: evaluation without Kafka, and what instances cost.
+//!
+//! Every figure is printed beside its yardstick of the same run; `--output json` prints one object a
+//! line. Run by `cargo xtask bench`.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::print_stdout,
+    reason = "a benchmark: a failure is a failed run"
+)]
+
+use std::hint::black_box;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use firebell::batch::Batch;
+use firebell::engine::{Component, Engine, Instance};
+use firebell::evaluation::{Evaluation, Health, WorkerSet};
+use firebell::limits::Limits;
+use firebell::record::{Record, TopicPartition};
+use firebell::rules::{Mode, Rule, RuleSet};
+use firebell::subscription::Format;
+use firebell_tests::guests::{guest, shipped};
+
+/// Records of the main run.
+const RECORDS: usize = 1_000_000;
+/// One record in so many is an attempt on rpi-03.
+const HIT_EVERY: usize = 1_000;
+/// Records in a batch, as a busy worker polls them.
+const BATCH: usize = 1_000;
+/// Runs of each; the median counts.
+const ROUNDS: usize = 7;
+/// Baselines section 2: Extism 1.30, a call per record, on the machine of the baselines.
+const EXTISM_NS: f64 = 9_608.0;
+
+fn main() {
+    let json = std::env::args().any(|arg| arg == "json");
+    let report = Report { json };
+    let values = values();
+    evaluation(&report, &values);
+    calls(&report);
+    loading(&report);
+    memory(&report);
+}
+
+/// Prints figures.
+struct Report {
+    json: bool,
+}
+
+impl Report {
+    fn say(&self, id: &str, what: &str, value: f64, unit: &str, yardstick: Option<(&str, f64)>) {
+        let ratio = yardstick.map(|(_, yardstick)| value / yardstick);
+        if self.json {
+            let object = serde_json::json!({
+                "id": id,
+                "what": what,
+                "value": value,
+                "unit": unit,
+                "yardstick": yardstick.map(|(name, _)| name),
+                "yardstick_value": yardstick.map(|(_, value)| value),
+                "ratio": ratio,
+            });
+            println!("{object}");
+            return;
+        }
+        print!("{id:3} {what:58} {value:10.1} {unit:9}");
+        match yardstick.zip(ratio) {
+            Some(((name, yardstick), ratio)) => {
+                println!(" = {ratio:8.3} x {name} ({yardstick:.1})");
+            }
+            None => println!(),
+        }
+    }
+}
+
+/// The seed's records, as the connector writes them: 0.1 % are attempts on rpi-03.
+fn values() -> Vec<Vec<u8>> {
+    (0..RECORDS)
+        .map(|n| {
+            let (host, line) = match n % HIT_EVERY {
+                500 => (3, format!("Invalid user u{n} from 192.168.42.42")),
+                250 => (5, format!("Invalid user u{n} from 192.168.42.42")),
+                _ => (n % 8, format!("Accepted publickey for u{n} from 192.168.42.42 port 51514")),
+            };
+            format!(
+                "{{\"date\":{},\"facility\":4,\"host\":\"rpi-{host:02}\",\"level\":6,\"message\":\
+                 \"rpi-{host:02} sshd[24150]: {line}\",\"charset\":\"UTF-8\",\
+                 \"remote_address\":\"/192.168.10.250:34003\",\"hostname\":\"192.168.10.250\"}}",
+                1_520_176_464_000_u64 + n as u64
+            )
+            .into_bytes()
+        })
+        .collect()
+}
+
+fn records(values: &[Vec<u8>]) -> Vec<Record<'_>> {
+    let numbered = values.iter().zip(0_i64..);
+    numbered
+        .map(|(value, offset)| Record {
+            offset,
+            timestamp_ms: 1_520_176_464_000 + offset,
+            key: None,
+            value: Some(value),
+            headers: &(),
+        })
+        .collect()
+}
+
+/// The median of `ROUNDS` runs, nanoseconds for each of `units`.
+fn median_ns(units: usize, mut run: impl FnMut()) -> f64 {
+    let mut times: Vec<Duration> = (0..ROUNDS)
+        .map(|_| {
+            let begin = Instant::now();
+            run();
+            begin.elapsed()
+        })
+        .collect();
+    times.sort();
+    times[ROUNDS / 2].as_nanos() as f64 / units as f64
+}
+
+fn component(engine: &Engine, path: &std::path::Path) -> Component {
+    engine.compile(&std::fs::read(path).unwrap()).unwrap()
+}
+
+fn rule(name: &str, component: &Component, config: &str) -> Arc<Rule> {
+    let name: Arc<str> = name.into();
+    let limits = Limits::default();
+    let described = component.instantiate(&name, &limits).unwrap().describe(config).unwrap();
+    let mut subscription = described.clone();
+    subscription.topics = vec!["SYSLOG".into()];
+    Arc::new(Rule {
+        version: component.hash().to_owned(),
+        name,
+        component: component.clone(),
+        config_json: config.into(),
+        conditions: subscription.condition.iter().cloned().collect(),
+        described,
+        subscription,
+        format: Format::Json,
+        channels: vec!["general".into()],
+        emit: vec![],
+        mode: Mode::Active,
+        stale_after: None,
+        limits,
+        health: Health::default(),
+    })
+}
+
+fn worker(rules: impl IntoIterator<Item = Arc<Rule>>) -> WorkerSet {
+    WorkerSet::new(Arc::new(RuleSet::new(1, rules).unwrap()))
+}
+
+/// Evaluates all records in batches of `batch`; returns the number of notifications.
+fn run(worker: &mut WorkerSet, records: &[Record<'_>], batch: usize) -> usize {
+    let partition = TopicPartition::new(Arc::clone(topic_of(worker)), 0);
+    let mut out = Evaluation::default();
+    let mut notifications = 0;
+    for records in records.chunks(batch) {
+        out.clear();
+        worker.evaluate(&partition, records, &mut out);
+        assert!(out.dead_letters.is_empty());
+        notifications += out.entries.len();
+    }
+    notifications
+}
+
+fn topic_of(worker: &WorkerSet) -> &Arc<str> {
+    worker.set().topics.keys().next().unwrap()
+}
+
+/// What the seed's rule 1 costs a programmer who writes it into the consumer.
+fn native(records: &[Record<'_>]) -> usize {
+    #[derive(serde::Deserialize)]
+    struct Syslog<'a> {
+        date: i64,
+        host: &'a str,
+        message: &'a str,
+    }
+    let literal = memchr::memmem::Finder::new("Invalid user");
+    let mut titles = Vec::new();
+    for record in records {
+        let value = record.value.unwrap();
+        if literal.find(value).is_none() {
+            continue;
+        }
+        let Syslog { date, host, message } = serde_json::from_slice(value).unwrap();
+        if host == "rpi-03" && message.contains("Invalid user") {
+            titles.push(format!("{date} 👽 {message} 👽"));
+        }
+    }
+    black_box(titles).len()
+}
+
+fn evaluation(report: &Report, values: &[Vec<u8>]) {
+    let engine = Engine::new(None).unwrap();
+    let records = records(values);
+    let hits = RECORDS / HIT_EVERY;
+    let native_ns = median_ns(RECORDS, || assert_eq!(native(black_box(&records)), hits));
+
+    let invalid_user = component(&engine, &shipped("invalid-user"));
+    let mut host_decides = worker([rule("invalid-user", &invalid_user, r#"{"host":"rpi-03"}"#)]);
+    let ns = median_ns(RECORDS, || {
+        assert_eq!(run(&mut host_decides, black_box(&records), BATCH), hits);
+    });
+    report.say("P2", "seed rule 1, per record", ns, "ns", Some(("native", native_ns)));
+
+    let few = &records[..RECORDS / 20];
+    let predicate = component(&engine, &guest("predicate"));
+    let mut guest_decides = worker([rule("predicate", &predicate, "{}")]);
+    let all_ns = median_ns(few.len(), || {
+        black_box(run(&mut guest_decides, few, BATCH));
+    });
+    report.say("P2", "the same, the guest decides on cells", all_ns, "ns", Some(("native", native_ns)));
+
+    let parses = component(&engine, &guest("parses-value"));
+    let mut parses_alone = worker([rule("parses", &parses, "{}")]);
+    let alone_ns = median_ns(few.len(), || {
+        black_box(run(&mut parses_alone, few, 1));
+    });
+    report.say("P2", "seed rule 1, per record", ns, "ns", Some(("a call per record", alone_ns)));
+    report.say("P2", "seed rule 1, per record", ns, "ns", Some(("Extism (baselines)", EXTISM_NS)));
+}
+
+/// A batch of cells `host`, `message`, none of them a hit.
+fn batch(rows: usize) -> Batch {
+    let mut batch = Batch { topic: "SYSLOG".into(), ..Batch::default() };
+    for row in 0..rows {
+        batch.offsets.push(row as i64);
+        batch.timestamps.push(1_520_176_464_000);
+        for cell in ["rpi-04 sshd[24150]: Accepted publickey for u1 from 192.168.42.42", "rpi-04"] {
+            batch.cells.extend(cell.as_bytes());
+            batch.ends.push(batch.cells.len() as u32);
+        }
+    }
+    batch
+}
+
+fn instance(component: &Component, config: &str) -> Instance {
+    let mut instance = component.instantiate(&"bench".into(), &Limits::default()).unwrap();
+    instance.describe(config).unwrap();
+    instance
+}
+
+fn calls(report: &Report) {
+    let engine = Engine::new(None).unwrap();
+    let mut predicate = instance(&component(&engine, &guest("predicate")), "{}");
+    for rows in [1, 10, 100, 1_000, 4_000] {
+        let batch = batch(rows);
+        let calls = (2_000_000 / rows).min(50_000);
+        let ns = median_ns(rows * calls, || {
+            for _ in 0..calls {
+                black_box(predicate.evaluate(black_box(&batch)).unwrap());
+            }
+        });
+        report.say("P2", &format!("a call with {rows} rows of two cells, per row"), ns, "ns", None);
+    }
+}
+
+fn loading(report: &Report) {
+    let bytes = std::fs::read(shipped("invalid-user")).unwrap();
+    let engine = Engine::new(None).unwrap();
+    let ms = |ns: f64| ns / 1e6;
+    let us = |ns: f64| ns / 1e3;
+    let compiled = ms(median_ns(1, || drop(black_box(engine.compile(&bytes).unwrap()))));
+    report.say("P6", "compile a shipped component", compiled, "ms", None);
+    let dir = tempfile::tempdir().unwrap();
+    let cached = Engine::new(Some(dir.path())).unwrap();
+    cached.compile(&bytes).unwrap();
+    let loaded = ms(median_ns(1, || drop(black_box(cached.compile(&bytes).unwrap()))));
+    report.say("P6", "the same from the cache", loaded, "ms", Some(("compiling", compiled)));
+
+    let component = engine.compile(&bytes).unwrap();
+    let fresh = us(median_ns(1_000, || {
+        for _ in 0..1_000 {
+            drop(black_box(component.instantiate(&"r".into(), &Limits::default()).unwrap()));
+        }
+    }));
+    report.say("P6", "instantiate and drop", fresh, "us", None);
+    let described = us(median_ns(1_000, || {
+        for _ in 0..1_000 {
+            drop(black_box(instance(&component, r#"{"host":"rpi-03"}"#)));
+        }
+    }));
+    report.say("P6", "instantiate, describe and drop", described, "us", None);
+    let rules: Vec<_> = (0..100)
+        .map(|n| rule(&format!("rule-{n}"), &component, &format!("{{\"host\":\"rpi-{n}\"}}")))
+        .collect();
+    let set = Arc::new(RuleSet::new(1, rules).unwrap());
+    let made = us(median_ns(1, || drop(black_box(WorkerSet::new(Arc::clone(&set))))));
+    report.say("P6", "make and drop 100 rules for a worker (off its thread)", made, "us", None);
+}
+
+/// Resident memory of this process, bytes.
+fn resident() -> f64 {
+    let pages = std::fs::read_to_string("/proc/self/statm").unwrap();
+    let pages: f64 = pages.split(' ').nth(1).unwrap().parse().unwrap();
+    pages * 4_096.0
+}
+
+fn memory(report: &Report) {
+    const INSTANCES: usize = 1_000;
+    let engine = Engine::new(None).unwrap();
+    let component = component(&engine, &guest("predicate"));
+    // Whatever the first instance costs once is not of interest here.
+    let mut first = instance(&component, "{}");
+    let batch = batch(BATCH);
+    first.evaluate(&batch).unwrap();
+    let before = resident();
+    let mut instances: Vec<_> = (0..INSTANCES).map(|_| instance(&component, "{}")).collect();
+    let kib = |bytes: f64| bytes / INSTANCES as f64 / 1_024.0;
+    report.say("P7", "a described instance", kib(resident() - before), "KiB", None);
+    for instance in &mut instances {
+        instance.evaluate(&batch).unwrap();
+    }
+    report.say("P7", "the same after 1,000 rows of two cells", kib(resident() - before), "KiB", None);
+    let virtual_kib = instances.iter().map(Instance::memory_bytes).sum::<usize>() as f64;
+    report.say("P7", "its linear memory", kib(virtual_kib), "KiB", None);
+}
