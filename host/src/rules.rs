@@ -120,8 +120,9 @@ impl RuleSet {
                 fields: rule.subscription.fields.clone(),
                 conditions: rule.conditions.clone(),
             });
-            let matcher = TopicMatcher::new(conditions.collect())
-                .map_err(|source| RuleSetError { topic: Arc::clone(topic), source: Box::new(source) })?;
+            let matcher = TopicMatcher::new(conditions.collect()).map_err(|source| {
+                RuleSetError { topic: Arc::clone(topic), source: Box::new(source) }
+            })?;
             topics.insert(Arc::clone(topic), TopicPlan { matcher, rules });
         }
         Ok(Self { generation, rules, topics })

@@ -213,7 +213,13 @@ fn evaluation(report: &Report, values: &[Vec<u8>]) {
     let all_ns = median_ns(few.len(), || {
         black_box(run(&mut guest_decides, few, BATCH));
     });
-    report.say("P2", "the same, the guest decides on cells", all_ns, "ns", Some(("native", native_ns)));
+    report.say(
+        "P2",
+        "the same, the guest decides on cells",
+        all_ns,
+        "ns",
+        Some(("native", native_ns)),
+    );
 
     let parses = component(&engine, &guest("parses-value"));
     let mut parses_alone = worker([rule("parses", &parses, "{}")]);
@@ -315,7 +321,13 @@ fn memory(report: &Report) {
     for instance in &mut instances {
         instance.evaluate(&batch).unwrap();
     }
-    report.say("P7", "the same after 1,000 rows of two cells", kib(resident() - before), "KiB", None);
+    report.say(
+        "P7",
+        "the same after 1,000 rows of two cells",
+        kib(resident() - before),
+        "KiB",
+        None,
+    );
     let virtual_kib = instances.iter().map(Instance::memory_bytes).sum::<usize>() as f64;
     report.say("P7", "its linear memory", kib(virtual_kib), "KiB", None);
 }

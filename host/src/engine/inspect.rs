@@ -134,8 +134,7 @@ fn check_module(bytes: &[u8]) -> Result<(), LoadError> {
             Payload::ImportSection(section) => {
                 for import in section.into_imports() {
                     let module = import.map_err(bad)?.module;
-                    if !is_known(module) && !foreign.iter().any(|known| known == module)
-                    {
+                    if !is_known(module) && !foreign.iter().any(|known| known == module) {
                         foreign.push(module.to_owned());
                     }
                 }
