@@ -1,45 +1,55 @@
 //! The part of `firebell check` that asks the broker.
 
 use std::path::Path;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use rdkafka::client::{ClientContext, OAuthToken};
+use rdkafka::config::RDKafkaLogLevel;
+use rdkafka::consumer::{BaseConsumer, Consumer as _, ConsumerContext};
+use rdkafka::error::KafkaError;
 
 use super::Report;
 use crate::causes::with_causes;
-use crate::config::{Config, Problem};
+use crate::config::{Config, KafkaConfig, Problem};
+use crate::kafka::{ClientState, client_config};
 use crate::nearest::nearest;
 use crate::rules::Rule;
 use crate::telemetry::{Metrics, Readiness};
+use crate::topics::Misfit;
 use crate::topics::kafka::{Topics, TopicsError};
+
+/// How long a broker may take to answer.
+const ANSWER: Duration = Duration::from_secs(10);
+
+/// How long it may take once the client has told why it does not get through.
+const ANSWER_AFTER_REASON: Duration = Duration::from_secs(3);
 
 /// Asks whether a broker answers, the rules' topics exist and the host's own ones fit.
 pub(super) async fn check(path: &Path, config: &Config, rules: &[Arc<Rule>], report: &mut Report) {
-    // The client tells here why it does not get through.
-    let readiness = Readiness::default();
-    let topics = match Topics::new(&config.kafka, Metrics::new(), readiness.clone()) {
-        Ok(topics) => Arc::new(topics),
-        Err(error) => {
-            let problem = Problem::new(with_causes(&error)).file(path).key("kafka.properties");
+    let kafka = config.kafka.clone();
+    // The client blocks while it waits for an answer.
+    let asked = tokio::task::spawn_blocking(move || ask(&kafka)).await;
+    let names = match asked.map_err(|error| Silence::Reason(error.to_string())).flatten() {
+        Ok(names) => names,
+        Err(Silence::Client(error)) => {
+            let problem = Problem::new(error.to_string()).file(path).key("kafka.properties");
             report.problems.push(problem);
             return;
         }
-    };
-    let asked = Arc::clone(&topics);
-    // The client blocks while it waits for an answer.
-    let names = match tokio::task::spawn_blocking(move || asked.names()).await {
-        Ok(Ok(names)) => names,
-        Ok(Err(error)) => {
-            report.unanswered.push(no_answer(path, config, &error, &readiness));
-            return;
-        }
-        Err(error) => {
-            report.unanswered.push(Problem::new(with_causes(&error)).file(path).key("kafka"));
+        Err(Silence::Reason(reason)) => {
+            let servers = &config.kafka.bootstrap_servers;
+            let problem = Problem::new(format!("no broker answers at {servers}: {reason}"));
+            let cure = "check the address, that the broker runs, and what [kafka.properties] says \
+                        about security";
+            report.unanswered.push(problem.file(path).key("kafka.bootstrap_servers").cure(cure));
             return;
         }
     };
     let brokers = &config.kafka.bootstrap_servers;
-    report.passed.push(format!("broker {brokers} answers and has {} topics", names.len()));
+    report.passed.push(format!("broker {brokers}: it answers and has {} topics", names.len()));
     report.problems.extend(missing_topics(config, rules, &names));
-    match topics.misfits().await {
+    match misfits(config).await {
         Ok(misfits) => report.problems.extend(misfits.into_iter().map(|misfit| {
             let (setting, found, wanted) = (misfit.setting, misfit.found, misfit.wanted);
             Problem::new(format!("{setting} is {found}, but must be {wanted}"))
@@ -50,15 +60,84 @@ pub(super) async fn check(path: &Path, config: &Config, rules: &[Arc<Rule>], rep
     }
 }
 
-fn no_answer(path: &Path, config: &Config, error: &TopicsError, readiness: &Readiness) -> Problem {
-    let reasons = readiness.snapshot();
-    let reason = reasons.parts.into_values().flatten().next();
-    let reason = reason.unwrap_or_else(|| with_causes(error));
-    Problem::new(format!("no broker answers at {}: {reason}", config.kafka.bootstrap_servers))
-        .file(path)
-        .key("kafka.bootstrap_servers")
-        .cure("check the address, that the broker runs, and security.protocol under [kafka.properties]")
+/// What does not fit in the host's own topics, as far as they exist.
+async fn misfits(config: &Config) -> Result<Vec<Misfit>, TopicsError> {
+    Topics::new(&config.kafka, Metrics::new(), Readiness::default())?.misfits().await
 }
+
+/// Why there is no list of topics.
+enum Silence {
+    /// The client could not be made.
+    Client(KafkaError),
+    /// Nobody answered.
+    Reason(String),
+}
+
+/// The names of all topics.
+fn ask(kafka: &KafkaConfig) -> Result<Vec<String>, Silence> {
+    let state = ClientState::new("kafka", kafka, Metrics::new(), Readiness::default());
+    let probe = Probe { state, reason: Mutex::default() };
+    let client: BaseConsumer<Probe> =
+        client_config(kafka, "check").create_with_context(probe).map_err(Silence::Client)?;
+    let start = Instant::now();
+    loop {
+        let error = match client.fetch_metadata(None, Duration::from_secs(1)) {
+            Ok(metadata) => return Ok(metadata.topics().iter().map(|t| t.name().into()).collect()),
+            Err(error) => error,
+        };
+        // Lets the client tell its errors.
+        drop(client.poll(Duration::ZERO));
+        let reason = client.context().reason();
+        let patience = if reason.is_some() { ANSWER_AFTER_REASON } else { ANSWER };
+        if start.elapsed() >= patience {
+            return Err(Silence::Reason(reason.unwrap_or_else(|| error.to_string())));
+        }
+    }
+}
+
+/// Remembers why the client does not get through: librdkafka tells it in its log.
+struct Probe {
+    state: ClientState,
+    reason: Mutex<Option<String>>,
+}
+
+impl Probe {
+    fn reason(&self) -> Option<String> {
+        self.reason.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    fn remember(&self, reason: &str) {
+        *self.reason.lock().unwrap_or_else(PoisonError::into_inner) = Some(reason.into());
+    }
+}
+
+impl ClientContext for Probe {
+    const ENABLE_REFRESH_OAUTH_TOKEN: bool = true;
+
+    fn log(&self, level: RDKafkaLogLevel, facility: &str, line: &str) {
+        if level as i32 <= RDKafkaLogLevel::Warning as i32 || facility == "FAIL" {
+            // `[thrd:HOST:PORT/bootstrap]: HOST:PORT/bootstrap: REASON (after 0ms in state CONNECT)`
+            let reason = line.split_once("]: ").map_or(line, |(_, reason)| reason);
+            let reason = reason.split(" (after ").next().unwrap_or(reason);
+            self.remember(reason);
+        }
+    }
+
+    fn error(&self, _: KafkaError, reason: &str) {
+        if self.reason().is_none() {
+            self.remember(reason);
+        }
+    }
+
+    fn generate_oauth_token(
+        &self,
+        _: Option<&str>,
+    ) -> Result<OAuthToken, Box<dyn std::error::Error>> {
+        self.state.oauth_token().inspect_err(|error| self.remember(&error.to_string()))
+    }
+}
+
+impl ConsumerContext for Probe {}
 
 /// Topics that rules read or write and that do not exist.
 fn missing_topics(config: &Config, rules: &[Arc<Rule>], names: &[String]) -> Vec<Problem> {

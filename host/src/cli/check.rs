@@ -47,14 +47,14 @@ fn print(report: &Report, output: Output) {
     match output {
         Output::Json => println!("{}", to_json(report)),
         Output::Human => {
-            for problem in report.problems.iter().chain(&report.unanswered) {
-                println!("{problem}");
+            for passed in &report.passed {
+                println!("ok: {passed}");
             }
             for note in &report.notes {
                 println!("note: {note}");
             }
-            for passed in &report.passed {
-                println!("ok: {passed}");
+            for problem in report.problems.iter().chain(&report.unanswered) {
+                println!("{problem}");
             }
             let plural = |n: usize| if n == 1 { "" } else { "s" };
             let (problems, unanswered) = (report.problems.len(), report.unanswered.len());
