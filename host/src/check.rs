@@ -9,6 +9,7 @@ use std::sync::Arc;
 use crate::config::{Config, Problem, SlackConfig};
 
 mod kafka;
+mod slack;
 
 /// What is asked.
 #[derive(Debug, Clone, Copy, Default)]
@@ -40,7 +41,7 @@ pub async fn check(path: &Path, options: Options) -> Report {
         let keys = problems.iter().filter_map(|problem| problem.key.as_deref());
         keys.into_iter().any(|key| key == section || key.starts_with(&format!("{section}.")))
     };
-    let kafka_is_wrong = wrong("kafka");
+    let (kafka_is_wrong, slack_is_wrong) = (wrong("kafka"), wrong("slack"));
     if problems.is_empty() {
         report.passed.push(format!("configuration {}", path.display()));
     }
@@ -58,6 +59,9 @@ pub async fn check(path: &Path, options: Options) -> Report {
     }
     if !options.offline && !kafka_is_wrong {
         kafka::check(path, &config, &rules, &mut report).await;
+    }
+    if !options.offline && !slack_is_wrong {
+        slack::check(path, &config, &rules, &mut report).await;
     }
     report
 }
