@@ -1,16 +1,22 @@
 //! Rules: what a user writes, loaded, checked and published as one immutable set.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
-use std::sync::Arc;
-use std::time::Duration;
-
 pub mod definition;
 mod finding;
 pub mod folder;
+pub mod library;
+pub mod load;
 pub mod publish;
+pub mod reload;
+pub mod swap;
 pub mod watch;
 
 pub use finding::Finding;
+pub use library::Problem;
+pub use swap::{RuleChange, Swap};
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::sync::Arc;
+use std::time::Duration;
 
 use crate::engine::Component;
 use crate::evaluation::Health;

@@ -4,7 +4,6 @@
 //! when it is old, handed back to be dropped elsewhere. The worker's share of it is an atomic load when
 //! nothing changed and a few pointers moved when something did; it waits for nobody.
 
-use std::mem;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -73,7 +72,7 @@ impl<T> Worker<T> {
     /// Puts a set into the slot; returns the one that nobody took.
     fn put(&self, set: Box<T>) -> Option<Box<T>> {
         let mut next = self.shared.next.lock().unwrap_or_else(PoisonError::into_inner);
-        let replaced = mem::replace(&mut *next, Some(set));
+        let replaced = next.replace(set);
         self.shared.waiting.store(true, Ordering::Release);
         replaced
     }
@@ -95,21 +94,15 @@ impl<T> Publisher<T> {
         Slot { shared, retired: sender }
     }
 
-    /// Gives every worker a set of its own. All are built before the first is given, so that an error
-    /// leaves every worker with what it has. Sets that were never taken, and retired ones, are
-    /// dropped here.
-    ///
-    /// # Errors
-    ///
-    /// The first error of `build`.
-    pub fn publish<E>(&mut self, mut build: impl FnMut() -> Result<T, E>) -> Result<(), E> {
+    /// Gives every worker a set of its own. All are built before the first is given, so that workers
+    /// change at about the same time. Sets that were never taken, and retired ones, are dropped
+    /// here.
+    pub fn publish(&mut self, mut build: impl FnMut() -> T) {
         self.collect();
-        let sets = self.workers.iter().map(|_| build().map(Box::new));
-        let sets = sets.collect::<Result<Vec<_>, E>>()?;
+        let sets: Vec<Box<T>> = self.workers.iter().map(|_| Box::new(build())).collect();
         for (worker, set) in self.workers.iter().zip(sets) {
             drop(worker.put(set));
         }
-        Ok(())
     }
 
     /// Drops what workers gave back, and forgets workers that ended.
@@ -128,7 +121,6 @@ impl<T> Publisher<T> {
 
 #[cfg(test)]
 mod tests {
-    use std::convert::Infallible;
     use std::thread;
 
     use super::*;
@@ -152,7 +144,7 @@ mod tests {
         let slot = publisher.slot(0);
         assert_eq!(slot.take(), Some(Box::new(0)));
         assert_eq!(slot.take(), None);
-        publisher.publish(|| Ok::<_, Infallible>(1)).unwrap();
+        publisher.publish(|| 1);
         assert_eq!(slot.take(), Some(Box::new(1)));
         assert_eq!(slot.take(), None);
     }
@@ -163,23 +155,22 @@ mod tests {
         let set = |generation| Set { generation, dropped: dropped.clone() };
         let mut publisher = Publisher::default();
         let slot = publisher.slot(set(0));
-        publisher.publish(|| Ok::<_, Infallible>(set(1))).unwrap();
+        publisher.publish(|| set(1));
         assert_eq!(drops.try_recv().unwrap().0, 0);
         assert_eq!(slot.take().map(|set| set.generation), Some(1));
     }
 
     #[test]
-    fn a_set_that_cannot_be_built_leaves_every_worker_with_what_it_has() {
+    fn every_worker_gets_a_set_of_its_own() {
         let mut publisher = Publisher::default();
         let slots = [publisher.slot(0), publisher.slot(0)];
-        slots.iter().for_each(|slot| drop(slot.take()));
-        let mut built = 0;
-        let result = publisher.publish(|| {
-            built += 1;
-            if built == 2 { Err("no memory") } else { Ok(1) }
+        let mut number = 0;
+        publisher.publish(|| {
+            number += 1;
+            number
         });
-        assert_eq!(result, Err("no memory"));
-        assert!(slots.iter().all(|slot| slot.take().is_none()));
+        let taken = slots.each_ref().map(|slot| slot.take().unwrap());
+        assert_eq!(taken, [Box::new(1), Box::new(2)]);
     }
 
     #[test]
@@ -209,7 +200,7 @@ mod tests {
             while current.generation < LAST {
                 if let Some(next) = slot.take() {
                     taken.push(next.generation);
-                    slot.retire(mem::replace(&mut current, next));
+                    slot.retire(std::mem::replace(&mut current, next));
                 } else {
                     thread::yield_now();
                 }
@@ -217,7 +208,7 @@ mod tests {
             (taken, current)
         });
         for generation in 1..=LAST {
-            publisher.publish(|| Ok::<_, Infallible>(set(generation))).unwrap();
+            publisher.publish(|| set(generation));
             thread::yield_now();
         }
         let worker_thread = worker.thread().id();

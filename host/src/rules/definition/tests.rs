@@ -1,3 +1,5 @@
+//! What is read, and how what is wrong is told.
+
 use super::*;
 
 fn parse(text: &str) -> Result<Definition, Vec<Finding>> {

@@ -1,3 +1,5 @@
+//! The watch on real folders.
+
 use std::fs::{self, File};
 use std::io::Write;
 use std::os::unix::fs::symlink;

@@ -1,0 +1,231 @@
+//! All rules, each in its last good version.
+//!
+//! A change of the folder comes in; a new immutable [`RuleSet`] goes out when something is different.
+//! A file that is bad keeps what it stood for: the rule's last good version runs on, the other files'
+//! changes go live, and the problem is kept until the file is good or gone.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use arc_swap::ArcSwap;
+use tracing::info;
+
+use crate::config::Config;
+use crate::engine::Engine;
+use crate::rules::finding::Finding;
+use crate::rules::folder::{FolderError, Snapshot};
+use crate::rules::load::Defaults;
+use crate::rules::watch::Change;
+use crate::rules::{Mode, Rule, RuleSet};
+use crate::telemetry::{Metrics, RuleState};
+
+mod files;
+mod loader;
+mod problems;
+
+use files::Files;
+use loader::Loader;
+pub use problems::Problem;
+use problems::{Noted, Problems};
+
+/// The channel of rules that name none when `[slack]` is not configured.
+const DEFAULT_CHANNEL: &str = "general";
+
+/// What everybody may look at while the library changes; cloning shares it.
+#[derive(Debug, Clone, Default)]
+pub struct View {
+    set: Arc<ArcSwap<RuleSet>>,
+    problems: Arc<ArcSwap<Vec<Problem>>>,
+}
+
+impl View {
+    /// The rule set that was loaded last; its generation is at least 1.
+    pub fn current(&self) -> Arc<RuleSet> {
+        self.set.load_full()
+    }
+
+    /// What is wrong in the folder now, by file and line.
+    pub fn problems(&self) -> Arc<Vec<Problem>> {
+        self.problems.load_full()
+    }
+}
+
+/// What came of a reload.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Reloaded {
+    /// There is a new rule set.
+    Swapped,
+    /// The rules are the same as before.
+    Unchanged,
+}
+
+/// The rules folder as it is loaded. One thread owns it and lets others look by a [`View`].
+#[derive(Debug)]
+pub struct Library {
+    metrics: Metrics,
+    /// What the files were when they were read.
+    folder: Snapshot,
+    files: Files,
+    loader: Loader,
+    problems: Problems,
+    /// Rules of which no version is good.
+    rejected: BTreeSet<Arc<str>>,
+    view: View,
+}
+
+impl Library {
+    /// Loads the whole folder. Files that are bad are no error: see [`View::problems`].
+    ///
+    /// # Errors
+    ///
+    /// When the folder cannot be listed.
+    pub fn open(config: &Config, engine: Engine, metrics: Metrics) -> Result<Self, FolderError> {
+        let channel = config.slack.as_ref().map(|slack| slack.default_channel.clone());
+        let channel = channel.unwrap_or_else(|| DEFAULT_CHANNEL.into());
+        let dir = &config.rules.dir;
+        let snapshot = Snapshot::take(dir)?;
+        let mut library = Self {
+            metrics,
+            folder: Snapshot::default(),
+            files: Files::new(dir.clone()),
+            loader: Loader::new(engine, Defaults { limits: config.rules.limits, channel }),
+            problems: Problems::new(dir.clone()),
+            rejected: BTreeSet::new(),
+            view: View::default(),
+        };
+        library.reload(Change { snapshot, touched: BTreeSet::new() });
+        Ok(library)
+    }
+
+    /// What others may look at.
+    pub fn view(&self) -> &View {
+        &self.view
+    }
+
+    /// The folder as it was loaded.
+    pub fn folder(&self) -> &Snapshot {
+        &self.folder
+    }
+
+    /// The folder cannot be read: every rule runs on as it is.
+    pub fn folder_is_unreadable(&mut self, error: &FolderError) {
+        let set = self.view.current();
+        let rules = set.rules.keys().cloned().collect();
+        let noted = Noted { file: None, finding: Finding::new(error), rules };
+        self.note(vec![noted], &set);
+    }
+
+    /// Takes up a change of the folder.
+    pub fn reload(&mut self, change: Change) -> Reloaded {
+        self.files.update(&self.folder, &change, &self.loader);
+        self.folder = change.snapshot;
+        let old = self.view.current();
+        let wanted = self.files.wanted(&old, self.loader.limits());
+        let mut noted = wanted.noted;
+        // What was good goes on, unless something better is loaded below.
+        let last_good = |name: &Arc<str>| old.rules.get_key_value(name);
+        let last_good = wanted.names.iter().filter_map(last_good);
+        let mut rules: BTreeMap<Arc<str>, Arc<Rule>> =
+            last_good.map(|(name, rule)| (Arc::clone(name), Arc::clone(rule))).collect();
+        for rule in &wanted.rules {
+            match self.loader.load(rule, &self.files, old.rules.get(&rule.name)) {
+                Ok(loaded) => drop(rules.insert(Arc::clone(&rule.name), loaded)),
+                Err(findings) => noted.extend(findings.into_iter().map(|finding| Noted {
+                    file: Some(rule.file.clone()),
+                    finding,
+                    rules: vec![Arc::clone(&rule.name)],
+                })),
+            }
+        }
+        self.loader.forget_all_but(&wanted.names);
+        let outcome = match publishable(&old, rules) {
+            Ok(Some(set)) => self.publish(&old, set),
+            Ok(None) => Reloaded::Unchanged,
+            Err(finding) => {
+                let rules = wanted.names.iter().cloned().collect();
+                noted.push(Noted { file: None, finding, rules });
+                Reloaded::Unchanged
+            }
+        };
+        let set = self.view.current();
+        self.reject(&wanted.names, &set);
+        let refused = self.note(noted, &set);
+        match outcome {
+            Reloaded::Swapped => self.metrics.reloads("swapped", 1),
+            Reloaded::Unchanged if !refused => self.metrics.reloads("unchanged", 1),
+            Reloaded::Unchanged => {}
+        }
+        outcome
+    }
+
+    fn publish(&self, old: &RuleSet, set: RuleSet) -> Reloaded {
+        for change in RuleSet::differences(old, &set) {
+            match set.rules.get(&change.rule).map(|rule| rule.mode) {
+                Some(Mode::Active) => self.metrics.rule_state(&change.rule, RuleState::Active),
+                Some(Mode::Shadow) => self.metrics.rule_state(&change.rule, RuleState::Shadow),
+                Some(Mode::Paused) => self.metrics.rule_state(&change.rule, RuleState::Paused),
+                None => self.metrics.rule_forget(&change.rule),
+            }
+            info!(
+                rule = %change.rule,
+                old_version = change.old,
+                new_version = change.new,
+                generation = set.generation,
+                "rule {}",
+                match (&change.old, &change.new) {
+                    (None, _) => "added",
+                    (_, None) => "removed",
+                    _ => "changed",
+                }
+            );
+        }
+        self.metrics.generation(set.generation);
+        self.view.set.store(Arc::new(set));
+        Reloaded::Swapped
+    }
+
+    /// Tells telemetry of the rules that have files and no good version.
+    fn reject(&mut self, names: &BTreeSet<Arc<str>>, set: &RuleSet) {
+        let rejected = names.iter().filter(|name| !set.rules.contains_key(*name));
+        let rejected: BTreeSet<Arc<str>> = rejected.cloned().collect();
+        for name in &rejected {
+            self.metrics.rule_state(name, RuleState::Rejected);
+        }
+        for name in self.rejected.difference(&rejected) {
+            if !set.rules.contains_key(name) {
+                self.metrics.rule_forget(name);
+            }
+        }
+        self.rejected = rejected;
+    }
+
+    /// Makes these the problems; whether there was a new one.
+    fn note(&mut self, noted: Vec<Noted>, set: &RuleSet) -> bool {
+        let has_new = self.problems.replace(noted, set);
+        self.view.problems.store(Arc::new(self.problems.list()));
+        if has_new {
+            self.metrics.reloads("rejected", 1);
+        }
+        has_new
+    }
+}
+
+/// The next rule set, unless it would be the same.
+fn publishable(
+    old: &RuleSet,
+    rules: BTreeMap<Arc<str>, Arc<Rule>>,
+) -> Result<Option<RuleSet>, Finding> {
+    let same = |name, rule| old.rules.get(name).is_some_and(|old| Arc::ptr_eq(old, rule));
+    let is_first = old.generation == 0;
+    if !is_first
+        && old.rules.len() == rules.len()
+        && rules.iter().all(|(name, rule)| same(name, rule))
+    {
+        return Ok(None);
+    }
+    let set = RuleSet::new(old.generation + 1, rules.into_values());
+    set.map(Some).map_err(Finding::new)
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,150 @@
+//! From a saved file to the set in a worker's hands, with all parts that are between.
+
+use std::fs::{self, File};
+use std::io::Write;
+use std::path::{Path, PathBuf};
+use std::thread::{self, JoinHandle};
+use std::time::{Duration, Instant};
+
+use super::*;
+use crate::config::{Config, Environment};
+use crate::engine::Engine;
+use crate::rules::library::View;
+use crate::rules::publish::Slot;
+use crate::rules::watch::Stop;
+use crate::shipped;
+use crate::telemetry::Metrics;
+
+/// What did not come within this time never comes.
+const PATIENCE: Duration = Duration::from_secs(20);
+
+/// A followed folder with one worker.
+struct Host {
+    dir: tempfile::TempDir,
+    slot: Slot<Arc<RuleSet>>,
+    view: View,
+    stop: Stop,
+    thread: Option<JoinHandle<()>>,
+}
+
+impl Host {
+    fn start(files: &[(&str, &[u8])]) -> Self {
+        let dir = tempfile::tempdir().unwrap();
+        for (name, bytes) in files {
+            fs::write(dir.path().join(name), bytes).unwrap();
+        }
+        let text = format!(
+            "[kafka]\nbootstrap_servers = \"k:9092\"\n[rules]\ndir = {:?}\n",
+            dir.path().to_str().unwrap()
+        );
+        let environment = Environment::of("host", 1, []);
+        let config = Config::parse(Path::new("firebell.toml"), &text, &environment).unwrap();
+        let watch = Watch::new(dir.path());
+        let engine = Engine::new(None).unwrap();
+        let library = Library::open(&config, engine, Metrics::new()).unwrap();
+        let (view, stop) = (library.view().clone(), watch.stop_handle());
+        let mut publisher = Publisher::default();
+        let slot = publisher.slot(view.current());
+        let thread = thread::spawn(move || follow(library, publisher, watch, Arc::clone));
+        let host = Self { dir, slot, view, stop, thread: Some(thread) };
+        assert_eq!(host.next().generation, 1);
+        host
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.dir.path().join(name)
+    }
+
+    /// Saves as most tools do: under another name first.
+    fn save(&self, name: &str, bytes: &[u8]) {
+        let part = self.path(&format!("{name}.part"));
+        fs::write(&part, bytes).unwrap();
+        fs::rename(part, self.path(name)).unwrap();
+    }
+
+    /// The next set that the worker gets.
+    fn next(&self) -> Arc<RuleSet> {
+        let end = Instant::now() + PATIENCE;
+        while Instant::now() < end {
+            if let Some(set) = self.slot.take() {
+                let taken = Arc::clone(&set);
+                self.slot.retire(set);
+                return taken;
+            }
+            thread::yield_now();
+        }
+        panic!("no new set came");
+    }
+
+    fn wait_for_problem(&self) -> String {
+        let end = Instant::now() + PATIENCE;
+        while Instant::now() < end {
+            if let [problem, ..] = &self.view.problems()[..] {
+                return problem.text.clone();
+            }
+            thread::yield_now();
+        }
+        panic!("the problem was not seen");
+    }
+}
+
+impl Drop for Host {
+    fn drop(&mut self) {
+        self.stop.stop();
+        self.thread.take().map(JoinHandle::join);
+    }
+}
+
+fn component() -> &'static [u8] {
+    shipped::find("invalid-user").unwrap().component
+}
+
+fn names(set: &RuleSet) -> Vec<&str> {
+    set.rules.keys().map(|name| &**name).collect()
+}
+
+const TOML: &[u8] = b"component = \"user.wasm\"\ntopics = [\"SYSLOG\"]\n";
+
+#[test]
+fn new_changed_and_removed_files_reach_the_worker() {
+    let host = Host::start(&[("user.wasm", component()), ("a.toml", TOML)]);
+    host.save("b.toml", TOML);
+    assert_eq!(names(&host.next()), ["a", "b"]);
+    host.save("a.toml", b"component = \"user.wasm\"\ntopics = [\"AUTH\"]\n");
+    let set = host.next();
+    assert_eq!(set.generation, 3);
+    assert_eq!(*set.rules["a"].subscription.topics[0], *"AUTH");
+    fs::remove_file(host.path("b.toml")).unwrap();
+    assert_eq!(names(&host.next()), ["a"]);
+}
+
+#[test]
+fn a_component_that_is_written_slowly_is_taken_up_whole_and_never_half() {
+    let host = Host::start(&[("a.wasm", component()), ("a.toml", b"topics = [\"SYSLOG\"]")]);
+    let before = host.view.current().rules["a"].version.clone();
+    // A custom section at the end makes it another component.
+    let another = [component(), &[0, 2, 1, b'x']].concat();
+    let mut file = File::create(host.path("a.wasm")).unwrap();
+    for part in another.chunks(another.len() / 4 + 1) {
+        file.write_all(part).unwrap();
+        assert_eq!(host.slot.take().map(|set| set.generation), None);
+        // Longer than the watch waits for a folder that is quiet.
+        thread::sleep(Duration::from_millis(100));
+    }
+    drop(file);
+    let set = host.next();
+    assert_eq!(set.generation, 2, "the only swap");
+    assert_ne!(set.rules["a"].version, before);
+    assert!(host.view.problems().is_empty());
+}
+
+#[test]
+fn a_bad_file_is_seen_and_the_set_stays() {
+    let host = Host::start(&[("user.wasm", component()), ("a.toml", TOML)]);
+    host.save("a.toml", b"mode = 1");
+    assert!(host.wait_for_problem().contains("`mode` must be a string"));
+    assert!(host.slot.take().is_none());
+    host.save("a.toml", b"component = \"user.wasm\"\ntopics = [\"AUTH\"]\n");
+    assert_eq!(host.next().generation, 2);
+    assert!(host.view.problems().is_empty());
+}
