@@ -21,7 +21,9 @@
 pub mod guests;
 pub mod kafka;
 pub mod records;
+pub mod scene;
 pub mod site;
+pub mod slack;
 
 use std::fmt::Debug;
 use std::sync::atomic::{AtomicU32, Ordering};

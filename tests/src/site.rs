@@ -121,6 +121,11 @@ impl Site {
 
     /// Starts a host by this name without waiting.
     pub fn spawn(&self, name: &str) -> Host {
+        self.spawn_with(name, &[])
+    }
+
+    /// The same with more arguments of `firebell run`.
+    pub fn spawn_with(&self, name: &str, arguments: &[&str]) -> Host {
         let mut ports = self.ports.lock().unwrap();
         let port = *ports.entry(name.to_owned()).or_insert_with(|| free_port().unwrap());
         drop(ports);
@@ -128,7 +133,7 @@ impl Site {
         std::fs::write(&path, self.toml(name, port)).unwrap();
         let log = self.dir.path().join(format!("firebell-{name}.log"));
         let mut command = self.command();
-        command.arg("run").arg("-c").arg(path);
+        command.args(["run", "--log-format", "human", "-c"]).arg(path).args(arguments);
         let process = Guarded::spawn(&mut command, &log, self.dir.path()).unwrap();
         Host { process, port, log }
     }

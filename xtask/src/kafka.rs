@@ -30,12 +30,20 @@ const STOP_TIMEOUT: Duration = Duration::from_secs(30);
 /// Any 16 bytes in URL-safe base64.
 const CLUSTER_ID: &str = "9sLsw81uS4KUqKjusN1_jw";
 /// How a broker is started.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone)]
 pub struct Options {
     /// The port of clients; `None` = a free one.
     pub port: Option<u16>,
     /// Lines of `server.properties` that come after ours and win.
     pub properties: Vec<(String, String)>,
+    /// Java's heap, MiB. Tests do with 128; 64 start as well.
+    pub heap_mib: u32,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self { port: None, properties: vec![], heap_mib: 128 }
+    }
 }
 
 /// A running broker; stopped when dropped.
@@ -48,6 +56,7 @@ pub struct Broker {
     libs: PathBuf,
     version: String,
     port: u16,
+    heap_mib: u32,
 }
 
 impl Broker {
@@ -78,7 +87,8 @@ impl Broker {
         let port = options.port.map_or_else(free_port, Ok)?;
         let properties = properties(version, port, free_port()?, dir.path(), options);
         std::fs::write(dir.path().join("server.properties"), properties)?;
-        let mut broker = Self { process: None, dir, libs, version: version.into(), port };
+        let (version, heap_mib) = (version.into(), options.heap_mib);
+        let mut broker = Self { process: None, dir, libs, version, port, heap_mib };
         broker.format()?;
         broker.spawn()?;
         Ok(broker)
@@ -86,7 +96,12 @@ impl Broker {
 
     fn java(&self) -> Command {
         let mut java = Command::new("java");
-        java.args(["-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", "-Xmx128m", "-Xms128m", "-cp"])
+        // Tests start often and run shortly; a large heap is for one that runs for long.
+        if self.heap_mib <= 256 {
+            java.args(["-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1"]);
+        }
+        java.args([format!("-Xmx{0}m", self.heap_mib), format!("-Xms{0}m", self.heap_mib)])
+            .arg("-cp")
             .arg(self.libs.join("*"))
             .current_dir(self.dir.path())
             .stdin(Stdio::null());
@@ -270,7 +285,7 @@ mod tests {
     #[test]
     fn own_properties_come_last_and_win() {
         let properties = vec![("num.partitions".to_owned(), "7".to_owned())];
-        let options = Options { port: None, properties };
+        let options = Options { properties, ..Options::default() };
         let text = super::properties("4.4.0", 1, 2, Path::new("dir"), &options);
         assert!(text.rfind("num.partitions=7") > text.find("num.partitions=1"));
     }

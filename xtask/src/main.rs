@@ -6,7 +6,7 @@ use anyhow::Result;
 use clap::{Parser, Subcommand};
 use xtask::guests;
 use xtask::kafka::{self, Broker, Options};
-use xtask::{rules, test};
+use xtask::{bench, rules, test};
 
 /// What needs more than one cargo command.
 #[derive(Parser)]
@@ -20,6 +20,8 @@ struct Arguments {
 enum Task {
     /// Run all tests, on real brokers that are started for them.
     Test(test::Arguments),
+    /// Run the benchmarks, each beside its yardstick.
+    Bench(bench::Arguments),
     /// Build the rules that ship and update their committed components.
     Rules(rules::Arguments),
     /// Start a Kafka on this machine and print its address; it ends with this command.
@@ -42,6 +44,7 @@ enum Task {
 fn main() -> Result<()> {
     match Arguments::parse().command {
         Task::Test(arguments) => test::test(&arguments),
+        Task::Bench(arguments) => bench::bench(&arguments),
         Task::Rules(arguments) => rules::rules(&arguments),
         Task::Kafka { version, port } => run_kafka(&version, port),
         Task::Components { update } => components(update),
@@ -61,7 +64,7 @@ fn components(update: bool) -> Result<()> {
 }
 
 fn run_kafka(version: &str, port: u16) -> Result<()> {
-    let options = Options { port: Some(port), properties: vec![] };
+    let options = Options { port: Some(port), ..Options::default() };
     let mut broker = Broker::start(version, &options)?;
     println!("{}", broker.bootstrap());
     eprintln!("Kafka {version}; its log: {}; Ctrl-C ends it", broker.log_path().display());

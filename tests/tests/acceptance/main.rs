@@ -1,4 +1,12 @@
 //! Acceptance tests: the real program on a real Kafka, and the rules that the code keeps.
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::print_stderr,
+    reason = "all of it is test code: a failure here is a failed test"
+)]
+
 mod sandbox;
 mod tidy;

@@ -1,0 +1,94 @@
+//! The Slack stand-in, driven from tests that are not async.
+
+use std::time::{Duration, Instant};
+
+use firebell::demo::slack::{Fault, Options, RandomFaults, SlackStandIn};
+use tokio::runtime::Runtime;
+
+use crate::site::TOKEN;
+
+/// A running stand-in; ends when dropped.
+#[derive(Debug)]
+pub struct Slack {
+    // Before the runtime: fields are dropped in this order.
+    stand_in: SlackStandIn,
+    _runtime: Runtime,
+}
+
+/// A message as it was posted.
+#[derive(Debug, Clone)]
+pub struct Post {
+    /// The channel's name.
+    pub channel: String,
+    /// Its first line, as people read it.
+    pub title: String,
+    /// `text`, as it went over the wire.
+    pub text: String,
+    /// `blocks` as JSON.
+    pub blocks: String,
+    /// When the request arrived.
+    pub arrived: Instant,
+}
+
+impl Slack {
+    /// Starts one that has every channel and takes any number of messages.
+    ///
+    /// # Panics
+    /// When no port can be had.
+    pub fn start() -> Self {
+        let runtime = tokio::runtime::Builder::new_multi_thread()
+            .worker_threads(1)
+            .enable_all()
+            .build()
+            .unwrap();
+        let options =
+            Options { token: TOKEN.1.to_owned(), make_channels: true, ..Options::default() };
+        let stand_in = runtime.block_on(SlackStandIn::start(options)).unwrap();
+        Self { stand_in, _runtime: runtime }
+    }
+
+    /// `slack.api_url` for it.
+    pub fn api_url(&self) -> String {
+        self.stand_in.api_url()
+    }
+
+    /// All posts in the order of their arrival.
+    pub fn posts(&self) -> Vec<Post> {
+        let posts = self.stand_in.messages().into_iter().map(|message| {
+            // Word joiners keep a text from being read as markup; nobody sees them.
+            let seen = message.text.replace('\u{2060}', "");
+            Post {
+                channel: message.channel,
+                title: seen.lines().next().unwrap_or_default().to_owned(),
+                text: message.text,
+                blocks: message.blocks.to_string(),
+                arrived: message.arrived,
+            }
+        });
+        posts.collect()
+    }
+
+    /// How many posts there are.
+    pub fn count(&self) -> usize {
+        self.stand_in.count()
+    }
+
+    /// Lets every post take so long from now on.
+    pub fn set_delay(&self, delay: Duration) {
+        self.stand_in.fail_at_random(Some(RandomFaults {
+            seed: 1,
+            per_mille: 1_000,
+            methods: vec!["chat.postMessage".into()],
+            faults: vec![Fault::Slow(delay)],
+        }));
+    }
+
+    /// Answers the next posts with a page instead of JSON, in turn without and after having posted.
+    pub fn answer_not_json(&self, count: usize) {
+        for number in 0..count {
+            let accepted = number % 2 == 1;
+            let fault = if accepted { Fault::NotJsonAfterAccept } else { Fault::NotJson };
+            self.stand_in.fail_next("chat.postMessage", fault);
+        }
+    }
+}
