@@ -8,6 +8,7 @@ use std::sync::Arc;
 
 use crate::record::{Record, TopicPartition};
 
+mod fetch;
 pub mod kafka;
 
 /// A change of the partitions that a worker owns.
@@ -58,6 +59,13 @@ impl<'a> Grouping<'a> {
                 self.groups.len() - 1
             });
         }
+        if let Some(group) = self.groups.get_mut(self.last) {
+            group.records.push(record);
+        }
+    }
+
+    /// Takes the next polled record of the same partition as the last one.
+    pub fn push_again(&mut self, record: Record<'a>) {
         if let Some(group) = self.groups.get_mut(self.last) {
             group.records.push(record);
         }

@@ -3,10 +3,11 @@
 //! Rebalances are noted by the callback and carried out by the worker between two batches, so that
 //! it can first finish what it has in hand.
 
+use std::cell::Cell;
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use rdkafka::client::{ClientContext, OAuthToken};
 use rdkafka::config::RDKafkaLogLevel;
@@ -22,6 +23,7 @@ use serde::Deserialize;
 use crate::config::{KafkaConfig, OffsetReset};
 use crate::kafka::{ClientState, client_config, default_to};
 use crate::record::{Headers, Record, TopicPartition};
+use crate::source::fetch::kafka::{FetchQueue, Fetched};
 use crate::source::{Assignment, Grouping, PartitionRecords};
 use crate::telemetry::{Metrics, Readiness};
 
@@ -29,8 +31,12 @@ use crate::telemetry::{Metrics, Readiness};
 const OFFSETS_TIMEOUT: Duration = Duration::from_secs(5);
 /// Records of one batch at most: a guest call costs the same a record from 1,000 on.
 const BATCH_RECORDS_MAX: usize = 4_096;
-/// Bytes of one batch at most, so that huge values do not pile up.
-const BATCH_BYTES_MAX: usize = 32 << 20;
+/// How long after a change of the assignment librdkafka may still end a forwarding.
+const SETTLING: Duration = Duration::from_secs(10);
+/// How often partitions are forwarded again meanwhile.
+const FORWARD_INTERVAL: Duration = Duration::from_millis(20);
+/// How often they are afterwards, to be safe.
+const FORWARD_INTERVAL_SETTLED: Duration = Duration::from_secs(5);
 
 /// Why records cannot be read.
 #[derive(Debug, thiserror::Error)]
@@ -197,13 +203,14 @@ pub struct GroupMetadata(pub(crate) ConsumerGroupMetadata);
 /// Records as they were polled; they live in librdkafka's memory.
 #[derive(Default)]
 pub struct Polled<'c> {
-    messages: Vec<BorrowedMessage<'c>>,
-    bytes: usize,
+    fetched: Vec<Fetched<'c>>,
+    /// Records that came by the consumer's own queue, before their partition was forwarded.
+    strays: Vec<BorrowedMessage<'c>>,
 }
 
-struct MessageHeaders<'a, 'c>(&'a BorrowedMessage<'c>);
+struct StrayHeaders<'a, 'c>(&'a BorrowedMessage<'c>);
 
-impl Headers for MessageHeaders<'_, '_> {
+impl Headers for StrayHeaders<'_, '_> {
     fn each(&self, each: &mut dyn FnMut(&str, Option<&[u8]>)) {
         for header in self.0.headers().into_iter().flat_map(|headers| headers.iter()) {
             each(header.key, header.value);
@@ -212,27 +219,22 @@ impl Headers for MessageHeaders<'_, '_> {
 }
 
 impl Polled<'_> {
-    /// How many records there are.
-    pub fn len(&self) -> usize {
-        self.messages.len()
-    }
-
-    /// Whether there is none.
+    /// Whether there is no record.
     pub fn is_empty(&self) -> bool {
-        self.messages.is_empty()
+        self.fetched.is_empty() && self.strays.is_empty()
     }
 
     /// Gives the memory back to librdkafka.
     pub fn clear(&mut self) {
-        self.messages.clear();
-        self.bytes = 0;
+        self.fetched.clear();
+        self.strays.clear();
     }
 
     /// Calls `each` with the records of every partition.
     pub fn each_partition(&self, each: impl FnMut(&PartitionRecords<'_>)) {
-        let headers: Vec<_> = self.messages.iter().map(MessageHeaders).collect();
+        let headers: Vec<_> = self.strays.iter().map(StrayHeaders).collect();
         let mut grouping = Grouping::default();
-        for (message, headers) in self.messages.iter().zip(&headers) {
+        for (message, headers) in self.strays.iter().zip(&headers) {
             let record = Record {
                 offset: message.offset(),
                 timestamp_ms: message.timestamp().to_millis().unwrap_or(-1),
@@ -242,14 +244,37 @@ impl Polled<'_> {
             };
             grouping.push(message.topic(), message.partition(), record);
         }
+        let mut last = None;
+        for fetched in &self.fetched {
+            let record = Record {
+                offset: fetched.offset(),
+                timestamp_ms: fetched.timestamp_ms(),
+                key: fetched.key(),
+                value: fetched.value(),
+                headers: fetched,
+            };
+            // Records come in runs of one partition; its topic's name is then not looked at.
+            let handle = Some((fetched.topic_handle(), fetched.partition()));
+            if handle == last {
+                grouping.push_again(record);
+            } else {
+                grouping.push(fetched.topic(), fetched.partition(), record);
+                last = handle;
+            }
+        }
         grouping.finish().iter().for_each(each);
     }
 }
 
 /// A worker's consumer.
 pub struct Source {
+    /// Before the consumer: it is dropped first.
+    queue: FetchQueue,
     consumer: BaseConsumer<SourceContext>,
     reset: OffsetReset,
+    /// When partitions were last added or read again.
+    assigned_at: Cell<Instant>,
+    forwarded_at: Cell<Instant>,
 }
 
 impl Source {
@@ -292,8 +317,12 @@ impl Source {
             closing: AtomicBool::new(false),
             owned: Mutex::default(),
         };
-        let consumer = config.create_with_context(context).map_err(SourceError::Create)?;
-        Ok(Self { consumer, reset: kafka.auto_offset_reset })
+        let consumer: BaseConsumer<SourceContext> =
+            config.create_with_context(context).map_err(SourceError::Create)?;
+        let no_memory = || SourceError::Create(KafkaError::ClientCreation("no memory".into()));
+        let queue = FetchQueue::new(consumer.client().native_ptr()).ok_or_else(no_memory)?;
+        let (assigned_at, forwarded_at) = (Cell::new(Instant::now()), Cell::new(Instant::now()));
+        Ok(Self { queue, consumer, reset: kafka.auto_offset_reset, assigned_at, forwarded_at })
     }
 
     /// Reads these topics from now on; takes effect by a rebalance.
@@ -310,32 +339,56 @@ impl Source {
             .map_err(|source| SourceError::Assign { doing: "subscribe to", source })
     }
 
-    /// Polls records until there are none at once, a batch is full or the assignment changes; waits
-    /// for the first one at most `wait`. True when there were none left.
+    /// Takes a batch of records; waits for the first one at most `wait`. True when there are no
+    /// more at once.
     ///
     /// # Errors
     /// When the consumer is broken for good.
     pub fn poll<'c>(
         &'c self,
         polled: &mut Polled<'c>,
-        mut wait: Duration,
+        wait: Duration,
     ) -> Result<bool, SourceError> {
         let context = self.consumer.context();
-        while polled.len() < BATCH_RECORDS_MAX && polled.bytes < BATCH_BYTES_MAX {
-            match self.consumer.poll(wait) {
-                Some(Ok(message)) => {
-                    polled.bytes += message.payload_len();
-                    polled.messages.push(message);
-                }
-                Some(Err(error)) => self.failed(error)?,
-                None => return Ok(true),
+        self.forward();
+        // The consumer's own queue has rebalances and errors; polling it is also what tells the
+        // group that this member lives.
+        while let Some(event) = self.consumer.poll(Duration::ZERO) {
+            match event {
+                Ok(stray) => polled.strays.push(stray),
+                Err(error) => self.failed(error)?,
             }
-            if context.changed.load(Ordering::Acquire) {
-                return Ok(false);
-            }
-            wait = Duration::ZERO;
         }
-        Ok(false)
+        if context.changed.load(Ordering::Acquire) {
+            return Ok(false);
+        }
+        let wait = if polled.strays.is_empty() { wait } else { Duration::ZERO };
+        self.queue.take(&mut polled.fetched, BATCH_RECORDS_MAX, wait);
+        let drained = polled.fetched.len() < BATCH_RECORDS_MAX;
+        let mut result = Ok(());
+        polled.fetched.retain(|fetched| match fetched.error() {
+            None => true,
+            Some(code) => {
+                if let Err(error) = self.failed(KafkaError::MessageConsumption(code.into())) {
+                    result = Err(error);
+                }
+                false
+            }
+        });
+        result.map(|()| drained)
+    }
+
+    /// Sees to it that owned partitions are forwarded to the queue: see [`FetchQueue::collect`].
+    fn forward(&self) {
+        let settled = self.assigned_at.get().elapsed() > SETTLING;
+        let interval = if settled { FORWARD_INTERVAL_SETTLED } else { FORWARD_INTERVAL };
+        if self.forwarded_at.get().elapsed() < interval {
+            return;
+        }
+        self.forwarded_at.set(Instant::now());
+        for partition in lock(&self.consumer.context().owned).keys() {
+            self.queue.collect(&partition.topic, partition.partition);
+        }
     }
 
     fn failed(&self, error: KafkaError) -> Result<(), SourceError> {
@@ -424,6 +477,10 @@ impl Source {
     /// # Errors
     /// When librdkafka refuses.
     pub fn assign(&self, positions: &[(TopicPartition, i64)]) -> Result<(), SourceError> {
+        for (partition, _) in positions {
+            self.queue.collect(&partition.topic, partition.partition);
+        }
+        self.assigned_at.set(Instant::now());
         let list = offset_list(positions);
         self.consumer
             .incremental_assign(&list)
@@ -459,6 +516,7 @@ impl Source {
     /// # Errors
     /// When librdkafka refuses; the consumer must then be made anew.
     pub fn rewind(&self, positions: &[(TopicPartition, i64)]) -> Result<(), SourceError> {
+        self.assigned_at.set(Instant::now());
         let list = offset_list(positions);
         self.consumer
             .incremental_unassign(&list)

@@ -1,0 +1,3 @@
+//! Taking records from librdkafka by the batch.
+
+pub(super) mod kafka;
