@@ -5,7 +5,7 @@
 //! delivery drains.
 
 use std::sync::Arc;
-use std::sync::mpsc::{SyncSender, sync_channel};
+use std::sync::mpsc::sync_channel;
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
@@ -19,10 +19,11 @@ use crate::engine::{Engine, EngineError};
 use crate::evaluation::WorkerSet;
 use crate::http::{self, HttpError, Pages};
 use crate::rules::folder::FolderError;
-use crate::rules::library::{Library, Reloaded, View};
-use crate::rules::publish::{Publisher, Slot};
+use crate::rules::library::{Library, View};
+use crate::rules::publish::Publisher;
 use crate::rules::swap::Swap;
-use crate::rules::watch::{Wait, Watch};
+use crate::rules::watch::Watch;
+use crate::rules::{RuleSet, reload};
 use crate::telemetry::{Metrics, Readiness};
 use crate::topics::kafka::{Topics, TopicsError};
 use crate::worker::{EffectWriter, SwapNote, Worker};
@@ -276,7 +277,7 @@ impl Evaluating {
             let worker = Worker {
                 number,
                 kafka: Arc::clone(&kafka),
-                slot: publisher.slot(worker_set(library.view())),
+                slot: publisher.slot(worker_set(&library.view().current())),
                 effects: EffectWriter::new(&kafka.group_id, number, outbox_partitions),
                 swaps: notes.clone(),
                 metrics: metrics.clone(),
@@ -294,7 +295,8 @@ impl Evaluating {
         threads.push(spawn("swaps".into(), log)?);
         let watch = Watch::new(&config.rules.dir);
         let watch_stop = watch.stop_handle();
-        threads.push(spawn("reloader".into(), move || reload(library, publisher, watch))?);
+        let follow = move || reload::follow(library, publisher, watch, worker_set);
+        threads.push(spawn("reloader".into(), follow)?);
         Ok(Self { threads, watch_stop })
     }
 
@@ -326,29 +328,11 @@ fn spawn(
 }
 
 /// The instances of the current rule set for one worker.
-fn worker_set(view: &View) -> WorkerSet {
+fn worker_set(set: &Arc<RuleSet>) -> WorkerSet {
     let began = Instant::now();
-    let set = WorkerSet::new(view.current()).with_clock(Box::new(move || began.elapsed()));
+    let set = WorkerSet::new(Arc::clone(set)).with_clock(Box::new(move || began.elapsed()));
     for (rule, failure) in set.failures() {
         tracing::error!(rule = &**rule, "no instance could be made: {failure}");
     }
     set
-}
-
-/// Takes up changes of the rules folder, one after the other, until it is stopped.
-fn reload(mut library: Library, mut publisher: Publisher<WorkerSet>, mut watch: Watch) {
-    loop {
-        match watch.wait(library.folder()) {
-            Wait::Changed(change) => {
-                if library.reload(change) == Reloaded::Swapped {
-                    let built: Result<(), std::convert::Infallible> =
-                        publisher.publish(|| Ok(worker_set(library.view())));
-                    let Ok(()) = built;
-                }
-            }
-            Wait::Quiet => publisher.collect(),
-            Wait::Unreadable(error) => library.folder_is_unreadable(&error),
-            Wait::Stopped => return,
-        }
-    }
 }

@@ -132,9 +132,6 @@ impl Fetched<'_> {
         self.bytes(self.message().payload, self.message().len)
     }
 
-    pub(in crate::source) fn value_len(&self) -> usize {
-        self.message().len
-    }
 
     fn bytes(&self, start: *mut std::ffi::c_void, len: usize) -> Option<&[u8]> {
         // SAFETY: librdkafka gives a start and a length within the message; null is null.
