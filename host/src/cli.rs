@@ -10,6 +10,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 mod check;
 mod failure;
 mod logs;
+mod run;
 mod signals;
 
 use failure::Failure;
@@ -75,6 +76,8 @@ struct ConfigFile {
 
 #[derive(Debug, Subcommand)]
 enum Command {
+    /// Consume, evaluate and deliver, until SIGTERM or SIGINT.
+    Run(run::Arguments),
     /// Tell everything that is wrong with configuration, rules, topics and token, at once.
     Check(check::Arguments),
 }
@@ -83,14 +86,15 @@ enum Command {
 pub(crate) fn main() -> ExitCode {
     // Wrong usage is told by clap, with exit code 2.
     let Arguments { global, command } = Arguments::parse();
-    match run(global, command) {
+    match dispatch(global, command) {
         Ok(code) => code,
         Err(failure) => failure.report(),
     }
 }
 
-fn run(global: Global, command: Command) -> Result<ExitCode, Failure> {
+fn dispatch(global: Global, command: Command) -> Result<ExitCode, Failure> {
     match command {
+        Command::Run(arguments) => run::run(global, &arguments),
         Command::Check(arguments) => check::run(global, &arguments),
     }
 }

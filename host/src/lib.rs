@@ -56,6 +56,7 @@ pub mod outbox;
 pub mod progress;
 pub mod record;
 pub mod rules;
+pub mod run;
 pub mod secret;
 pub mod shipped;
 pub mod source;

@@ -14,7 +14,6 @@ use tokio_util::sync::CancellationToken;
 use crate::backoff::Backoff;
 use crate::causes::with_causes;
 use crate::config::Config;
-use crate::delivery::{self, DeliveryError};
 use crate::engine::{Engine, EngineError};
 use crate::evaluation::WorkerSet;
 use crate::http::{self, HttpError, Pages};
@@ -75,9 +74,6 @@ pub enum RunError {
     /// The page.
     #[error("cannot serve the page and the metrics")]
     Http(#[from] HttpError),
-    /// Delivery.
-    #[error("delivery failed")]
-    Delivery(#[from] DeliveryError),
     /// A thread.
     #[error("cannot start thread `{0}`")]
     Thread(String, #[source] std::io::Error),
@@ -99,9 +95,7 @@ pub async fn run(options: Options, shutdown: CancellationToken) -> Result<(), Ru
     let engine = Engine::new(config.rules.cache_dir.as_deref())?;
     let library = match only {
         Only::Deliver => None,
-        Only::Both | Only::Evaluate => {
-            Some(Library::open(&config, engine, metrics.clone())?)
-        }
+        Only::Both | Only::Evaluate => Some(Library::open(&config, engine, metrics.clone())?),
     };
     let view = library.as_ref().map(|library| library.view().clone());
     let served = serve(&config, pages, view, (&metrics, &readiness)).await?;
@@ -138,8 +132,9 @@ async fn work(
     // Delivery goes on while the workers finish: what they still commit may be sent.
     let deliver_stop = CancellationToken::new();
     let delivery = deliver.then(|| {
-        let (config, metrics, readiness) = (Arc::clone(&config), metrics.clone(), readiness.clone());
-        tokio::spawn(delivery::run(config, metrics, readiness, deliver_stop.clone()))
+        let (config, metrics, readiness) =
+            (Arc::clone(&config), metrics.clone(), readiness.clone());
+        tokio::spawn(not_yet(config, metrics, readiness, deliver_stop.clone()))
     });
     match delivery {
         Some(mut delivery) => {
@@ -162,13 +157,14 @@ async fn work(
     }
 }
 
-fn delivered(
-    joined: Result<Result<(), DeliveryError>, tokio::task::JoinError>,
-) -> Result<(), RunError> {
-    match joined {
-        Ok(result) => Ok(result?),
-        Err(_) => Err(RunError::Panicked("delivery".into())),
-    }
+/// Until delivery lands.
+async fn not_yet(_: Arc<Config>, _: Metrics, ready: Readiness, stop: CancellationToken) {
+    ready.set_not_ready("delivery", "delivery is not part of this build");
+    stop.cancelled().await;
+}
+
+fn delivered(joined: Result<(), tokio::task::JoinError>) -> Result<(), RunError> {
+    joined.map_err(|_| RunError::Panicked("delivery".into()))
 }
 
 /// Waits for the order to stop, or for a thread of evaluation that ended without it.

@@ -34,7 +34,7 @@ pub(super) fn status(config: &Config, view: Option<&View>, readiness: &Readiness
         let since = problem.since.duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
         status.problems.push(ProblemStatus {
             at_ms: u64::try_from(since.as_millis()).unwrap_or(u64::MAX),
-            source: problem.file.clone(),
+            source: problem.file.display().to_string(),
             message: problem.to_string(),
         });
     }

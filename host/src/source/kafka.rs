@@ -551,11 +551,13 @@ impl Drop for Source {
     fn drop(&mut self) {
         let context = self.consumer.context();
         context.closing.store(true, Ordering::Release);
-        for partition in lock(&context.owned).keys() {
+        let owned = std::mem::take(&mut *lock(&context.owned));
+        for partition in owned.keys() {
             context.state.metrics().lag_forget(&partition.topic, partition.partition);
         }
         // A revocation that was noted and not taken up would keep the close waiting for ever.
-        if let Err(error) = self.consumer.unassign() {
+        let positions: Vec<_> = owned.into_keys().map(|partition| (partition, 0)).collect();
+        if let Err(error) = self.consumer.incremental_unassign(&offset_list(&positions)) {
             tracing::debug!("unassign on close: {error}");
         }
     }

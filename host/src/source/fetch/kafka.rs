@@ -132,7 +132,6 @@ impl Fetched<'_> {
         self.bytes(self.message().payload, self.message().len)
     }
 
-
     fn bytes(&self, start: *mut std::ffi::c_void, len: usize) -> Option<&[u8]> {
         // SAFETY: librdkafka gives a start and a length within the message; null is null.
         (!start.is_null()).then(|| unsafe { slice::from_raw_parts(start.cast(), len) })

@@ -1,0 +1,60 @@
+//! `firebell run`.
+
+use std::process::ExitCode;
+use std::sync::Arc;
+
+use anyhow::Context as _;
+use firebell::config::Config;
+use firebell::run::{Only, Options, run as run_host};
+use firebell::telemetry::{Metrics, Readiness};
+
+use super::{ConfigFile, Failure, Global, logs, signals};
+
+/// Arguments of `firebell run`.
+#[derive(Debug, clap::Args)]
+pub(super) struct Arguments {
+    #[command(flatten)]
+    file: ConfigFile,
+    /// Run only one half; the outbox topic is between them.
+    #[arg(long, value_enum, value_name = "HALF")]
+    only: Option<Half>,
+}
+
+#[derive(Debug, Clone, Copy, clap::ValueEnum)]
+enum Half {
+    /// Consume, match, evaluate, commit.
+    Evaluate,
+    /// Deliver what is in the outbox.
+    Deliver,
+}
+
+/// Runs until SIGTERM or SIGINT.
+pub(super) fn run(global: Global, arguments: &Arguments) -> Result<ExitCode, Failure> {
+    logs::start(global.log_format, "info");
+    let config = Arc::new(Config::load(&arguments.file.config)?);
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(2)
+        .enable_all()
+        .build()
+        .context("cannot start the tokio runtime")?;
+    let only = match arguments.only {
+        None => Only::Both,
+        Some(Half::Evaluate) => Only::Evaluate,
+        Some(Half::Deliver) => Only::Deliver,
+    };
+    let options = Options {
+        config,
+        only,
+        outbox_partitions: None,
+        pages: axum::Router::new(),
+        metrics: Metrics::new(),
+        readiness: Readiness::default(),
+    };
+    let result = runtime.block_on(async {
+        let shutdown = signals::shutdown_token().context("cannot listen to signals")?;
+        run_host(options, shutdown).await.context("the host ended")
+    });
+    runtime.shutdown_background();
+    result?;
+    Ok(ExitCode::SUCCESS)
+}
