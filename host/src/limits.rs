@@ -1,5 +1,7 @@
 //! What one call of a rule may use. Every limit has a name and a default.
 
+use std::ops::RangeInclusive;
+
 /// Bytes of one log line of a rule.
 pub const LOG_LINE_BYTES_MAX: usize = 2_048;
 /// Bytes of a panic's text.
@@ -9,6 +11,9 @@ pub const FIELDS_MAX: usize = 256;
 /// Rows of one call; a batch with more survivors is called in parts. More rows gain nothing
 /// (baselines section 2) and make the guest's memory grow.
 pub const ROWS_PER_CALL_MAX: usize = 4_096;
+
+/// Linear memory that one instance may be given, MiB: 32-bit wasm has no more.
+const MEMORY_MIB_MAX: i64 = 4096;
 
 /// Caps on one rule; `[limits]` in its toml.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -41,6 +46,42 @@ impl Limits {
         log_lines: 100,
         quarantine_after: 10,
     };
+
+    /// The keys of `[limits]`, each a field of this struct.
+    pub const KEYS: [&'static str; 7] = [
+        "fuel_per_record",
+        "memory_mib",
+        "output_bytes",
+        "notifications_per_record",
+        "emits_per_record",
+        "log_lines",
+        "quarantine_after",
+    ];
+
+    /// These limits, with the number that `read` finds for a key in its place, where it finds one.
+    /// `read` is told what the number may be.
+    #[must_use]
+    pub fn overridden(
+        self,
+        mut read: impl FnMut(&'static str, RangeInclusive<i64>) -> Option<i64>,
+    ) -> Self {
+        let [fuel, memory, output, notifications, emits, log_lines, quarantine] = Self::KEYS;
+        let mut number = |key, least, most| read(key, least..=most).map(i64::unsigned_abs);
+        let small = |number: Option<u64>| number.and_then(|number| u32::try_from(number).ok());
+        Self {
+            fuel_per_record: number(fuel, 1_000, 1_000_000_000_000).unwrap_or(self.fuel_per_record),
+            memory_mib: small(number(memory, 1, MEMORY_MIB_MAX)).unwrap_or(self.memory_mib),
+            output_bytes: number(output, 1_024, 1 << 30)
+                .and_then(|bytes| usize::try_from(bytes).ok())
+                .unwrap_or(self.output_bytes),
+            notifications_per_record: small(number(notifications, 0, 10_000))
+                .unwrap_or(self.notifications_per_record),
+            emits_per_record: small(number(emits, 0, 10_000)).unwrap_or(self.emits_per_record),
+            log_lines: small(number(log_lines, 0, 100_000)).unwrap_or(self.log_lines),
+            quarantine_after: small(number(quarantine, 0, 1_000_000))
+                .unwrap_or(self.quarantine_after),
+        }
+    }
 }
 
 impl Default for Limits {

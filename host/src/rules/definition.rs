@@ -35,22 +35,8 @@ pub const KEYS: [&str; 11] = [
     "limits",
 ];
 
-/// The keys of `[limits]`.
-pub const LIMIT_KEYS: [&str; 7] = [
-    "fuel_per_record",
-    "memory_mib",
-    "output_bytes",
-    "notifications_per_record",
-    "emits_per_record",
-    "log_lines",
-    "quarantine_after",
-];
-
 /// Alerts older than this become one digest when a rule's toml does not say.
 pub const DEFAULT_STALE_AFTER: Duration = Duration::from_secs(15 * 60);
-
-/// Linear memory of a 32-bit component ends here.
-const MEMORY_MIB_MAX: u64 = 4096;
 
 /// What comes before the name of a component that is in the binary.
 const BUILTIN: &str = "builtin:";
@@ -190,9 +176,9 @@ pub enum DefinitionError {
         /// The key with its section.
         key: String,
         /// The least.
-        min: u64,
+        min: i64,
         /// The most.
-        max: u64,
+        max: i64,
         /// The number as it is written.
         found: String,
     },
@@ -287,35 +273,10 @@ fn fields(reader: &mut Reader<'_>, root: Section<'_>) -> BTreeMap<String, At<Fie
         .collect()
 }
 
-fn read_limits(reader: &mut Reader<'_>, root: Section<'_>, mut limits: Limits) -> Limits {
+fn read_limits(reader: &mut Reader<'_>, root: Section<'_>, limits: Limits) -> Limits {
     let Some(section) = reader.section(root, "limits") else { return limits };
-    reader.unknown_keys(section, &LIMIT_KEYS);
-    let small = u64::from(u32::MAX);
-    let mut number = |key, min, max| reader.whole(section, key, min, max);
-    // Every number is in the range given, so nothing is cut off by a conversion.
-    let as_u32 = |number: u64| u32::try_from(number).unwrap_or(u32::MAX);
-    if let Some(fuel) = number("fuel_per_record", 1, i64::MAX as u64) {
-        limits.fuel_per_record = fuel;
-    }
-    if let Some(mib) = number("memory_mib", 1, MEMORY_MIB_MAX) {
-        limits.memory_mib = as_u32(mib);
-    }
-    if let Some(bytes) = number("output_bytes", 1, small) {
-        limits.output_bytes = usize::try_from(bytes).unwrap_or(usize::MAX);
-    }
-    if let Some(count) = number("notifications_per_record", 0, small) {
-        limits.notifications_per_record = as_u32(count);
-    }
-    if let Some(count) = number("emits_per_record", 0, small) {
-        limits.emits_per_record = as_u32(count);
-    }
-    if let Some(count) = number("log_lines", 0, small) {
-        limits.log_lines = as_u32(count);
-    }
-    if let Some(count) = number("quarantine_after", 0, small) {
-        limits.quarantine_after = as_u32(count);
-    }
-    limits
+    reader.unknown_keys(section, &Limits::KEYS);
+    limits.overridden(|key, range| reader.whole(section, key, range))
 }
 
 #[cfg(test)]

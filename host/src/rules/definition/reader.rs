@@ -1,6 +1,6 @@
 //! Reads a toml key by key and collects everything that is wrong, not only the first.
 
-use std::ops::Range;
+use std::ops::{Range, RangeInclusive};
 
 use serde_json::{Map, Number, Value};
 use toml::Spanned;
@@ -152,23 +152,23 @@ impl<'t> Reader<'t> {
         Some(Section { name: Some(key), table })
     }
 
-    /// A whole number from `min` to `max`.
+    /// A whole number in the range.
     pub(super) fn whole(
         &mut self,
         section: Section<'_>,
         key: &str,
-        min: u64,
-        max: u64,
-    ) -> Option<u64> {
+        range: RangeInclusive<i64>,
+    ) -> Option<i64> {
         let value = section.table.get(key)?;
         let key = section.full(key);
         let Some(integer) = value.get_ref().as_integer() else {
             self.wrong_type(&key, value, "a whole number");
             return None;
         };
-        let number = u64::from_str_radix(integer.as_str(), integer.radix()).ok();
-        let fitting = number.filter(|number| (min..=max).contains(number));
+        let number = i64::from_str_radix(integer.as_str(), integer.radix()).ok();
+        let fitting = number.filter(|number| range.contains(number));
         if fitting.is_none() {
+            let (min, max) = range.into_inner();
             let found = integer.to_string();
             self.note(value.span(), DefinitionError::OutOfRange { key, min, max, found });
         }

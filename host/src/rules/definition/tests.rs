@@ -170,3 +170,39 @@ fn a_rules_name_has_only_plain_letters() {
         assert_eq!(check_name(name).unwrap_err().suggestion, suggestion);
     }
 }
+
+/// The operator's page, with the toml in it that has every key.
+const PAGE: &str = include_str!("../../../../docs/rules.md");
+
+/// All keys as the page names them.
+fn all_keys() -> Vec<String> {
+    let limits = Limits::KEYS.iter().map(|key| format!("limits.{key}"));
+    let keys = KEYS.iter().map(|key| match *key {
+        "fields" | "config" => format!("{key}.*"),
+        key => key.to_owned(),
+    });
+    keys.filter(|key| key != "limits").chain(limits).collect()
+}
+
+#[test]
+fn every_key_is_documented_and_every_documented_key_is_read() {
+    let documented = PAGE.lines().filter_map(|line| line.strip_prefix("| `"));
+    let mut documented: Vec<_> = documented.filter_map(|line| line.split('`').next()).collect();
+    let mut keys = all_keys();
+    documented.sort_unstable();
+    keys.sort_unstable();
+    assert_eq!(documented, keys);
+}
+
+#[test]
+fn the_documented_toml_has_every_key_and_works() {
+    let (_, rest) = PAGE.split_once("```toml\n# NAME.toml").unwrap();
+    let text = rest.split_once("```").unwrap().0;
+    let definition = parse(text).unwrap();
+    assert_eq!(definition.limits, Limits::default(), "the documented limits are the defaults");
+    assert_eq!(definition.stale_after, Some(DEFAULT_STALE_AFTER));
+    let document: toml::Table = text.parse().unwrap();
+    assert!(KEYS.iter().all(|key| document.contains_key(*key)), "{document}");
+    let limits = document["limits"].as_table().unwrap();
+    assert!(Limits::KEYS.iter().all(|key| limits.contains_key(*key)), "{limits}");
+}
