@@ -9,6 +9,7 @@ use std::sync::Arc;
 use crate::config::{Config, Problem, SlackConfig};
 
 mod kafka;
+mod rules;
 mod slack;
 
 /// What is asked.
@@ -47,7 +48,7 @@ pub async fn check(path: &Path, options: Options) -> Report {
     }
     report.problems.extend(problems);
     let Some(config) = config.map(Arc::new) else { return report };
-    let rules = Vec::new();
+    let rules = rules::check(&config, &mut report).await;
     match &config.slack {
         Some(slack) => note_plain_http(path, slack, &mut report),
         None => report.notes.push(

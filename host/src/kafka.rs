@@ -20,13 +20,12 @@ use crate::telemetry::{Metrics, Readiness};
 pub fn client_config(kafka: &KafkaConfig, role: &str) -> ClientConfig {
     let mut config = ClientConfig::new();
     config
-        .set("bootstrap.servers", &kafka.bootstrap_servers)
         .set("client.id", format!("firebell-{}-{role}", kafka.instance_id))
         // A broker that comes back is found within a second, not after the default ten.
         .set("reconnect.backoff.max.ms", "1000")
         .set("socket.keepalive.enable", "true")
         .set("socket.nagle.disable", "true");
-    for (name, value) in &kafka.properties {
+    for (name, value) in kafka.client_properties() {
         config.set(name, value.reveal());
     }
     config.set_log_level(RDKafkaLogLevel::Warning);

@@ -7,7 +7,7 @@ const SPARK_POINTS = 120;
 
 const at = (id) => document.getElementById(id);
 const whole = new Intl.NumberFormat("en", { maximumFractionDigits: 0 });
-const short = new Intl.NumberFormat("en", { notation: "compact", maximumFractionDigits: 1 });
+const short = new Intl.NumberFormat("en", { notation: "compact", maximumFractionDigits: 2 });
 
 function count(n) { return n < 100000 ? whole.format(n) : short.format(n); }
 

@@ -1,0 +1,71 @@
+//! The part of `firebell check` that loads the rules, as `firebell run` would.
+
+use std::sync::Arc;
+
+use super::Report;
+use crate::causes::with_causes;
+use crate::config::{Config, Problem};
+use crate::engine::Engine;
+use crate::rules::Rule;
+use crate::rules::library::Library;
+use crate::shipped::SHIPPED;
+use crate::telemetry::Metrics;
+
+/// Loads every rule: compiles it, asks it what it needs, applies its toml. The rules that are good.
+pub(super) async fn check(config: &Arc<Config>, report: &mut Report) -> Vec<Arc<Rule>> {
+    let loading = Arc::clone(config);
+    // Compiling takes its time.
+    match tokio::task::spawn_blocking(move || load(&loading)).await {
+        Ok((rules, found)) => {
+            report.problems.extend(found.problems);
+            report.notes.extend(found.notes);
+            report.passed.extend(found.passed);
+            rules
+        }
+        Err(error) => {
+            report.problems.push(Problem::new(error.to_string()).file(&config.rules.dir));
+            Vec::new()
+        }
+    }
+}
+
+fn load(config: &Config) -> (Vec<Arc<Rule>>, Report) {
+    let mut report = Report::default();
+    let dir = &config.rules.dir;
+    let engine = match Engine::new(config.rules.cache_dir.as_deref()) {
+        Ok(engine) => engine,
+        Err(error) => {
+            report.problems.push(Problem::new(with_causes(&error)).key("rules.cache_dir"));
+            return (Vec::new(), report);
+        }
+    };
+    let library = match Library::open(config, engine, Metrics::new()) {
+        Ok(library) => library,
+        Err(error) => {
+            report.problems.push(Problem::new(with_causes(&error)).key("rules.dir"));
+            return (Vec::new(), report);
+        }
+    };
+    let view = library.view();
+    for problem in view.problems().iter() {
+        let found = Problem::new(problem.text.clone()).file(&problem.file);
+        report.problems.push(Problem { line: problem.line, ..found });
+    }
+    let rules: Vec<Arc<Rule>> = view.current().rules.values().cloned().collect();
+    for rule in &rules {
+        let topics: Vec<&str> = rule.subscription.topics.iter().map(AsRef::as_ref).collect();
+        let channels: Vec<String> = rule.channels.iter().map(|name| format!("#{name}")).collect();
+        let (topics, channels) = (topics.join(", "), channels.join(", "));
+        report.passed.push(format!("rule {}: {topics} to {channels}", rule.name));
+    }
+    if rules.is_empty() && report.problems.is_empty() {
+        let shipped: Vec<String> =
+            SHIPPED.iter().map(|rule| format!("\"builtin:{}\"", rule.name)).collect();
+        let cure = format!(
+            "put a NAME.wasm there, or a NAME.toml with component = {}",
+            shipped.join(" or ")
+        );
+        report.notes.push(Problem::new("there is no rule").file(dir).cure(cure));
+    }
+    (rules, report)
+}
