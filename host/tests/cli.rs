@@ -176,3 +176,68 @@ fn results_are_json_for_programs() {
     let json: serde_json::Value = serde_json::from_str(&said.out).unwrap();
     assert_eq!((said.code, &json["ok"]), (0, &serde_json::Value::Bool(true)), "{}", said.out);
 }
+
+/// A component that imports `name`.
+fn importing(name: &str) -> Vec<u8> {
+    wat::parse_str(format!("(component (import \"{name}\" (instance)))")).unwrap()
+}
+
+#[test]
+fn every_bad_rule_is_told_with_file_place_and_cure_and_the_good_ones_pass() {
+    let good = firebell::shipped::find("invalid-user").unwrap();
+    let newer = "(component (instance $i) (export \"firebell:rule/guest@0.9.0\" (instance $i)))";
+    let site = Site::configured(str::to_owned);
+    site.write("rules/a-good.toml", good.toml)
+        .write("rules/b-empty.wasm", [])
+        .write("rules/c-half.wasm", &good.component[..5000])
+        .write("rules/d-core.wasm", b"\0asm\x01\0\0\0")
+        .write("rules/e-foreign.wasm", importing("wasi:cli/environment@0.2.6"))
+        .write("rules/f-newer.wasm", wat::parse_str(newer).unwrap())
+        .write("rules/g-text.wasm", "hello\n")
+        .write("rules/h-key.toml", "component = \"builtin:invalid-user\"\ntopcis = [\"SYSLOG\"]\n")
+        .write(
+            "rules/i-refused.toml",
+            "component = \"builtin:invalid-user\"\ntopics = [\"SYSLOG\"]\n[config]\nhots = \"x\"\n",
+        )
+        .write(
+            "rules/j-where.toml",
+            "component = \"builtin:invalid-user\"\ntopics = [\"SYSLOG\"]\nwhere = \"hots == 'x'\"\n",
+        );
+    site.check(
+        2,
+        &[
+            "ok: configuration firebell.toml",
+            "ok: rule a-good: SYSLOG to #general",
+            "rules/b-empty.wasm: the file is empty; build the rule again",
+            "rules/c-half.wasm: the file ends in the middle, after 5000 bytes; it is half-written or was cut: copy it whole under another name and rename it",
+            "rules/d-core.wasm: the file is a core module without Firebell's interface; build it with the crate `firebell-rule`, or with bindings of `wit/0.1.0` and `wasm-tools component new`",
+            "rules/e-foreign.wasm: the component imports `wasi:cli/environment@0.2.6`, but a rule may import only `firebell:rule/log`; it was built for WASI: build for `wasm32-unknown-unknown`, or leave out what reads files, clocks, the environment or the network",
+            "rules/f-newer.wasm: the component is built against `firebell:rule/guest@0.9.0`; this host speaks 0.1: upgrade the host, or build against 0.1",
+            "rules/g-text.wasm: the file is not WebAssembly: it begins with `hello\\n`",
+            "rules/h-key.toml:2: unknown key `topcis`; did you mean `topics`?",
+            "rules/i-refused.toml:3: the rule refuses its configuration: [config] unknown field `hots`, expected `host` or `emit_to`",
+            "rules/j-where.toml:3: `where` is wrong: condition `hots == 'x'`, column 1: `hots` is not a field of this rule (did you mean `host`?); it has date, host, message, app, pid",
+            "9 problems",
+        ],
+    );
+}
+
+#[test]
+fn a_rules_folder_that_is_not_there_or_empty_is_told() {
+    let site = Site::configured(|good| good.replace("[rules]", "[rules]\ndir = \"elsewhere\""));
+    site.check(
+        2,
+        &[
+            "ok: configuration firebell.toml",
+            "rules.dir: cannot read the rules folder `elsewhere`; create it and let this user read it, or name another one: `dir` under [rules]: No such file or directory (os error 2)",
+            "1 problem",
+        ],
+    );
+    Site::configured(str::to_owned).check(
+        0,
+        &[
+            "ok: configuration firebell.toml",
+            "note: rules: there is no rule; put a NAME.wasm there, or a NAME.toml with component = \"builtin:invalid-user\" or \"builtin:notify-relay\"",
+        ],
+    );
+}

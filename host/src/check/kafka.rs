@@ -165,3 +165,49 @@ fn missing_topics(config: &Config, rules: &[Arc<Rule>], names: &[String]) -> Vec
     }
     problems
 }
+
+#[cfg(test)]
+mod tests {
+    use rdkafka::mocking::MockCluster;
+
+    use crate::check::{Options, check};
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn topics_that_do_not_exist_are_told_with_their_rule_and_the_nearest() {
+        let cluster = MockCluster::new(1).unwrap();
+        cluster.create_topic("SYSLOG", 1, 1).unwrap();
+        let site = tempfile::tempdir().unwrap();
+        let path = site.path().join("firebell.toml");
+        let servers = cluster.bootstrap_servers();
+        std::fs::write(
+            &path,
+            format!("[kafka]\nbootstrap_servers = \"{servers}\"\n[rules]\ncache_dir = \"cache\"\n"),
+        )
+        .unwrap();
+        std::fs::create_dir(site.path().join("rules")).unwrap();
+        let rule = "component = \"builtin:invalid-user\"\ntopics = [\"SYSLOG\", \"SYSLGO\"]\n\
+                    emit = [\"DERIVED\"]\n";
+        std::fs::write(site.path().join("rules/invalid-user.toml"), rule).unwrap();
+        let report = check(&path, Options { offline: false }).await;
+        let file = site.path().join("rules/invalid-user.toml").display().to_string();
+        let problems: Vec<String> = report.problems.iter().map(ToString::to_string).collect();
+        assert_eq!(
+            problems,
+            [
+                format!(
+                    "{file}: topics: rule invalid-user reads topic `SYSLGO`, which does not exist; \
+                     did you mean `SYSLOG`? write it into `topics`, or create the topic"
+                ),
+                format!(
+                    "{file}: emit: rule invalid-user writes to topic `DERIVED`, which does not \
+                     exist; create the topic, or name another one in its toml"
+                ),
+            ]
+        );
+        assert!(report.unanswered.is_empty(), "{report:?}");
+        assert!(report.passed.iter().any(|line| line.ends_with("it answers and has 1 topics")));
+        // And looking did not create any.
+        let again = check(&path, Options { offline: false }).await;
+        assert_eq!(again.passed, report.passed);
+    }
+}

@@ -111,7 +111,8 @@ impl Topics {
     /// # Errors
     /// When the broker does not answer in ten seconds.
     pub fn partitions(&self, topic: &str) -> Result<Option<i32>, TopicsError> {
-        let metadata = self.admin.inner().fetch_metadata(Some(topic), TIMEOUT);
+        // Asking for one topic would create it where the broker creates topics by itself.
+        let metadata = self.admin.inner().fetch_metadata(None, TIMEOUT);
         let metadata = metadata.map_err(|source| TopicsError::Broker {
             doing: format!("look up topic `{topic}`"),
             source,
