@@ -8,6 +8,7 @@ use std::process::ExitCode;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 mod check;
+mod demo;
 mod failure;
 mod logs;
 mod run;
@@ -76,6 +77,8 @@ struct ConfigFile {
 
 #[derive(Debug, Subcommand)]
 enum Command {
+    /// Show all of it at work in one process: a broker, syslog records, rules, a stand-in for Slack.
+    Demo(demo::Arguments),
     /// Consume, evaluate and deliver, until SIGTERM or SIGINT.
     Run(run::Arguments),
     /// Tell everything that is wrong with configuration, rules, topics and token, at once.
@@ -94,6 +97,7 @@ pub(crate) fn main() -> ExitCode {
 
 fn dispatch(global: Global, command: Command) -> Result<ExitCode, Failure> {
     match command {
+        Command::Demo(arguments) => demo::run(global, &arguments),
         Command::Run(arguments) => run::run(global, &arguments),
         Command::Check(arguments) => check::run(global, &arguments),
     }

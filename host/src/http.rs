@@ -106,13 +106,18 @@ impl Server {
     }
 }
 
-/// All pages of the host. `firebell demo` merges its own into it.
+/// All pages of the host.
 pub fn router(pages: Pages) -> Router {
-    const HTML: &str = "text/html; charset=utf-8";
+    router_behind(Router::new().route("/", get(page)), pages)
+}
+
+/// All pages of the host behind those of another, such as the demo's, which has the one at `/`;
+/// the host's own is at `/host` in any case. All of them get the same headers.
+pub fn router_behind(front: Router, pages: Pages) -> Router {
     const CSS: &str = "text/css; charset=utf-8";
     const JS: &str = "text/javascript; charset=utf-8";
     Router::new()
-        .route("/", get(|| async { typed(HTML, include_str!("http/page.html")) }))
+        .route("/host", get(page))
         .route("/page.css", get(|| async { typed(CSS, include_str!("http/page.css")) }))
         .route("/page.js", get(|| async { typed(JS, include_str!("http/page.js")) }))
         .route("/metrics", get(metrics))
@@ -120,12 +125,17 @@ pub fn router(pages: Pages) -> Router {
         .route("/readyz", get(readyz))
         .route("/api/status", get(api_status))
         .fallback(|| async { (StatusCode::NOT_FOUND, "there is no such page\n") })
-        .layer(axum::middleware::map_response(guard))
         .with_state(pages)
+        .merge(front)
+        .layer(axum::middleware::map_response(guard))
+}
+
+async fn page() -> Response {
+    typed("text/html; charset=utf-8", include_str!("http/page.html"))
 }
 
 /// A body with its type.
-fn typed(content_type: &'static str, body: impl IntoResponse) -> Response {
+pub(crate) fn typed(content_type: &'static str, body: impl IntoResponse) -> Response {
     ([(header::CONTENT_TYPE, content_type)], body).into_response()
 }
 

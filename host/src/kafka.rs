@@ -70,6 +70,10 @@ impl ClientState {
     /// Takes a log line of librdkafka.
     pub fn log(&self, level: RDKafkaLogLevel, facility: &str, line: &str) {
         let part = self.part;
+        if facility == "CONFWARN" && line.contains("will be ignored by this") {
+            // [kafka.properties] is for consumers and producers alike.
+            return tracing::debug!(part, facility, "librdkafka: {line}");
+        }
         match level {
             RDKafkaLogLevel::Emerg
             | RDKafkaLogLevel::Alert

@@ -42,7 +42,7 @@ pub enum Only {
 }
 
 /// What a host is started with.
-#[derive(Debug, Clone)]
+#[derive(Debug)]
 pub struct Options {
     /// The configuration.
     pub config: Arc<Config>,
@@ -51,8 +51,10 @@ pub struct Options {
     /// The outbox's partitions when the host's own topics were made by somebody else, as the demo
     /// does; `None` = they are created or checked.
     pub outbox_partitions: Option<i32>,
-    /// Pages beside the host's own, as the demo has them.
-    pub pages: axum::Router,
+    /// Pages before the host's own, as the demo has them: one at `/`.
+    pub front: Option<axum::Router>,
+    /// The page's address when it is bound already; `None` = `[http] listen` is.
+    pub server: Option<http::Server>,
     /// Telemetry.
     pub metrics: Metrics,
     /// Whether the parts work.
@@ -91,14 +93,14 @@ const SWAP_NOTES_MAX: usize = 256;
 /// When a part cannot start or fails for good. A broker or a Slack that is away is not an error: it
 /// is waited for.
 pub async fn run(options: Options, shutdown: CancellationToken) -> Result<(), RunError> {
-    let Options { config, only, outbox_partitions, pages, metrics, readiness } = options;
+    let Options { config, only, outbox_partitions, front, server, metrics, readiness } = options;
     let engine = Engine::new(config.rules.cache_dir.as_deref())?;
     let library = match only {
         Only::Deliver => None,
         Only::Both | Only::Evaluate => Some(Library::open(&config, engine, metrics.clone())?),
     };
     let view = library.as_ref().map(|library| library.view().clone());
-    let served = serve(&config, pages, view, (&metrics, &readiness)).await?;
+    let served = serve(&config, (front, server), view, (&metrics, &readiness)).await?;
     let result = work(library, (config, only, outbox_partitions), (metrics, readiness), shutdown);
     let result = result.await;
     // The page answers until everything else has ended.
@@ -192,18 +194,24 @@ async fn finish(evaluation: Option<Evaluating>, stop: &CancellationToken) -> Res
 /// Starts the page; what is returned ends it.
 async fn serve(
     config: &Arc<Config>,
-    pages: axum::Router,
+    (front, server): (Option<axum::Router>, Option<http::Server>),
     view: Option<View>,
     (metrics, readiness): (&Metrics, &Readiness),
 ) -> Result<CancellationToken, RunError> {
     let ends = CancellationToken::new();
-    let Some(http) = &config.http else { return Ok(ends) };
-    let server = http::Server::bind(http.listen).await?;
+    let server = match (server, &config.http) {
+        (Some(server), _) => server,
+        (None, Some(http)) => http::Server::bind(http.listen).await?,
+        (None, None) => return Ok(ends),
+    };
     tracing::info!(address = %server.address(), "page, /metrics, /healthz and /readyz");
     let (of, ready) = (Arc::clone(config), readiness.clone());
     let status = Arc::new(move || status::status(&of, view.as_ref(), &ready));
     let own = Pages { metrics: metrics.clone(), readiness: readiness.clone(), status };
-    let router = pages.merge(http::router(own));
+    let router = match front {
+        Some(front) => http::router_behind(front, own),
+        None => http::router(own),
+    };
     let end = ends.clone();
     tokio::spawn(async move {
         if let Err(error) = server.serve(router, end).await {

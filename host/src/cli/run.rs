@@ -46,7 +46,8 @@ pub(super) fn run(global: Global, arguments: &Arguments) -> Result<ExitCode, Fai
         config,
         only,
         outbox_partitions: None,
-        pages: axum::Router::new(),
+        front: None,
+        server: None,
         metrics: Metrics::new(),
         readiness: Readiness::default(),
     };

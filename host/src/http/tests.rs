@@ -158,3 +158,23 @@ async fn the_server_ends_with_the_host_even_while_a_browser_holds_its_connection
     host.shutdown.cancel();
     tokio::time::timeout(Duration::from_secs(10), host.ended).await.unwrap().unwrap().unwrap();
 }
+
+#[tokio::test]
+async fn pages_in_front_have_the_same_headers_and_the_hosts_page_is_behind_them() {
+    let server = Server::bind("127.0.0.1:0".parse().unwrap()).await.unwrap();
+    let pages = Pages {
+        metrics: Metrics::new(),
+        readiness: Readiness::default(),
+        status: Arc::new(Status::default),
+    };
+    let front = Router::new().route("/", get(|| async { "in front" }));
+    let (address, shutdown) = (server.address(), CancellationToken::new());
+    let ended = tokio::spawn(server.serve(router_behind(front, pages), shutdown.clone()));
+    let (head, body) = ask(address, "/").await;
+    assert_eq!(body, "in front");
+    assert!(head.contains("script-src 'self'"), "{head}");
+    assert!(ask(address, "/host").await.1.contains("<title>Firebell</title>"));
+    assert!(ask(address, "/nothing").await.0.starts_with("HTTP/1.1 404"));
+    shutdown.cancel();
+    ended.await.unwrap().unwrap();
+}
