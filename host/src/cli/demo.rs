@@ -34,7 +34,9 @@ fn rate(text: &str) -> Result<f64, String> {
 
 fn seconds(text: &str) -> Result<Duration, String> {
     let seconds = text.parse().ok().filter(|seconds| (0.1..=86_400.0 * 365.0).contains(seconds));
-    seconds.map(Duration::from_secs_f64).ok_or_else(|| "write a number of seconds, such as 30".into())
+    seconds
+        .map(Duration::from_secs_f64)
+        .ok_or_else(|| "write a number of seconds, such as 30".into())
 }
 
 /// Runs until SIGTERM or SIGINT, or the end of its time; all three are a success.

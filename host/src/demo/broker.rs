@@ -4,8 +4,8 @@
 //! 5 MB of each partition, and answers a fetch only when its wait has run out, so that consumers need
 //! a short one (see [`properties`]).
 
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
@@ -75,10 +75,9 @@ impl Broker {
         let no_cluster = || BrokerError::Start(KafkaError::MockCluster(RDKafkaErrorCode::Fail));
         let cluster = producer.client().mock_cluster().ok_or_else(no_cluster)?;
         for (topic, partitions) in topics {
-            cluster.create_topic(topic, *partitions, 1).map_err(|source| BrokerError::Topic {
-                topic: (*topic).to_owned(),
-                source,
-            })?;
+            cluster
+                .create_topic(topic, *partitions, 1)
+                .map_err(|source| BrokerError::Topic { topic: (*topic).to_owned(), source })?;
         }
         let bootstrap_servers = cluster.bootstrap_servers();
         drop(cluster);

@@ -130,11 +130,20 @@ impl fmt::Display for Event {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Started(started) => {
-                writeln!(f, "syslog records -> embedded Kafka -> WebAssembly rules -> a stand-in for Slack")?;
+                writeln!(
+                    f,
+                    "syslog records -> embedded Kafka -> WebAssembly rules -> a stand-in for Slack"
+                )?;
                 writeln!(f, "  page   {}", started.page)?;
-                writeln!(f, "  rules  {}  (edit a file there: it is live when you save it)", started.rules_dir.display())?;
+                writeln!(
+                    f,
+                    "  rules  {}  (edit a file there: it is live when you save it)",
+                    started.rules_dir.display()
+                )?;
                 match started.duration {
-                    Some(duration) => writeln!(f, "  ends   after {} s, or with Ctrl-C", duration.as_secs_f64()),
+                    Some(duration) => {
+                        writeln!(f, "  ends   after {} s, or with Ctrl-C", duration.as_secs_f64())
+                    }
                     None => writeln!(f, "  ends   with Ctrl-C"),
                 }
             }
@@ -206,7 +215,10 @@ mod tests {
     #[test]
     fn a_post_is_a_line_that_a_terminal_does_not_obey() {
         let event = Event::Posted(post("Invalid user &lt;!channel&gt; &amp;lt; \u{1b}[31m\nx"));
-        assert_eq!(event.to_string(), "   1.23 s  #general    Invalid user <!channel> &lt;  [31m x");
+        assert_eq!(
+            event.to_string(),
+            "   1.23 s  #general    Invalid user <!channel> &lt;  [31m x"
+        );
         assert_eq!(event.to_json()["after_ms"], 1_234);
         assert_eq!(Event::Edited(post("x")).to_json()["event"], "edited");
     }

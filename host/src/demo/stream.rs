@@ -150,7 +150,8 @@ impl Stream {
 
     fn attempt(&mut self, attempt: &Attempt, now_ms: i64, out: &mut Vec<Fed>) {
         let Attempt { host, pid, port, name, address, .. } = attempt;
-        let say = |text: String| Line { facility: 4, level: 6, text: format!("sshd[{pid}]: {text}") };
+        let say =
+            |text: String| Line { facility: 4, level: 6, text: format!("sshd[{pid}]: {text}") };
         let line = say(format!("Invalid user {name} from {address} port {port}"));
         out.push(self.record(*host, &line, now_ms, true));
         // "invalid user" with a small letter: these must not ring.

@@ -28,14 +28,26 @@ pub(super) fn chore(number: usize, rng: &mut Rng) -> (&'static str, String) {
         0 => {
             let degrees = rng.u32(780..850);
             let (whole, tenth) = (degrees / 10, degrees % 10);
-            ("ops", format!("🌡 {host}: {whole}.{tenth} °C, throttled\nthrottled=0x20002 arm=600 MHz"))
+            (
+                "ops",
+                format!("🌡 {host}: {whole}.{tenth} °C, throttled\nthrottled=0x20002 arm=600 MHz"),
+            )
         }
         1 => {
             let percent = rng.u32(90..99);
-            ("ops", format!("💾 {host}: / is {percent} % full\n/dev/mmcblk0p2  29G  27G  {}M  {percent}% /", rng.u32(400..1900)))
+            (
+                "ops",
+                format!(
+                    "💾 {host}: / is {percent} % full\n/dev/mmcblk0p2  29G  27G  {}M  {percent}% /",
+                    rng.u32(400..1900)
+                ),
+            )
         }
         2 => ("ops", format!("🔁 {host}: 3 reboots in the last hour")),
-        _ => ("general", format!("✅ nightly backup of {host}: {} files, no errors", rng.u32(2_000..90_000))),
+        _ => (
+            "general",
+            format!("✅ nightly backup of {host}: {} files, no errors", rng.u32(2_000..90_000)),
+        ),
     }
 }
 
@@ -108,7 +120,13 @@ fn kernel(rng: &mut Rng) -> Line {
         1 => (6, "hwmon hwmon1: Voltage normalised".to_owned()),
         2 => {
             let number = rng.u32(3..90);
-            (6, format!("usb 1-1.{}: new high-speed USB device number {number} using dwc_otg", rng.u8(1..5)))
+            (
+                6,
+                format!(
+                    "usb 1-1.{}: new high-speed USB device number {number} using dwc_otg",
+                    rng.u8(1..5)
+                ),
+            )
         }
         _ => (6, "brcmfmac: brcmf_cfg80211_set_power_mgmt: power save enabled".to_owned()),
     };
@@ -120,8 +138,14 @@ fn network(rng: &mut Rng) -> Line {
     let text = match rng.u32(..4) {
         0 => format!("dhcpcd[{pid}]: wlan0: rebinding lease of 192.168.42.{}", rng.u8(11..19)),
         1 => format!("systemd-timesyncd[{pid}]: Contacted time server 192.168.42.1:123 (ntp.lan)."),
-        2 => format!("wpa_supplicant[{pid}]: wlan0: WPA: Group rekeying completed with b8:27:eb:00:2a:{:02x} [GTK=CCMP]", rng.u8(..)),
-        _ => format!("avahi-daemon[{pid}]: Registering new address record for 192.168.42.{} on wlan0.IPv4.", rng.u8(11..19)),
+        2 => format!(
+            "wpa_supplicant[{pid}]: wlan0: WPA: Group rekeying completed with b8:27:eb:00:2a:{:02x} [GTK=CCMP]",
+            rng.u8(..)
+        ),
+        _ => format!(
+            "avahi-daemon[{pid}]: Registering new address record for 192.168.42.{} on wlan0.IPv4.",
+            rng.u8(11..19)
+        ),
     };
     line(DAEMON, 6, text)
 }

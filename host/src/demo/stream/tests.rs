@@ -53,9 +53,8 @@ fn records_have_the_connectors_form() {
     let fed = records.iter().find(|fed| fed.attempt).unwrap();
     let value = value(fed);
     let names: Vec<_> = value.as_object().unwrap().keys().cloned().collect();
-    let mut wanted = [
-        "date", "facility", "host", "level", "message", "charset", "remote_address", "hostname",
-    ];
+    let mut wanted =
+        ["date", "facility", "host", "level", "message", "charset", "remote_address", "hostname"];
     wanted.sort_unstable();
     assert_eq!(names, wanted);
     assert_eq!(value["date"].as_i64().unwrap() % 1_000, 0);
