@@ -9,6 +9,7 @@ use std::collections::HashMap;
 
 use crate::notification::AlertId;
 
+pub mod kafka;
 mod wire;
 
 /// Where a message is: what `chat.update` asks for.

@@ -6,6 +6,7 @@
 
 use crate::notification::{AlertId, IntentId, Notification};
 
+pub mod kafka;
 mod wire;
 
 /// One notification on its way to a channel.

@@ -1,0 +1,52 @@
+//! The ledger of one partition while it is ours: in memory for questions, in Kafka for ever.
+
+use std::sync::{Arc, Mutex, PoisonError};
+
+use crate::ledger::{Entry as Known, Ledger};
+use crate::outbox::Entry;
+use crate::record::OutgoingRecord;
+
+/// A partition's ledger.
+#[derive(Debug)]
+pub struct Book {
+    topic: Arc<str>,
+    partition: i32,
+    ledger: Mutex<Ledger>,
+}
+
+impl Book {
+    /// The book of a partition, with what was restored.
+    pub fn new(topic: Arc<str>, partition: i32, ledger: Ledger) -> Self {
+        Self { topic, partition, ledger: Mutex::new(ledger) }
+    }
+
+    /// What is known of an entry's alert in its channel.
+    pub fn known(&self, entry: &Entry) -> Option<Known> {
+        let ledger = self.ledger.lock().unwrap_or_else(PoisonError::into_inner);
+        ledger.get(&entry.alert, &entry.channel).cloned()
+    }
+
+    /// Notes what became of an alert, and returns the record that must be written.
+    pub fn note(&self, known: Known) -> OutgoingRecord {
+        let record = self.record(known.key(), Some(known.to_bytes()));
+        self.ledger.lock().unwrap_or_else(PoisonError::into_inner).put(known);
+        record
+    }
+
+    /// Forgets what is older, and returns the tombstones that must be written.
+    pub fn expire(&self, before_ms: i64) -> Vec<OutgoingRecord> {
+        let old = self.ledger.lock().unwrap_or_else(PoisonError::into_inner).expire(before_ms);
+        old.into_iter().map(|key| self.record(key, None)).collect()
+    }
+
+    fn record(&self, key: Vec<u8>, value: Option<Vec<u8>>) -> OutgoingRecord {
+        OutgoingRecord {
+            topic: Arc::clone(&self.topic),
+            partition: Some(self.partition),
+            key: Some(key),
+            value,
+            headers: Vec::new(),
+            timestamp_ms: None,
+        }
+    }
+}

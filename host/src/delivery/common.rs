@@ -1,0 +1,149 @@
+//! What all channels of one delivery share.
+
+use std::future::Future;
+use std::sync::Arc;
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use tokio_util::sync::CancellationToken;
+
+use super::blocks::Manners;
+use super::directory::Directory;
+use super::gate::Gate;
+use super::patience::Patience;
+use super::ports::Ports;
+use super::slack::{Asked, Slack};
+use super::verdict::Verdict;
+use crate::backoff::Backoff;
+use crate::config::OnAmbiguous;
+use crate::dead_letter::Origin;
+use crate::record::OutgoingRecord;
+use crate::telemetry::Metrics;
+use crate::topics::InternalTopics;
+
+/// Shared by all channels.
+pub struct Common<P> {
+    /// Kafka.
+    pub ports: P,
+    /// Slack.
+    pub slack: Arc<Slack>,
+    /// Where every request passes.
+    pub gate: Arc<Gate>,
+    /// Names and ids of channels.
+    pub directory: Directory,
+    /// What the operator allows in messages.
+    pub manners: Manners,
+    /// What to do after an unclear answer when history cannot be read.
+    pub on_ambiguous: OnAmbiguous,
+    /// Messages a second and channel.
+    pub messages_per_second: f64,
+    /// Messages that may go to a channel at once.
+    pub burst: u32,
+    /// How long to wait for what.
+    pub patience: Patience,
+    /// The host's own topics.
+    pub topics: InternalTopics,
+    /// Who gives up, in dead letters.
+    pub origin: Origin,
+    /// Telemetry.
+    pub metrics: Metrics,
+}
+
+/// How work on a partition ends before it is done.
+#[derive(Debug, Clone)]
+pub struct Ending {
+    /// Take up nothing new; finish what is under way.
+    pub stop: CancellationToken,
+    /// Drop everything: somebody else has the partition, or time is up.
+    pub drop: CancellationToken,
+}
+
+/// An entry was not finished; it stays in the outbox.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Stopped {
+    /// Whether Slack may have its message without the ledger knowing.
+    pub unclear: bool,
+}
+
+impl Ending {
+    /// Neither has come.
+    pub fn new() -> Self {
+        let drop = CancellationToken::new();
+        Self { stop: drop.child_token(), drop }
+    }
+
+    /// Waits for something that may wait for ever: ends with `stop`.
+    ///
+    /// # Errors
+    /// When it ended so.
+    pub async fn idle<T>(&self, wait: impl Future<Output = T>) -> Result<T, Stopped> {
+        tokio::select! {
+            biased;
+            () = self.stop.cancelled() => Err(Stopped { unclear: false }),
+            value = wait => Ok(value),
+        }
+    }
+
+    /// Does something that should be finished: ends with `drop` only.
+    ///
+    /// # Errors
+    /// When it ended so.
+    pub async fn busy<T>(&self, work: impl Future<Output = T>) -> Result<T, Stopped> {
+        tokio::select! {
+            biased;
+            () = self.drop.cancelled() => Err(Stopped { unclear: true }),
+            value = work => Ok(value),
+        }
+    }
+}
+
+impl Default for Ending {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl<P: Ports> Common<P> {
+    /// Waits between attempts.
+    pub fn backoff(&self) -> Backoff {
+        Backoff::new(self.patience.retry_least, self.patience.retry_most, self.patience.seed())
+    }
+
+    /// Writes a record, again and again until Kafka has it.
+    ///
+    /// # Errors
+    /// When the partition is dropped before.
+    pub async fn keep(&self, record: OutgoingRecord, ending: &Ending) -> Result<(), Stopped> {
+        let mut backoff = self.backoff();
+        loop {
+            let Err(error) = ending.busy(self.ports.write(record.clone())).await? else {
+                return Ok(());
+            };
+            tracing::warn!(topic = %record.topic, "cannot write to kafka, trying again: {error}");
+            ending.busy(tokio::time::sleep(backoff.failed())).await?;
+        }
+    }
+
+    /// Does what an answer asks of everybody, and counts it: closes the gate, holds the method.
+    pub fn heed<T>(&self, asked: &Asked<T>) -> Verdict {
+        let verdict = asked.verdict();
+        if verdict == Verdict::Sent {
+            self.gate.succeeded();
+            return verdict;
+        }
+        self.metrics.slack_errors(verdict.as_str(), 1);
+        match verdict {
+            Verdict::Throttled(wait) => {
+                self.gate.hold(asked.method, wait.unwrap_or(self.patience.throttle));
+            }
+            Verdict::Credentials => self.gate.close(&asked.detail),
+            _ => {}
+        }
+        verdict
+    }
+}
+
+/// Milliseconds since the Unix epoch.
+pub fn now_ms() -> i64 {
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    i64::try_from(now.as_millis()).unwrap_or(i64::MAX)
+}

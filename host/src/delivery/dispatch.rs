@@ -1,0 +1,275 @@
+//! The middle of delivery: what happens at the outbox goes to partitions, and what is finished goes
+//! back as offsets.
+//!
+//! One task, which never waits for Slack or Kafka itself, so that records are handed on as they
+//! come and a revoked partition is always heard of.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use tokio::sync::mpsc;
+use tokio::task::JoinSet;
+use tokio::time::{Instant, MissedTickBehavior, interval};
+use tokio_util::sync::CancellationToken;
+
+use super::common::{Common, Ending, now_ms};
+use super::gate::PART;
+use super::partition::{Done, Load, Partition};
+use super::ports::{Event, Ports, Release, TakenOver};
+use crate::telemetry::Readiness;
+
+/// Above this many entries, or bytes, in memory reading is held, and goes on below a fifth of it.
+/// The two are wide apart because a client that stops reading throws away what it fetched ahead.
+const ENTRIES_MAX: usize = 10_000;
+const BYTES_MAX: usize = 32 << 20;
+/// Finished entries that wait to be noted; couriers wait when it is full.
+const DONE_MAX: usize = 1_024;
+
+/// How delivery ended.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Ended {
+    /// It was told to.
+    Stopped,
+    /// Reading the outbox failed for good, or was cut off: begin anew.
+    Failed(String),
+}
+
+/// The dispatcher.
+pub struct Dispatch<P> {
+    common: Arc<Common<P>>,
+    readiness: Readiness,
+    retention_ms: i64,
+    partitions: HashMap<i32, Partition<P>>,
+    tenures: u64,
+    held: bool,
+    /// When the last entry came or was finished.
+    busy: Instant,
+    done: mpsc::Sender<Done>,
+    finished: mpsc::Receiver<Done>,
+    takeovers: JoinSet<Option<(i32, u64, TakenOver)>>,
+    releases: JoinSet<()>,
+}
+
+impl<P: Ports> Dispatch<P> {
+    /// A dispatcher without partitions. Ledger entries older than `retention_ms` are forgotten.
+    pub fn new(common: Arc<Common<P>>, readiness: Readiness, retention_ms: i64) -> Self {
+        let (done, finished) = mpsc::channel(DONE_MAX);
+        Self {
+            common,
+            readiness,
+            retention_ms,
+            partitions: HashMap::new(),
+            tenures: 0,
+            held: false,
+            busy: Instant::now(),
+            done,
+            finished,
+            takeovers: JoinSet::new(),
+            releases: JoinSet::new(),
+        }
+    }
+
+    /// Delivers until `shutdown`, then drains, or until reading fails.
+    pub async fn run(
+        mut self,
+        mut events: mpsc::Receiver<Event>,
+        shutdown: CancellationToken,
+    ) -> Ended {
+        let patience = self.common.patience.clone();
+        let mut expire = interval(patience.expire_every);
+        expire.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let mut look = interval(patience.quiet / 4);
+        let mut stopping: Option<Instant> = None;
+        let mut released = false;
+        loop {
+            tokio::select! {
+                Some(done) = self.finished.recv() => self.note(done),
+                event = events.recv() => match event {
+                    Some(Event::Failed(why)) => return self.cut_off(why).await,
+                    None => return self.cut_off("the reader ended".into()).await,
+                    Some(event) => self.take(event),
+                },
+                Some(taken) = self.takeovers.join_next() => self.taken_over(taken.ok().flatten()),
+                Some(_) = self.releases.join_next() => {}
+                () = shutdown.cancelled(), if stopping.is_none() => stopping = Some(Instant::now()),
+                _ = look.tick(), if stopping.is_some() => {
+                    let since = stopping.unwrap_or(self.busy);
+                    let entries = self.load().entries;
+                    let quiet = entries == 0 && self.busy.max(since).elapsed() >= patience.quiet;
+                    let late = since.elapsed() >= patience.drain || !self.common.gate.is_well();
+                    if released && self.releases.is_empty() {
+                        return Ended::Stopped;
+                    }
+                    if !released && (quiet || late) {
+                        if entries > 0 {
+                            tracing::warn!(entries, "stopping; what is not sent stays in the outbox");
+                        }
+                        released = true;
+                        self.give_up_all();
+                    }
+                }
+                _ = expire.tick() => self.expire(),
+            }
+        }
+    }
+
+    fn take(&mut self, event: Event) {
+        match event {
+            Event::Assigned(numbers) => {
+                for number in numbers {
+                    self.assigned(number);
+                }
+                if self.common.gate.is_well() {
+                    self.readiness.set_ready(PART);
+                }
+            }
+            Event::Revoked(numbers) => self.give_up(&numbers, true),
+            Event::Lost(numbers) => self.give_up(&numbers, false),
+            Event::Record(record) => {
+                // Of a partition that was given up a moment ago: it stays in the outbox.
+                let Some(partition) = self.partitions.get_mut(&record.partition) else { return };
+                partition.record(record);
+                self.weigh();
+            }
+            Event::Failed(_) => {}
+        }
+    }
+
+    fn assigned(&mut self, number: i32) {
+        self.tenures += 1;
+        let (tenure, common) = (self.tenures, Arc::clone(&self.common));
+        let partition = Partition::new(number, tenure, common, self.done.clone());
+        let ending = partition.ending().clone();
+        self.partitions.insert(number, partition);
+        let common = Arc::clone(&self.common);
+        self.takeovers.spawn(async move {
+            let taken = take_over(&common, number, &ending).await?;
+            Some((number, tenure, taken))
+        });
+    }
+
+    fn taken_over(&mut self, taken: Option<(i32, u64, TakenOver)>) {
+        let Some((number, tenure, taken)) = taken else { return };
+        if let Some(partition) = self.partitions.get_mut(&number)
+            && partition.tenure() == tenure
+        {
+            partition.taken_over(taken);
+        }
+    }
+
+    /// Ends partitions and releases them; commits only what is still `ours`.
+    fn give_up(&mut self, numbers: &[i32], ours: bool) {
+        let leaving: Vec<_> = numbers.iter().filter_map(|n| self.partitions.remove(n)).collect();
+        if !ours {
+            leaving.iter().for_each(|partition| partition.ending().drop.cancel());
+        }
+        let unknown: Vec<i32> = numbers.to_vec();
+        let common = Arc::clone(&self.common);
+        self.releases.spawn(async move {
+            let patience = common.patience.finish;
+            let mut releases: Vec<Release> = Vec::new();
+            let mut finishing: JoinSet<Release> =
+                leaving.into_iter().map(|partition| partition.finish(patience)).collect();
+            while let Some(joined) = finishing.join_next().await {
+                releases.extend(joined.ok());
+            }
+            for partition in unknown {
+                if !releases.iter().any(|release| release.partition == partition) {
+                    releases.push(Release { partition, next: None, clean: false });
+                }
+            }
+            if !ours {
+                releases.iter_mut().for_each(|release| release.next = None);
+            }
+            common.ports.release(releases).await;
+        });
+        self.weigh();
+    }
+
+    fn give_up_all(&mut self) {
+        let numbers: Vec<i32> = self.partitions.keys().copied().collect();
+        self.give_up(&numbers, true);
+    }
+
+    /// Reading failed: nothing can be committed, others may have the partitions.
+    async fn cut_off(mut self, why: String) -> Ended {
+        self.readiness.set_not_ready(PART, format!("cannot read the outbox: {why}"));
+        let patience = self.common.patience.finish;
+        for (_, partition) in self.partitions.drain() {
+            partition.ending().drop.cancel();
+            partition.finish(patience).await;
+        }
+        Ended::Failed(why)
+    }
+
+    fn note(&mut self, done: Done) {
+        if let Some(partition) = self.partitions.get_mut(&done.partition)
+            && partition.tenure() == done.tenure
+            && let Some(next) = partition.finished(done)
+        {
+            self.common.ports.commit(done.partition, next);
+        }
+        self.weigh();
+    }
+
+    /// What is in memory, of all partitions.
+    fn load(&self) -> Load {
+        self.partitions.values().map(Partition::load).fold(Load::default(), |sum, load| Load {
+            entries: sum.entries + load.entries,
+            bytes: sum.bytes + load.bytes,
+        })
+    }
+
+    /// Holds reading when too much is in memory.
+    fn weigh(&mut self) {
+        self.busy = Instant::now();
+        let Load { entries, bytes } = self.load();
+        self.common.metrics.outbox_pending(entries as u64);
+        let heavy = entries >= ENTRIES_MAX || bytes >= BYTES_MAX;
+        let light = entries <= ENTRIES_MAX / 5 && bytes <= BYTES_MAX / 5;
+        if (heavy && !self.held) || (light && self.held) {
+            self.held = heavy;
+            tracing::info!(entries, held = heavy, "reading of the outbox");
+            self.common.ports.hold(heavy);
+        }
+    }
+
+    /// Forgets alerts that are too old, also in Kafka.
+    fn expire(&mut self) {
+        let before = now_ms().saturating_sub(self.retention_ms);
+        for partition in self.partitions.values() {
+            let Some(book) = partition.book() else { continue };
+            let tombstones = book.expire(before);
+            if tombstones.is_empty() {
+                continue;
+            }
+            tracing::info!(alerts = tombstones.len(), "the ledger forgets old alerts");
+            let (common, ending) = (Arc::clone(&self.common), partition.ending().clone());
+            self.releases.spawn(async move {
+                for tombstone in tombstones {
+                    if common.keep(tombstone, &ending).await.is_err() {
+                        return;
+                    }
+                }
+            });
+        }
+    }
+}
+
+/// Takes a partition over, however long that takes; `None` when it is given up before.
+async fn take_over<P: Ports>(
+    common: &Common<P>,
+    partition: i32,
+    ending: &Ending,
+) -> Option<TakenOver> {
+    let mut backoff = common.backoff();
+    loop {
+        match ending.idle(common.ports.take_over(partition)).await.ok()? {
+            Ok(taken) => return Some(taken),
+            Err(error) => {
+                tracing::warn!(partition, "cannot take a partition over, trying again: {error}");
+                ending.idle(tokio::time::sleep(backoff.failed())).await.ok()?;
+            }
+        }
+    }
+}

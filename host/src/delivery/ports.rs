@@ -1,0 +1,86 @@
+//! What delivery needs of Kafka, so that everything else can be tried without one.
+
+use std::future::Future;
+
+use crate::ledger::Ledger;
+use crate::record::OutgoingRecord;
+
+/// A record of the outbox.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct OutboxRecord {
+    /// The partition.
+    pub partition: i32,
+    /// The offset of this record.
+    pub offset: i64,
+    /// When it was written, milliseconds since the Unix epoch; -1 = unknown.
+    pub timestamp_ms: i64,
+    /// The alert id.
+    pub key: Option<Vec<u8>>,
+    /// The entry.
+    pub value: Option<Vec<u8>>,
+}
+
+/// What happens at the reading end of the outbox, in order.
+#[derive(Debug)]
+pub enum Event {
+    /// These partitions are ours; their records follow.
+    Assigned(Vec<i32>),
+    /// These are to be given up: finish, commit, then [`Ports::release`].
+    Revoked(Vec<i32>),
+    /// These belong to somebody else already: stop at once, commit nothing.
+    Lost(Vec<i32>),
+    /// A record of an assigned partition.
+    Record(OutboxRecord),
+    /// Reading has ended for good.
+    Failed(String),
+}
+
+/// A partition as it is when it is taken over.
+#[derive(Debug, Clone)]
+pub struct TakenOver {
+    /// What is known of its alerts.
+    pub ledger: Ledger,
+    /// The offset of the first entry that will be read.
+    pub start: i64,
+    /// Entries before this offset may have been sent by whoever had the partition before, without
+    /// the ledger knowing.
+    pub unclear_before: i64,
+}
+
+/// A partition that is given up.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Release {
+    /// The partition.
+    pub partition: i32,
+    /// What to commit: the offset of the next entry; `None` = nothing new.
+    pub next: Option<i64>,
+    /// Whether nothing after `next` was sent without the ledger knowing.
+    pub clean: bool,
+}
+
+/// Why Kafka did not do it.
+#[derive(Debug, Clone, thiserror::Error)]
+#[error("{0}")]
+pub struct PortError(pub String);
+
+/// Kafka, for delivery.
+pub trait Ports: Send + Sync + 'static {
+    /// Writes a record; returns when all in-sync replicas have it.
+    fn write(&self, record: OutgoingRecord) -> impl Future<Output = Result<(), PortError>> + Send;
+
+    /// Restores a partition's ledger, and notes that it is being worked on, before anything of it
+    /// is sent.
+    fn take_over(
+        &self,
+        partition: i32,
+    ) -> impl Future<Output = Result<TakenOver, PortError>> + Send;
+
+    /// Commits the offset of the next entry, sooner or later.
+    fn commit(&self, partition: i32, next: i64);
+
+    /// Commits, and gives partitions up.
+    fn release(&self, released: Vec<Release>) -> impl Future<Output = ()> + Send;
+
+    /// Stops reading, or goes on: too much is in memory.
+    fn hold(&self, held: bool);
+}

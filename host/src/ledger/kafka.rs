@@ -1,0 +1,263 @@
+//! The ledger's topic: restoring a partition of it, and writing to it (and to the dead letters).
+
+use std::sync::{Arc, PoisonError, RwLock};
+use std::time::{Duration, Instant};
+
+use rdkafka::client::{ClientContext, OAuthToken};
+use rdkafka::config::{ClientConfig, RDKafkaLogLevel};
+use rdkafka::consumer::{BaseConsumer, Consumer, ConsumerContext};
+use rdkafka::error::{KafkaError, RDKafkaErrorCode};
+use rdkafka::message::{Header, Message, OwnedHeaders};
+use rdkafka::producer::{BaseRecord, DeliveryResult, Producer, ProducerContext, ThreadedProducer};
+use rdkafka::{Offset, TopicPartitionList};
+use tokio::sync::oneshot;
+
+use super::{Ledger, LedgerError};
+use crate::config::KafkaConfig;
+use crate::kafka::{ClientState, client_config, default_to};
+use crate::record::OutgoingRecord;
+
+/// Without a record for so long, restoring has failed.
+const SILENCE_MAX: Duration = Duration::from_secs(30);
+/// The wait for an answer about offsets.
+const OFFSETS_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// Why the ledger cannot be read or written.
+#[derive(Debug, thiserror::Error)]
+pub enum LedgerIoError {
+    /// A client could not be made.
+    #[error("cannot make a client for the ledger; check [kafka.properties]")]
+    Client(#[source] KafkaError),
+    /// The partition could not be read.
+    #[error("cannot read {topic}/{partition}")]
+    Read {
+        /// The ledger.
+        topic: Arc<str>,
+        /// The partition.
+        partition: i32,
+        /// What Kafka says.
+        source: KafkaError,
+    },
+    /// The partition could not be read to its end.
+    #[error("{topic}/{partition} was not read to its end: nothing came for {} seconds", SILENCE_MAX.as_secs())]
+    Silence {
+        /// The ledger.
+        topic: Arc<str>,
+        /// The partition.
+        partition: i32,
+    },
+    /// A record in it cannot be read.
+    #[error("{topic}/{partition}/{offset} is no ledger entry")]
+    Entry {
+        /// The ledger.
+        topic: Arc<str>,
+        /// The partition.
+        partition: i32,
+        /// The offset.
+        offset: i64,
+        /// Why.
+        source: LedgerError,
+    },
+    /// A record was not written.
+    #[error("cannot write to topic `{topic}`")]
+    Write {
+        /// The topic.
+        topic: Arc<str>,
+        /// What Kafka says.
+        source: KafkaError,
+    },
+    /// The writer was ended before the record was acknowledged.
+    #[error("the writer ended before a record for topic `{0}` was acknowledged")]
+    Ended(Arc<str>),
+}
+
+/// The context of both clients.
+pub struct LedgerContext(Arc<ClientState>);
+
+impl ClientContext for LedgerContext {
+    const ENABLE_REFRESH_OAUTH_TOKEN: bool = true;
+
+    fn log(&self, level: RDKafkaLogLevel, facility: &str, line: &str) {
+        self.0.log(level, facility, line);
+    }
+
+    fn error(&self, error: KafkaError, reason: &str) {
+        self.0.error(&error, reason);
+    }
+
+    fn generate_oauth_token(
+        &self,
+        _: Option<&str>,
+    ) -> Result<OAuthToken, Box<dyn std::error::Error>> {
+        self.0.oauth_token()
+    }
+}
+
+impl ConsumerContext for LedgerContext {}
+
+/// Who waits for a record's acknowledgement.
+type Waiter = oneshot::Sender<Result<(), KafkaError>>;
+
+impl ProducerContext for LedgerContext {
+    type DeliveryOpaque = Box<Waiter>;
+
+    fn delivery(&self, result: &DeliveryResult<'_>, waiter: Box<Waiter>) {
+        let result = result.as_ref().map(|_| ()).map_err(|(error, _)| error.clone());
+        // Nobody waits when the partition was dropped meanwhile.
+        let _awaited = waiter.send(result).is_ok();
+    }
+}
+
+/// Reads a partition of the ledger from its beginning to the end that it has now. Blocks.
+///
+/// # Errors
+/// When it cannot be read to its end, or has an entry of another version.
+pub fn restore(
+    kafka: &KafkaConfig,
+    topic: &Arc<str>,
+    partition: i32,
+    state: Arc<ClientState>,
+) -> Result<Ledger, LedgerIoError> {
+    let mut config = client_config(kafka, "ledger");
+    // The end is found by a fetch that has to wait, when compaction took the last record.
+    default_to(&mut config, kafka, "fetch.wait.max.ms", "50");
+    config
+        // It is never joined: partitions are assigned by hand.
+        .set("group.id", format!("{}.ledger", kafka.group_id))
+        .set("enable.auto.commit", "false")
+        .set("enable.partition.eof", "true")
+        .set("auto.offset.reset", "earliest");
+    let consumer: BaseConsumer<LedgerContext> =
+        config.create_with_context(LedgerContext(state)).map_err(LedgerIoError::Client)?;
+    let failed = |source| LedgerIoError::Read { topic: Arc::clone(topic), partition, source };
+    let (low, high) =
+        consumer.fetch_watermarks(topic, partition, OFFSETS_TIMEOUT).map_err(failed)?;
+    let mut ledger = Ledger::default();
+    if low >= high {
+        return Ok(ledger);
+    }
+    let mut list = TopicPartitionList::new();
+    list.add_partition_offset(topic, partition, Offset::Beginning).map_err(failed)?;
+    consumer.assign(&list).map_err(failed)?;
+    let mut heard = Instant::now();
+    loop {
+        match consumer.poll(Duration::from_millis(500)) {
+            Some(Ok(message)) => {
+                heard = Instant::now();
+                let offset = message.offset();
+                ledger.restore(message.key().unwrap_or_default(), message.payload()).map_err(
+                    |source| LedgerIoError::Entry {
+                        topic: Arc::clone(topic),
+                        partition,
+                        offset,
+                        source,
+                    },
+                )?;
+                if offset + 1 >= high {
+                    return Ok(ledger);
+                }
+            }
+            Some(Err(KafkaError::PartitionEOF(_))) => return Ok(ledger),
+            Some(Err(error)) => consumer.context().0.error(&error, "while restoring the ledger"),
+            None => {}
+        }
+        if heard.elapsed() > SILENCE_MAX {
+            return Err(LedgerIoError::Silence { topic: Arc::clone(topic), partition });
+        }
+    }
+}
+
+/// Writes records and waits for all in-sync replicas: an idempotent producer.
+pub struct Writer {
+    config: ClientConfig,
+    state: Arc<ClientState>,
+    /// Replaced when librdkafka declares it broken.
+    producer: RwLock<Arc<ThreadedProducer<LedgerContext>>>,
+}
+
+impl Writer {
+    /// Makes the producer; it connects by itself.
+    ///
+    /// # Errors
+    /// When librdkafka refuses the properties.
+    pub fn new(kafka: &KafkaConfig, state: Arc<ClientState>) -> Result<Self, LedgerIoError> {
+        let mut config = client_config(kafka, "delivery-writer");
+        default_to(&mut config, kafka, "linger.ms", "0");
+        default_to(&mut config, kafka, "message.timeout.ms", "30000");
+        config.set("enable.idempotence", "true").set("acks", "all");
+        // As Java's producer does it.
+        default_to(&mut config, kafka, "partitioner", "murmur2_random");
+        let producer = make(&config, &state)?;
+        Ok(Self { config, state, producer: RwLock::new(producer) })
+    }
+
+    /// Writes a record; returns when it is acknowledged.
+    ///
+    /// # Errors
+    /// When Kafka did not take it in thirty seconds, or never will.
+    pub async fn write(&self, record: &OutgoingRecord) -> Result<(), LedgerIoError> {
+        let failed = |source| LedgerIoError::Write { topic: Arc::clone(&record.topic), source };
+        let (waiter, acknowledged) = oneshot::channel();
+        let producer = {
+            let producer = self.producer.read().unwrap_or_else(PoisonError::into_inner);
+            Arc::clone(&producer)
+        };
+        let result = match send(&producer, record, waiter) {
+            Ok(()) => acknowledged
+                .await
+                .unwrap_or(Err(KafkaError::MessageProduction(RDKafkaErrorCode::PurgeInflight))),
+            Err(error) => Err(error),
+        };
+        if result.is_err() && producer.client().fatal_error().is_some() {
+            self.renew(&producer)?;
+        }
+        result.map_err(failed)
+    }
+
+    /// Makes another producer in the place of a broken one.
+    fn renew(&self, broken: &Arc<ThreadedProducer<LedgerContext>>) -> Result<(), LedgerIoError> {
+        let mut producer = self.producer.write().unwrap_or_else(PoisonError::into_inner);
+        if Arc::ptr_eq(&producer, broken) {
+            tracing::warn!("the ledger's producer is broken; another one is made");
+            *producer = make(&self.config, &self.state)?;
+        }
+        Ok(())
+    }
+}
+
+fn make(
+    config: &ClientConfig,
+    state: &Arc<ClientState>,
+) -> Result<Arc<ThreadedProducer<LedgerContext>>, LedgerIoError> {
+    let context = LedgerContext(Arc::clone(state));
+    let producer = config.create_with_context(context).map_err(LedgerIoError::Client)?;
+    Ok(Arc::new(producer))
+}
+
+fn send(
+    producer: &ThreadedProducer<LedgerContext>,
+    record: &OutgoingRecord,
+    waiter: Waiter,
+) -> Result<(), KafkaError> {
+    let mut out: BaseRecord<'_, [u8], [u8], Box<Waiter>> =
+        BaseRecord::with_opaque_to(&record.topic, Box::new(waiter));
+    if let Some(partition) = record.partition {
+        out = out.partition(partition);
+    }
+    if let Some(key) = &record.key {
+        out = out.key(key);
+    }
+    if let Some(value) = &record.value {
+        out = out.payload(value);
+    }
+    if let Some(timestamp) = record.timestamp_ms {
+        out = out.timestamp(timestamp);
+    }
+    if !record.headers.is_empty() {
+        let headers = OwnedHeaders::new_with_capacity(record.headers.len());
+        out = out.headers(record.headers.iter().fold(headers, |headers, (key, value)| {
+            headers.insert(Header { key, value: value.as_ref() })
+        }));
+    }
+    producer.send(out).map_err(|(error, _)| error)
+}
