@@ -16,15 +16,14 @@
 
 pub mod cell;
 mod json;
-mod pointers;
-mod special;
 mod syslog;
-mod unescape;
+
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use crate::record::Record;
 use crate::subscription::{FieldSource, Format};
 
-use pointers::Pointers;
+use json::{Habit, Pointers};
 
 /// Why a value could not be decoded.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -101,6 +100,7 @@ impl Slot {
 pub struct Slots {
     slots: Vec<Slot>,
     made: Vec<u8>,
+    habit: Habit,
 }
 
 /// One record's fields: borrowed from the record and from the room for slots.
@@ -141,6 +141,8 @@ impl<'a> Fields<'a> {
 /// Finds the places that were asked for in the records of one topic and format.
 #[derive(Debug)]
 pub struct Decoder {
+    /// Differs from every other decoder's in the process.
+    number: u64,
     format: Format,
     /// The places; a place's slot is its index.
     sources: Vec<FieldSource>,
@@ -155,7 +157,9 @@ pub struct Decoder {
 impl Decoder {
     /// A decoder for these places; they should differ, and their order is the slots' order.
     pub fn new(format: Format, sources: Vec<FieldSource>) -> Self {
+        static NUMBERS: AtomicU64 = AtomicU64::new(1);
         let mut decoder = Self {
+            number: NUMBERS.fetch_add(1, Ordering::Relaxed),
             format,
             pointers: Pointers::default(),
             named: Vec::new(),
@@ -239,7 +243,8 @@ impl Decoder {
     ) -> Result<(), DecodeError> {
         match self.format {
             Format::Json if !self.pointers.is_empty() => {
-                json::decode(value, &self.pointers, &mut room.slots, &mut room.made)
+                let Slots { slots, made, habit } = room;
+                json::decode(value, (self.number, &self.pointers), (slots, made, habit))
             }
             Format::Text => {
                 for (_, slot) in &self.named {
@@ -257,7 +262,7 @@ impl Decoder {
     /// The last header of a name wins, as Kafka's `lastHeader`; one without a value is missing.
     #[cold]
     fn read_headers(&self, record: &Record<'_>, room: &mut Slots) {
-        let Slots { slots, made } = room;
+        let Slots { slots, made, .. } = room;
         record.headers.each(&mut |name, value| {
             for (wanted, slot) in &self.headers {
                 if **wanted == *name {

@@ -106,6 +106,16 @@ impl Order {
         }
     }
 
+    /// Whether it bounds from above.
+    pub(super) fn is_upper(self) -> bool {
+        matches!(self, Self::Less | Self::LessOrEqual)
+    }
+
+    /// Whether the bound itself does not pass.
+    pub(super) fn is_strict(self) -> bool {
+        matches!(self, Self::Less | Self::Greater)
+    }
+
     /// The comparison with its sides exchanged.
     pub(super) fn flipped(self) -> Self {
         match self {

@@ -1,5 +1,7 @@
 //! Conditions, their errors, and what a scan gives.
 
+mod naive;
+
 use super::*;
 use crate::record::Headers;
 use crate::subscription::FieldType;

@@ -1,21 +1,18 @@
 //! A JSON string's escapes, replaced.
 
-use super::DecodeError;
-
-/// Appends the text of a JSON string, given without its quotes; `at` is where it starts in the value.
+/// Appends the text of a JSON string, given without its quotes.
 ///
 /// Half of a surrogate pair becomes U+FFFD.
 ///
 /// # Errors
 ///
-/// An escape that JSON does not have.
-pub(super) fn unescape(text: &[u8], at: usize, to: &mut Vec<u8>) -> Result<(), DecodeError> {
+/// The byte at which an escape starts that JSON does not have.
+pub(super) fn unescape(text: &[u8], to: &mut Vec<u8>) -> Result<(), usize> {
     let mut rest = text;
     while let Some(backslash) = memchr::memchr(b'\\', rest) {
         to.extend_from_slice(&rest[..backslash]);
         rest = &rest[backslash..];
-        let here = at + text.len() - rest.len();
-        let invalid = DecodeError::Json { at: here, problem: "an escape that JSON does not have" };
+        let invalid = text.len() - rest.len();
         let simple = match rest.get(1) {
             Some(byte @ (b'"' | b'\\' | b'/')) => *byte,
             Some(b'b') => 8,

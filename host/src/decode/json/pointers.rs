@@ -5,7 +5,7 @@ pub(super) const DEPTH_MAX: usize = 127;
 
 /// A tree of pointers; node 0 is the document.
 #[derive(Debug)]
-pub(super) struct Pointers {
+pub(in crate::decode) struct Pointers {
     nodes: Vec<Node>,
 }
 
@@ -22,6 +22,8 @@ pub(super) struct Node {
 #[derive(Debug)]
 struct Child {
     name: Box<[u8]>,
+    /// The first eight bytes of the name, zeros behind its end.
+    prefix: u64,
     /// The name as an index into an array.
     index: Option<usize>,
     node: usize,
@@ -35,7 +37,7 @@ impl Default for Pointers {
 
 impl Pointers {
     /// Adds a pointer; a deeper one than any document is left out.
-    pub(super) fn insert(&mut self, tokens: &[Box<str>], slot: usize) {
+    pub(in crate::decode) fn insert(&mut self, tokens: &[Box<str>], slot: usize) {
         if tokens.len() > DEPTH_MAX {
             return;
         }
@@ -52,6 +54,7 @@ impl Pointers {
                     parent.lengths |= length_bit(name.len());
                     parent.children.push(Child {
                         name: name.into(),
+                        prefix: prefix(name, 0, name.len()),
                         index: array_index(name),
                         node,
                     });
@@ -63,7 +66,7 @@ impl Pointers {
     }
 
     /// Whether no pointer was added.
-    pub(super) fn is_empty(&self) -> bool {
+    pub(in crate::decode) fn is_empty(&self) -> bool {
         self.nodes.len() == 1
     }
 
@@ -73,14 +76,31 @@ impl Pointers {
         &self.nodes[0]
     }
 
-    /// The child of a node by an object's key.
-    #[inline]
-    pub(super) fn by_key(&self, node: &Node, key: &[u8]) -> Option<&Node> {
-        if node.lengths & length_bit(key.len()) == 0 {
+    /// A node by its index.
+    #[inline(always)]
+    pub(super) fn node(&self, index: usize) -> &Node {
+        &self.nodes[index]
+    }
+
+    /// The child of a node by an object's key, which is `bytes[start..end]`.
+    #[inline(always)]
+    pub(super) fn by_key(
+        &self,
+        node: &Node,
+        bytes: &[u8],
+        start: usize,
+        end: usize,
+    ) -> Option<usize> {
+        if node.lengths & length_bit(end - start) == 0 {
             return None;
         }
-        let child = node.children.iter().find(|child| *child.name == *key)?;
-        Some(&self.nodes[child.node])
+        let prefix = prefix(bytes, start, end);
+        let child = node.children.iter().find(|child| {
+            child.prefix == prefix
+                && child.name.len() == end - start
+                && (child.name.len() <= 8 || *child.name == bytes[start..end])
+        })?;
+        Some(child.node)
     }
 
     /// The child of a node by an array's index.
@@ -109,7 +129,22 @@ impl Node {
     }
 }
 
-#[inline]
+/// The first eight of `bytes[start..end]` as a number, zeros for those that are not there.
+#[inline(always)]
+fn prefix(bytes: &[u8], start: usize, end: usize) -> u64 {
+    let length = end - start;
+    match bytes.get(start..).and_then(<[u8]>::first_chunk) {
+        Some(eight) if length >= 8 => u64::from_le_bytes(*eight),
+        Some(eight) => u64::from_le_bytes(*eight) & !(u64::MAX << (length * 8)),
+        None => {
+            let mut eight = [0; 8];
+            eight[..length.min(8)].copy_from_slice(&bytes[start..start + length.min(8)]);
+            u64::from_le_bytes(eight)
+        }
+    }
+}
+
+#[inline(always)]
 fn length_bit(length: usize) -> u64 {
     1 << length.min(63)
 }
