@@ -188,8 +188,13 @@ impl Session<'_> {
         let mut polled = Polled::default();
         while !self.worker.stop.is_cancelled() {
             self.take_up_rules()?;
+            source.serve(&mut polled)?;
             self.take_up_changes()?;
-            let drained = source.poll(&mut polled, self.wait())?;
+            if self.pending.is_full() && self.committer.in_flight() {
+                self.settle(false)?;
+                continue;
+            }
+            let drained = source.take(&mut polled, self.wait())?;
             if !polled.is_empty() {
                 self.evaluate(&polled);
                 polled.clear();

@@ -339,29 +339,33 @@ impl Source {
             .map_err(|source| SourceError::Assign { doing: "subscribe to", source })
     }
 
-    /// Takes a batch of records; waits for the first one at most `wait`. True when there are no
-    /// more at once.
+    /// Serves the consumer's own queue: rebalances, to be found by [`Source::change`], and errors.
+    /// Doing so is also what tells the group that this member lives, so it goes on while no records
+    /// are taken.
     ///
     /// # Errors
     /// When the consumer is broken for good.
-    pub fn poll<'c>(
-        &'c self,
-        polled: &mut Polled<'c>,
-        wait: Duration,
-    ) -> Result<bool, SourceError> {
-        let context = self.consumer.context();
+    pub fn serve<'c>(&'c self, polled: &mut Polled<'c>) -> Result<(), SourceError> {
         self.forward();
-        // The consumer's own queue has rebalances and errors; polling it is also what tells the
-        // group that this member lives.
         while let Some(event) = self.consumer.poll(Duration::ZERO) {
             match event {
                 Ok(stray) => polled.strays.push(stray),
                 Err(error) => self.failed(error)?,
             }
         }
-        if context.changed.load(Ordering::Acquire) {
-            return Ok(false);
-        }
+        Ok(())
+    }
+
+    /// Takes a batch of records; waits for the first one at most `wait`. True when there are no
+    /// more at once.
+    ///
+    /// # Errors
+    /// When the consumer is broken for good.
+    pub fn take<'c>(
+        &'c self,
+        polled: &mut Polled<'c>,
+        wait: Duration,
+    ) -> Result<bool, SourceError> {
         let wait = if polled.strays.is_empty() { wait } else { Duration::ZERO };
         self.queue.take(&mut polled.fetched, BATCH_RECORDS_MAX, wait);
         let drained = polled.fetched.len() < BATCH_RECORDS_MAX;
