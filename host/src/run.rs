@@ -14,6 +14,7 @@ use tokio_util::sync::CancellationToken;
 use crate::backoff::Backoff;
 use crate::causes::with_causes;
 use crate::config::Config;
+use crate::delivery::{self, DeliveryError};
 use crate::engine::{Engine, EngineError};
 use crate::evaluation::WorkerSet;
 use crate::http::{self, HttpError, Pages};
@@ -76,6 +77,9 @@ pub enum RunError {
     /// The page.
     #[error("cannot serve the page and the metrics")]
     Http(#[from] HttpError),
+    /// Delivery.
+    #[error("delivery failed")]
+    Delivery(#[from] DeliveryError),
     /// A thread.
     #[error("cannot start thread `{0}`")]
     Thread(String, #[source] std::io::Error),
@@ -136,7 +140,7 @@ async fn work(
     let delivery = deliver.then(|| {
         let (config, metrics, readiness) =
             (Arc::clone(&config), metrics.clone(), readiness.clone());
-        tokio::spawn(not_yet(config, metrics, readiness, deliver_stop.clone()))
+        tokio::spawn(delivery::run(config, metrics, readiness, deliver_stop.clone()))
     });
     match delivery {
         Some(mut delivery) => {
@@ -159,14 +163,13 @@ async fn work(
     }
 }
 
-/// Until delivery lands.
-async fn not_yet(_: Arc<Config>, _: Metrics, ready: Readiness, stop: CancellationToken) {
-    ready.set_not_ready("delivery", "delivery is not part of this build");
-    stop.cancelled().await;
-}
-
-fn delivered(joined: Result<(), tokio::task::JoinError>) -> Result<(), RunError> {
-    joined.map_err(|_| RunError::Panicked("delivery".into()))
+fn delivered(
+    joined: Result<Result<(), DeliveryError>, tokio::task::JoinError>,
+) -> Result<(), RunError> {
+    match joined {
+        Ok(result) => Ok(result?),
+        Err(_) => Err(RunError::Panicked("delivery".into())),
+    }
 }
 
 /// Waits for the order to stop, or for a thread of evaluation that ended without it.
