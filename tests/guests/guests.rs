@@ -10,9 +10,9 @@
 //! | panic-text | `panic` | panics with `cannot read the message: MESSAGE` |
 //! | endless-loop | `loop` | never returns |
 //! | memory-hog | `hog` | asks for memory until there is none |
-//! | huge-output | `huge` | returns a notification of 16 MiB |
-//! | many-notifications | `many` | returns 10,000 notifications |
-//! | log-flood | `flood` | logs 10,000 lines and one of 1 MiB |
+//! | huge-output | `huge` | returns a notification of 1.25 MiB |
+//! | many-notifications | `many` | returns 500 notifications |
+//! | log-flood | `flood` | logs a line of 64 KiB and 1,000 short ones |
 //! | returns-error | `error` | fails with `cannot judge: MESSAGE` |
 //! | bad-row | `row` | returns an effect for a row that is not in the batch |
 //! | emits | `KEY=VALUE` | emits a derived record to the topic `[config] topic`, with a header |

@@ -1,9 +1,9 @@
-//! Returns 10,000 notifications on a message with `many`.
+//! Returns 500 notifications on a message with `many`.
 
 use firebell_guests::{guest, notify};
 
 guest!(ManyNotifications, |message, out| {
-    let count = if message.contains("many") { 10_000 } else { 1 };
+    let count = if message.contains("many") { 500 } else { 1 };
     for _ in 0..count {
         notify(message, out);
     }

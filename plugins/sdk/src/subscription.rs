@@ -1,5 +1,7 @@
 //! What a rule needs: topics, fields, a condition.
 
+use std::borrow::Cow;
+
 use crate::__private::wit;
 use crate::Condition;
 
@@ -37,10 +39,10 @@ impl FieldType {
 /// A declared field.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Field {
-    /// The name in the rule and in conditions.
-    pub name: String,
+    /// The name in the rule and in conditions. One that is a literal is found fastest.
+    pub name: Cow<'static, str>,
     /// Where the value is found, unless the operator says otherwise under `[fields]`.
-    pub source: String,
+    pub source: Cow<'static, str>,
     /// How it is read.
     pub field_type: FieldType,
 }
@@ -78,8 +80,8 @@ impl Subscription {
     #[must_use]
     pub fn field(
         mut self,
-        name: impl Into<String>,
-        source: impl Into<String>,
+        name: impl Into<Cow<'static, str>>,
+        source: impl Into<Cow<'static, str>>,
         field_type: FieldType,
     ) -> Self {
         self.fields.push(Field { name: name.into(), source: source.into(), field_type });
@@ -88,37 +90,61 @@ impl Subscription {
 
     /// Declares a field of text.
     #[must_use]
-    pub fn text(self, name: impl Into<String>, source: impl Into<String>) -> Self {
+    pub fn text(
+        self,
+        name: impl Into<Cow<'static, str>>,
+        source: impl Into<Cow<'static, str>>,
+    ) -> Self {
         self.field(name, source, FieldType::Text)
     }
 
     /// Declares a field of whole numbers.
     #[must_use]
-    pub fn integer(self, name: impl Into<String>, source: impl Into<String>) -> Self {
+    pub fn integer(
+        self,
+        name: impl Into<Cow<'static, str>>,
+        source: impl Into<Cow<'static, str>>,
+    ) -> Self {
         self.field(name, source, FieldType::Integer)
     }
 
     /// Declares a field of numbers.
     #[must_use]
-    pub fn float(self, name: impl Into<String>, source: impl Into<String>) -> Self {
+    pub fn float(
+        self,
+        name: impl Into<Cow<'static, str>>,
+        source: impl Into<Cow<'static, str>>,
+    ) -> Self {
         self.field(name, source, FieldType::Float)
     }
 
     /// Declares a field of truth values.
     #[must_use]
-    pub fn boolean(self, name: impl Into<String>, source: impl Into<String>) -> Self {
+    pub fn boolean(
+        self,
+        name: impl Into<Cow<'static, str>>,
+        source: impl Into<Cow<'static, str>>,
+    ) -> Self {
         self.field(name, source, FieldType::Boolean)
     }
 
     /// Declares a field of bytes.
     #[must_use]
-    pub fn bytes(self, name: impl Into<String>, source: impl Into<String>) -> Self {
+    pub fn bytes(
+        self,
+        name: impl Into<Cow<'static, str>>,
+        source: impl Into<Cow<'static, str>>,
+    ) -> Self {
         self.field(name, source, FieldType::Bytes)
     }
 
     /// Declares a field whose JSON text is wanted, whatever its type.
     #[must_use]
-    pub fn json(self, name: impl Into<String>, source: impl Into<String>) -> Self {
+    pub fn json(
+        self,
+        name: impl Into<Cow<'static, str>>,
+        source: impl Into<Cow<'static, str>>,
+    ) -> Self {
         self.field(name, source, FieldType::Json)
     }
 
@@ -200,7 +226,7 @@ impl From<Subscription> for wit::Subscription {
                 FieldType::Bytes => wit::ColumnType::Bytes,
                 FieldType::Json => wit::ColumnType::Json,
             };
-            wit::Field { name, source, type_ }
+            wit::Field { name: name.into_owned(), source: source.into_owned(), type_ }
         };
         Self {
             topics: subscription.topics,
