@@ -1,6 +1,6 @@
 //! Conditions written in Rust, as CEL with the right quoting.
 
-use std::fmt::{self, Write as _};
+use std::fmt;
 use std::ops::Not;
 
 /// A condition over a record's fields, in CEL. A missing field makes its comparison false.
@@ -172,8 +172,7 @@ impl From<&str> for Literal {
                 '\r' => cel.push_str("\\r"),
                 '\t' => cel.push_str("\\t"),
                 control if control.is_control() => {
-                    // Writing to a String does not fail.
-                    let _: fmt::Result = write!(cel, "\\u{:04x}", u32::from(control));
+                    cel.push_str(&format!("\\u{:04x}", u32::from(control)));
                 }
                 other => cel.push(other),
             }

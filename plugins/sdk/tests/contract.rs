@@ -1,5 +1,7 @@
 //! What holds for every rule, and for the contract that the crate carries.
 
+#![allow(clippy::unwrap_used, clippy::panic, reason = "tests")]
+
 use firebell_rule::testing::{Harness, Row};
 use firebell_rule::{Config, Derived, Effect, Effects, Emitted, Notification, Record, Rule};
 use firebell_rule::{RowEffect, Subscription};

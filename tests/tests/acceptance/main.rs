@@ -8,5 +8,6 @@
     reason = "all of it is test code: a failure here is a failed test"
 )]
 
+mod guests;
 mod sandbox;
 mod tidy;
