@@ -35,13 +35,16 @@ pub fn find(name: &str) -> Option<&'static Shipped> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::limits::Limits;
+    use crate::rules::definition::{ComponentSource, Definition};
 
     #[test]
-    fn each_toml_names_the_component_that_it_is_for() {
+    fn each_toml_is_a_good_one_for_its_component() {
         for shipped in SHIPPED {
-            let toml: toml::Table = shipped.toml.parse().unwrap();
-            let component = toml["component"].as_str().unwrap();
-            assert_eq!(component, format!("builtin:{}", shipped.name));
+            let definition =
+                Definition::parse(shipped.name, shipped.toml, &Limits::default()).unwrap();
+            let builtin = ComponentSource::Builtin(shipped.name.into());
+            assert_eq!(definition.component.into_inner(), builtin);
             assert!(shipped.component.starts_with(b"\0asm"));
         }
     }

@@ -10,7 +10,7 @@
 //! | panic-text | `panic` | panics with `cannot read the message: MESSAGE` |
 //! | endless-loop | `loop` | never returns |
 //! | memory-hog | `hog` | asks for memory until there is none |
-//! | huge-output | `huge` | returns a notification of 1.25 MiB |
+//! | huge-output | `huge`, `enormous` | returns a notification of 1.25 MiB, of 16 MiB |
 //! | many-notifications | `many` | returns 500 notifications |
 //! | log-flood | `flood` | logs a line of 64 KiB and 1,000 short ones |
 //! | returns-error | `error` | fails with `cannot judge: MESSAGE` |

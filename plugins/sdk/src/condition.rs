@@ -59,6 +59,8 @@ impl Condition {
     }
 }
 
+/// Not so, of fields that are there: what is said of a missing field is neither true nor false, and
+/// so is its opposite. `(!field("host").exists()).or(field("host").ne("a"))` wants the missing too.
 impl Not for Condition {
     type Output = Self;
 
@@ -131,6 +133,11 @@ impl FieldName<'_> {
     pub fn is_in<L: Into<Literal>>(self, values: impl IntoIterator<Item = L>) -> Condition {
         let values: Vec<String> = values.into_iter().map(|value| value.into().0).collect();
         Condition::comparison(format!("{} in [{}]", self.0, values.join(", ")))
+    }
+
+    /// There, with the declared type.
+    pub fn exists(self) -> Condition {
+        Condition::comparison(format!("has({})", self.0))
     }
 
     /// The text has this in it.
@@ -251,6 +258,7 @@ mod tests {
         assert_eq!(a().or(a()).and(a()).to_string(), "(a == 1 || a == 1) && a == 1");
         assert_eq!(a().and(a()).or(a()).to_string(), "a == 1 && a == 1 || a == 1");
         assert_eq!((!a().and(a())).to_string(), "!(a == 1 && a == 1)");
+        assert_eq!((!field("a").exists()).or(a()).to_string(), "!(has(a)) || a == 1");
         assert_eq!(a().and("b == 2 || c == 3").to_string(), "a == 1 && (b == 2 || c == 3)");
     }
 }

@@ -71,12 +71,13 @@ fn titles<'a>(out: &'a Evaluation, rule: &str) -> Vec<&'a str> {
 
 #[test]
 fn a_guest_that_misbehaves_loses_one_record_and_hurts_nobody() {
-    const HOSTILE: [(&str, &str, FailureReason, &str); 8] = [
+    const HOSTILE: [(&str, &str, FailureReason, &str); 9] = [
         ("trap", "a trap", FailureReason::Trap, "unreachable"),
         ("panic-text", "a panic", FailureReason::Panic, "cannot read the message: a panic"),
         ("endless-loop", "a loop", FailureReason::OutOfFuel, "`fuel_per_record` is 2000000"),
         ("memory-hog", "a hog", FailureReason::MemoryLimit, "more than 64 MiB (`memory_mib`)"),
-        ("huge-output", "huge", FailureReason::OutputLimit, "1048576 bytes (`output_bytes`)"),
+        ("huge-output", "huge", FailureReason::OutputLimit, "more than 1048576 (`output_bytes`)"),
+        ("huge-output", "enormous", FailureReason::OutputLimit, "1048576 bytes (`output_bytes`)"),
         (
             "many-notifications",
             "many",
@@ -112,7 +113,7 @@ fn a_flood_of_log_lines_is_cut_and_counted() {
     assert_eq!(titles(&out, "log-flood"), ["a flood"], "{:?}", out.dead_letters);
     let logs = &out.rules[0].logs;
     assert_eq!(logs.lines.len(), 100);
-    assert_eq!(logs.dropped, 10_001 - 100);
+    assert_eq!(logs.dropped, 1_001 - 100);
     assert!(logs.lines.iter().all(|line| line.message.len() <= 2_048));
 }
 
