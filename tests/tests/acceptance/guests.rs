@@ -137,3 +137,18 @@ fn a_condition_in_a_guest_finds_what_it_should() {
     let called = instance.evaluate(&batch(&rows)).unwrap();
     assert_eq!(called.effects.iter().map(|effect| effect.row).collect::<Vec<_>>(), [0, 4]);
 }
+
+#[test]
+fn the_two_versions_of_a_rule_tell_themselves_apart() {
+    let engine = Engine::new(None).unwrap();
+    let titles = ["v1", "v2"].map(|version| {
+        let file = std::fs::read(firebell_tests::guests::guest(version)).unwrap();
+        let mut instance = rule(&engine.compile(&file).unwrap());
+        instance.describe("{}").unwrap();
+        match instance.evaluate(&batch(&[&[Some("hello")]])).unwrap().effects.as_slice() {
+            [RowEffect { effect: Effect::Notify(notification), .. }] => notification.title.clone(),
+            other => panic!("{other:?}"),
+        }
+    });
+    assert_eq!(titles, ["v1: hello", "v2: hello"]);
+}
