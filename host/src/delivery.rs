@@ -24,6 +24,8 @@ pub mod patience;
 pub mod ports;
 pub mod readback;
 pub mod slack;
+#[cfg(test)]
+mod tests;
 mod text;
 pub mod verdict;
 pub mod watermark;

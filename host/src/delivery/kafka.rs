@@ -9,7 +9,7 @@ use crate::causes::with_causes;
 use crate::config::KafkaConfig;
 use crate::kafka::ClientState;
 use crate::ledger::kafka::{LedgerIoError, Writer, restore};
-use crate::outbox::kafka::{Known, Reader, ReaderError};
+use crate::outbox::kafka::{Position, Reader, ReaderError};
 use crate::record::OutgoingRecord;
 use crate::telemetry::{Metrics, Readiness};
 use crate::topics::InternalTopics;
@@ -118,12 +118,7 @@ fn take_over(
     if ledger.outbox_ends_at(position.end) {
         tracing::warn!(partition, "the outbox was made anew; the ledger keeps its alerts");
     }
-    let nothing_was_sent = match position.known {
-        Known::Clean => true,
-        Known::Nothing => ledger.is_empty(),
-        Known::Open => false,
-    };
-    let unclear_before = if nothing_was_sent { position.start } else { position.end };
     reader.open(partition, position.start).map_err(|error| failed(&error))?;
-    Ok(TakenOver { ledger, start: position.start, unclear_before })
+    let Position { start, end, known } = position;
+    Ok(TakenOver::new(known, start, end, ledger))
 }

@@ -47,6 +47,32 @@ pub struct TakenOver {
     pub unclear_before: i64,
 }
 
+/// What Kafka knows of the offset where a partition starts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Known {
+    /// Nobody ever committed, or it was forgotten: it is the first entry that is kept.
+    Nothing,
+    /// Somebody delivered from here, and did not say goodbye.
+    Open,
+    /// Nothing behind it was sent.
+    Clean,
+}
+
+impl TakenOver {
+    /// A partition that starts at `start`, about which Kafka knows `known`, and ends at `end` now.
+    pub fn new(known: Known, start: i64, end: i64, ledger: Ledger) -> Self {
+        let nothing_was_sent = match known {
+            Known::Clean => true,
+            // Whoever sends something has committed before; and a ledger without offsets means
+            // that the offsets were lost.
+            Known::Nothing => ledger.is_empty(),
+            Known::Open => false,
+        };
+        let unclear_before = if nothing_was_sent { start } else { end };
+        Self { ledger, start, unclear_before }
+    }
+}
+
 /// A partition that is given up.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Release {

@@ -22,7 +22,7 @@ use serde::Deserialize;
 use tokio::sync::mpsc;
 
 use crate::config::KafkaConfig;
-use crate::delivery::ports::{Event, OutboxRecord, Release};
+use crate::delivery::ports::{Event, Known, OutboxRecord, Release};
 use crate::kafka::{ClientState, client_config, default_to};
 
 /// The longest wait in one poll; a record or an event ends it at once.
@@ -73,17 +73,6 @@ pub struct Position {
     pub end: i64,
     /// What Kafka knows of `start`.
     pub known: Known,
-}
-
-/// What Kafka knows of a position.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Known {
-    /// Nobody ever committed, or it was forgotten: it is the first entry that is kept.
-    Nothing,
-    /// Somebody delivered from here, and did not say goodbye.
-    Open,
-    /// Nothing behind it was sent.
-    Clean,
 }
 
 /// What the consumer's callbacks use.

@@ -1,0 +1,9 @@
+//! Delivery against the Slack stand-in and a Kafka in memory: faults, crashes, order.
+
+mod alerts;
+mod crashes;
+mod faults;
+mod pauses;
+mod rebalances;
+mod refusals;
+mod world;
