@@ -10,7 +10,7 @@
 //!   but only what was asked for is read. What is passed over is checked as far as finding its end
 //!   takes: quotes, brackets and commas, not the spelling of its numbers and words, its escapes or its UTF-8.
 //! - Text: `/message` is the whole value.
-//! - Syslog: the fields that [`syslog`] lists.
+//! - Syslog: the fields that `syslog` lists.
 //! - Bytes that are not UTF-8 are no error: text cells show U+FFFD in their place.
 //! - A null value is a tombstone: it has no fields and is never an error.
 

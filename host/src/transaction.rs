@@ -40,7 +40,7 @@ pub struct Rejected {
 }
 
 /// The dead letter of a record that Kafka will never take: the record as it was meant, its topic
-/// and the reason in Kafka Connect's headers. A value of [`VALUE_BYTES_MAX`] or more is left out,
+/// and the reason in Kafka Connect's headers. A value of half a MiB or more is left out,
 /// since it would be refused again.
 pub fn refused(
     record: &OutgoingRecord,

@@ -284,9 +284,8 @@ fn paragraphs(pieces: Vec<Piece>, max: usize, spans: usize) -> Vec<Value> {
     let mut done = Vec::new();
     let mut line = Vec::new();
     let mut left = max;
-    let mut shown = 0;
     let mut following: usize = pieces.iter().map(Piece::units).sum();
-    for piece in pieces {
+    for (shown, piece) in pieces.into_iter().enumerate() {
         following -= piece.units();
         let last = shown + 1 == spans && following > 0;
         let full = piece.units() > left || last;
@@ -315,7 +314,6 @@ fn paragraphs(pieces: Vec<Piece>, max: usize, spans: usize) -> Vec<Value> {
             break;
         }
         left -= piece.units();
-        shown += 1;
     }
     if !line.is_empty() {
         done.push(section(line));

@@ -97,6 +97,7 @@ fn the_seeds_message_is_the_notification_text() {
 }
 
 #[test]
+#[allow(clippy::invisible_characters, reason = "word joiners are what keeps formatting off")]
 fn every_kind_of_span_has_its_element() {
     let body = vec![
         Span::Text("User ".into()),
