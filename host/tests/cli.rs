@@ -52,11 +52,12 @@ impl Site {
         Said { code: status.code().unwrap(), out: text(stdout), err: text(stderr) }
     }
 
-    /// What `firebell check --offline` prints, with its exit code.
+    /// What `firebell check --offline` prints but for notes, with its exit code.
     #[track_caller]
     fn check(&self, code: i32, expected: &[&str]) {
         let said = self.firebell(&["check", "--offline"]);
-        let lines: Vec<&str> = said.out.lines().collect();
+        let lines: Vec<&str> =
+            said.out.lines().filter(|line| !line.starts_with("note: ")).collect();
         assert_eq!(lines, expected, "{}", said.err);
         assert_eq!((said.code, said.err.as_str()), (code, ""));
     }
@@ -213,7 +214,7 @@ fn every_bad_rule_is_told_with_file_place_and_cure_and_the_good_ones_pass() {
             "rules/b-empty.wasm: the file is empty; build the rule again",
             "rules/c-half.wasm: the file ends in the middle, after 5000 bytes; it is half-written or was cut: copy it whole under another name and rename it",
             "rules/d-core.wasm: the file is a core module without Firebell's interface; build it with the crate `firebell-rule`, or with bindings of `wit/0.1.0` and `wasm-tools component new`",
-            "rules/e-foreign.wasm: the component imports `wasi:cli/environment@0.2.6`, but a rule may import only `firebell:rule/log`; it was built for WASI: build for `wasm32-unknown-unknown`, or leave out what reads files, clocks, the environment or the network",
+            "rules/e-foreign.wasm: the component imports `wasi:cli/environment@0.2.6`, but a rule may import only `firebell:rule/log`; build for wasm32-unknown-unknown (Rust), or leave WASI out (JavaScript: `--disable all`, Python: `--stub-wasi`)",
             "rules/f-newer.wasm: the component is built against `firebell:rule/guest@0.9.0`; this host speaks 0.1: upgrade the host, or build against 0.1",
             "rules/g-text.wasm: the file is not WebAssembly: it begins with `hello\\n`",
             "rules/h-key.toml:2: unknown key `topcis`; did you mean `topics`?",
@@ -235,11 +236,119 @@ fn a_rules_folder_that_is_not_there_or_empty_is_told() {
             "1 problem",
         ],
     );
-    Site::configured(str::to_owned).check(
-        0,
-        &[
-            "ok: configuration firebell.toml",
-            "note: rules: there is no rule; put a NAME.wasm there, or a NAME.toml with component = \"builtin:invalid-user\" or \"builtin:notify-relay\"",
-        ],
+    let said = Site::configured(str::to_owned).firebell(&["check", "--offline"]);
+    assert_eq!(said.code, 0);
+    assert_eq!(
+        said.out,
+        "ok: configuration firebell.toml\n\
+         note: rules: there is no rule; put a NAME.wasm there, or a NAME.toml with component = \
+         \"builtin:invalid-user\" or \"builtin:notify-relay\"\n"
+    );
+}
+
+/// A started `firebell run`, killed when dropped.
+struct Running(std::process::Child);
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        // It may have ended already.
+        let _ended = self.0.kill().and_then(|()| self.0.wait());
+    }
+}
+
+impl Running {
+    fn signal(&self, name: &str) {
+        let id = self.0.id().to_string();
+        assert!(Command::new("kill").args(["-s", name, &id]).status().unwrap().success());
+    }
+}
+
+impl Site {
+    /// A site whose page is on a free port, and that port.
+    fn with_page() -> (Self, u16) {
+        let free = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        let port = free.local_addr().unwrap().port();
+        let http = format!("[http]\nlisten = \"127.0.0.1:{port}\"\n");
+        (Self::configured(move |good| format!("{good}{http}")), port)
+    }
+
+    fn run(&self, arguments: &[&str]) -> Running {
+        let log = std::fs::File::create(self.path().join("log")).unwrap();
+        let mut command = Command::new(env!("CARGO_BIN_EXE_firebell"));
+        command.arg("run").args(arguments).current_dir(self.path()).env_clear().envs(VARIABLES);
+        Running(command.stderr(log).spawn().unwrap())
+    }
+
+    fn log(&self) -> String {
+        std::fs::read_to_string(self.path().join("log")).unwrap()
+    }
+}
+
+/// The status and the body of a page; `None` = nobody answers yet.
+fn get(port: u16, path: &str) -> Option<(u16, String)> {
+    use std::io::{Read as _, Write as _};
+    let mut stream = std::net::TcpStream::connect(("127.0.0.1", port)).ok()?;
+    write!(stream, "GET {path} HTTP/1.0\r\n\r\n").ok()?;
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).ok()?;
+    let (head, body) = answer.split_once("\r\n\r\n")?;
+    Some((head.split(' ').nth(1)?.parse().ok()?, body.to_owned()))
+}
+
+/// Asks until there is an answer.
+#[track_caller]
+fn eventually<T>(what: &str, mut ask: impl FnMut() -> Option<T>) -> T {
+    let start = std::time::Instant::now();
+    while start.elapsed() < std::time::Duration::from_secs(60) {
+        if let Some(answer) = ask() {
+            return answer;
+        }
+        std::thread::sleep(std::time::Duration::from_millis(20));
+    }
+    panic!("{what}: not within a minute");
+}
+
+#[test]
+fn run_without_a_broker_waits_says_why_and_ends_with_0_on_sigterm() {
+    let (site, port) = Site::with_page();
+    let mut host = site.run(&["--log-format", "json"]);
+    assert_eq!(eventually("healthz", || get(port, "/healthz")), (200, "ok\n".into()));
+    let (status, body) = get(port, "/readyz").unwrap();
+    assert!(status == 503 && body.starts_with("not ready\n"), "{body}");
+    host.signal("TERM");
+    let status = eventually("the end", || host.0.try_wait().unwrap());
+    assert_eq!(status.code(), Some(0), "{}", site.log());
+    for line in site.log().lines() {
+        let json: serde_json::Value = serde_json::from_str(line).unwrap();
+        assert!(json["level"].is_string() && json["message"].is_string(), "{line}");
+    }
+    assert!(!site.log().contains("SECRET"));
+}
+
+#[test]
+fn run_tells_an_address_in_use_with_the_key_and_ends_with_1() {
+    let (site, port) = Site::with_page();
+    let _taken = std::net::TcpListener::bind(("127.0.0.1", port)).unwrap();
+    let said = site.firebell(&["run"]);
+    assert_eq!(said.code, 1, "{}", said.err);
+    let cause = format!(
+        "  caused by: cannot listen on 127.0.0.1:{port}: another process does; end it, or choose \
+         another address with `listen` under [http] (\"off\" serves no page)"
+    );
+    assert!(said.err.lines().any(|line| line == cause), "{}", said.err);
+}
+
+#[test]
+fn run_needs_a_right_configuration_and_a_slack_to_deliver_to() {
+    let said = Site::configured(|good| good.replace("kafka", "kafak")).firebell(&["run"]);
+    assert_eq!(said.code, 2);
+    assert_eq!(said.err, "error: firebell.toml:1: kafak: unknown key; did you mean `kafka`?\n");
+    let without = "[kafka]\nbootstrap_servers = \"127.0.0.1:1\"\n";
+    let said = Site::configured(|_| without.into()).firebell(&["run"]);
+    assert_eq!(said.code, 2);
+    assert_eq!(
+        said.err,
+        "error: firebell.toml: there is no [slack], so nothing can be delivered; write token_env \
+         and default_channel under [slack], or only evaluate: firebell run --only evaluate\n"
     );
 }

@@ -4,7 +4,7 @@ use std::process::ExitCode;
 use std::sync::Arc;
 
 use anyhow::Context as _;
-use firebell::config::Config;
+use firebell::config::{Config, ConfigErrors, Problem};
 use firebell::run::{Only, Options, run as run_host};
 use firebell::telemetry::{Metrics, Readiness};
 
@@ -30,8 +30,17 @@ enum Half {
 
 /// Runs until SIGTERM or SIGINT.
 pub(super) fn run(global: Global, arguments: &Arguments) -> Result<ExitCode, Failure> {
-    logs::start(global.log_format, "info");
     let config = Arc::new(Config::load(&arguments.file.config)?);
+    if config.slack.is_none() && !matches!(arguments.only, Some(Half::Evaluate)) {
+        let problem = Problem::new("there is no [slack], so nothing can be delivered")
+            .file(&arguments.file.config)
+            .cure(
+                "write token_env and default_channel under [slack], or only evaluate: \
+                 firebell run --only evaluate",
+            );
+        return Err(ConfigErrors { problems: vec![problem] }.into());
+    }
+    logs::start(global.log_format, "info");
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(2)
         .enable_all()

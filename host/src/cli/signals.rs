@@ -1,12 +1,17 @@
 //! SIGTERM and SIGINT: the first asks to end, the second ends.
 
 use std::io;
+use std::time::{Duration, Instant};
 
 use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 
 /// As a shell tells it: 128 and the number of SIGINT.
 const EXIT_INTERRUPTED: i32 = 130;
+
+/// A signal that comes again within this time is the same one: whoever ends a whole process group
+/// (`timeout`, a terminal, a service manager) often tells the process twice.
+const SAME_SIGNAL: Duration = Duration::from_millis(500);
 
 /// A token that is cancelled by the first SIGTERM or SIGINT; a second one ends the process at once.
 ///
@@ -29,9 +34,15 @@ pub(super) fn shutdown_token() -> io::Result<CancellationToken> {
             "ending: what is in hand is finished first; a second signal ends at once"
         );
         shutdown.cancel();
-        tokio::select! {
-            _ = terminate.recv() => {}
-            _ = interrupt.recv() => {}
+        let first = Instant::now();
+        loop {
+            tokio::select! {
+                _ = terminate.recv() => {}
+                _ = interrupt.recv() => {}
+            }
+            if first.elapsed() > SAME_SIGNAL {
+                break;
+            }
         }
         tracing::warn!("ended at once by a second signal");
         std::process::exit(EXIT_INTERRUPTED);

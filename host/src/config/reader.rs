@@ -223,6 +223,14 @@ impl<'r, 'a> Table<'r, 'a> {
             meant.extend(near);
             self.problem(key, "unknown key", self.unknown_cure(key, near));
         }
+        for near in &meant {
+            // Nor is everything missing that a misspelt table holds.
+            let inside = format!("{}.", self.full(near));
+            self.reader.problems.borrow_mut().retain(|problem| {
+                let key = problem.key.as_deref().unwrap_or_default();
+                problem.line.is_some() || !key.starts_with(&inside)
+            });
+        }
         for (key, example) in &self.missing {
             // Whoever wrote `bootstrap_server`, or no table, has read it once already.
             if meant.contains(key) || (self.table.is_none() && self.line.is_some()) {

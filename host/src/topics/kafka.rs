@@ -1,5 +1,7 @@
 //! Creates the host's own topics with the right settings, or checks those that exist.
 
+use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::time::Duration;
 
 use rdkafka::admin::{
@@ -78,7 +80,7 @@ impl ClientContext for AdminContext {
 
 /// Looks at topics, and creates the host's own.
 pub struct Topics {
-    admin: AdminClient<AdminContext>,
+    admin: Arc<AdminClient<AdminContext>>,
     names: InternalTopics,
     partitions: i32,
     replication: i32,
@@ -99,38 +101,32 @@ impl Topics {
             .create_with_context(context)
             .map_err(TopicsError::Client)?;
         Ok(Self {
-            admin,
+            admin: Arc::new(admin),
             names: InternalTopics::of(&kafka.group_id),
             partitions: kafka.internal_partitions,
             replication: kafka.replication_factor,
         })
     }
 
-    /// The partitions of a topic; `None` = it does not exist.
+    /// All topics and the number of their partitions.
     ///
     /// # Errors
     /// When the broker does not answer in ten seconds.
-    pub fn partitions(&self, topic: &str) -> Result<Option<i32>, TopicsError> {
-        // Asking for one topic would create it where the broker creates topics by itself.
-        let metadata = self.admin.inner().fetch_metadata(None, TIMEOUT);
-        let metadata = metadata.map_err(|source| TopicsError::Broker {
-            doing: format!("look up topic `{topic}`"),
-            source,
-        })?;
-        let found = metadata.topics().iter().find(|found| found.name() == topic);
-        let count = found.filter(|found| found.error().is_none()).map(|f| f.partitions().len());
-        Ok(count.filter(|count| *count > 0).and_then(|count| i32::try_from(count).ok()))
-    }
-
-    /// The names of all topics.
-    ///
-    /// # Errors
-    /// When the broker does not answer in ten seconds.
-    pub fn names(&self) -> Result<Vec<String>, TopicsError> {
-        let metadata = self.admin.inner().fetch_metadata(None, TIMEOUT);
-        let metadata = metadata
+    pub async fn existing(&self) -> Result<BTreeMap<String, i32>, TopicsError> {
+        let admin = Arc::clone(&self.admin);
+        // Asking for one topic would create it where the broker creates topics by itself. The client
+        // blocks while it waits, and a shutdown does not wait for it.
+        let ask = move || admin.inner().fetch_metadata(None, TIMEOUT);
+        let metadata = tokio::task::spawn_blocking(ask)
+            .await
+            .unwrap_or(Err(KafkaError::Canceled))
             .map_err(|source| TopicsError::Broker { doing: "list the topics".into(), source })?;
-        Ok(metadata.topics().iter().map(|topic| topic.name().to_owned()).collect())
+        let topics = metadata.topics().iter().filter(|topic| topic.error().is_none());
+        Ok(topics
+            .map(|topic| (topic.name().to_owned(), topic.partitions().len()))
+            .filter_map(|(name, count)| Some((name, i32::try_from(count).ok()?)))
+            .filter(|(_, count)| *count > 0)
+            .collect())
     }
 
     /// Creates what is missing, checks the rest; returns the number of the outbox's partitions.
@@ -138,20 +134,21 @@ impl Topics {
     /// # Errors
     /// When the broker does not answer, refuses, or has a topic of this name that does not fit.
     pub async fn ensure(&self) -> Result<i32, TopicsError> {
-        let outbox = match self.partitions(&self.names.outbox)? {
-            Some(partitions) => partitions,
+        let existing = self.existing().await?;
+        let outbox = match existing.get(&*self.names.outbox) {
+            Some(partitions) => *partitions,
             None => {
                 let retention = [("retention.ms", OUTBOX_RETENTION), ("cleanup.policy", "delete")];
                 self.create(&self.names.outbox, self.partitions, &retention).await?;
                 self.partitions
             }
         };
-        if self.partitions(&self.names.ledger)?.is_none() {
+        if !existing.contains_key(&*self.names.ledger) {
             // Small segments: only closed ones are compacted, and a restore reads all that is left.
             let compact = [("cleanup.policy", "compact"), ("segment.bytes", "67108864")];
             self.create(&self.names.ledger, outbox, &compact).await?;
         }
-        if self.partitions(&self.names.dead_letters)?.is_none() {
+        if !existing.contains_key(&*self.names.dead_letters) {
             let retention =
                 [("retention.ms", DEAD_LETTERS_RETENTION), ("cleanup.policy", "delete")];
             self.create(&self.names.dead_letters, 1, &retention).await?;
@@ -165,7 +162,8 @@ impl Topics {
     /// # Errors
     /// When the broker does not answer.
     pub async fn misfits(&self) -> Result<Vec<Misfit>, TopicsError> {
-        let outbox = self.partitions(&self.names.outbox)?;
+        let existing = self.existing().await?;
+        let outbox = existing.get(&*self.names.outbox).copied();
         let wanted = [
             (&self.names.outbox, "delete", None),
             (&self.names.ledger, "compact", outbox),
@@ -173,7 +171,7 @@ impl Topics {
         ];
         let mut misfits = Vec::new();
         for (topic, cleanup_policy, partitions) in wanted {
-            let Some(found) = self.partitions(topic)? else { continue };
+            let Some(&found) = existing.get(&**topic) else { continue };
             let policy = self.cleanup_policy(topic).await?;
             let wanted = Wanted { topic: topic.clone(), cleanup_policy, partitions };
             misfits.extend(wanted.misfits(found, &policy));
