@@ -204,9 +204,8 @@ impl Group {
         let (mut tried, mut passed) = (0_usize, 0);
         for (index, record) in records.iter().enumerate() {
             let prefilter = self.prefilter.as_ref();
-            // Where it lets most records pass, it only costs.
             if let Some(prefilter) = prefilter
-                && (tried < PREFILTER_TRIAL || passed * 4 < tried * 3)
+                && (tried < PREFILTER_TRIAL || !prefilter.is_vain(tried, passed))
             {
                 tried += 1;
                 // What is looked for must be in the value, so a tombstone has nothing.
