@@ -103,6 +103,14 @@ pub struct Slots {
     habit: Habit,
 }
 
+impl Slots {
+    /// Gives back what a large record left behind, but for so many bytes.
+    pub fn shrink(&mut self, bytes: usize) {
+        self.made.clear();
+        self.made.shrink_to(bytes);
+    }
+}
+
 /// One record's fields: borrowed from the record and from the room for slots.
 #[derive(Debug, Clone, Copy)]
 pub struct Fields<'a> {

@@ -35,6 +35,15 @@ use prefilter::Prefilter;
 /// Records of a scan after which a prefilter that lets most of them pass is left out.
 const PREFILTER_TRIAL: usize = 64;
 
+/// Bytes of one batch's cells: ends are 32-bit. What is beyond is null and counted; no caller reads
+/// that much at once.
+const CELLS_BYTES_MAX: usize = u32::MAX as usize;
+/// Bytes that a buffer keeps from one scan to the next.
+const KEPT_BYTES_MAX: usize = 1 << 20;
+
+/// The topic and partition that records are from.
+type Origin<'a> = (&'a Arc<str>, i32);
+
 /// What matching needs to know of a rule.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct MatchRule {
@@ -57,7 +66,7 @@ pub struct TopicMatcher {
 /// The records that passed, by rule.
 #[derive(Debug, Default)]
 pub struct Survivors {
-    /// A batch for each rule, in the order of the rules; empty ones have no rows.
+    /// A batch for each rule, in the order of the rules; only those of `matched` say anything.
     pub batches: Vec<RuleBatch>,
     /// The rules whose batches have rows, ascending.
     pub matched: Vec<usize>,
@@ -153,9 +162,11 @@ impl TopicMatcher {
         scratch: &mut Scratch,
         out: &mut Survivors,
     ) {
-        out.begin(topic, partition, self.rules);
+        out.begin(self.rules);
+        scratch.slots.shrink(KEPT_BYTES_MAX);
+        let origin = (topic, partition);
         for group in &self.groups {
-            group.scan(records, scratch, out);
+            group.scan(origin, records, scratch, out);
         }
         out.end(self.groups.len());
     }
@@ -200,13 +211,18 @@ impl Group {
         })
     }
 
-    fn scan(&self, records: &[Record<'_>], scratch: &mut Scratch, out: &mut Survivors) {
+    fn scan(
+        &self,
+        origin: Origin<'_>,
+        records: &[Record<'_>],
+        scratch: &mut Scratch,
+        out: &mut Survivors,
+    ) {
         let (mut tried, mut passed) = (0_usize, 0);
         for (index, record) in records.iter().enumerate() {
             let prefilter = self.prefilter.as_ref();
-            // Where it lets most records pass, it only costs.
             if let Some(prefilter) = prefilter
-                && (tried < PREFILTER_TRIAL || passed * 4 < tried * 3)
+                && (tried < PREFILTER_TRIAL || !prefilter.is_vain(tried, passed))
             {
                 tried += 1;
                 // What is looked for must be in the value, so a tombstone has nothing.
@@ -220,12 +236,12 @@ impl Group {
                 // Whether a record is reported must not depend on the records before it.
                 let value = record.value.unwrap_or_default();
                 if prefilter.is_none_or(|prefilter| prefilter.might_match(value)) {
-                    self.undecodable(index, record, &fields, error, out);
+                    self.undecodable(origin, index, record, &fields, error, out);
                 }
                 continue;
             }
             self.index.each(&fields, &mut scratch.index, &mut |rule| {
-                out.push(&self.rules[rule], index, record, &fields);
+                out.push(origin, &self.rules[rule], index, record, &fields);
             });
         }
     }
@@ -235,6 +251,7 @@ impl Group {
     #[cold]
     fn undecodable(
         &self,
+        origin: Origin<'_>,
         index: usize,
         record: &Record<'_>,
         fields: &Fields<'_>,
@@ -247,7 +264,7 @@ impl Group {
             if rule.decoded {
                 wanted |= rule.condition.might_hold(fields, &unknown);
             } else if rule.condition.holds(fields) {
-                out.push(rule, index, record, fields);
+                out.push(origin, rule, index, record, fields);
             }
         }
         if wanted {
@@ -257,7 +274,7 @@ impl Group {
 }
 
 impl Survivors {
-    fn begin(&mut self, topic: &Arc<str>, partition: i32, rules: usize) {
+    fn begin(&mut self, rules: usize) {
         for rule in self.matched.drain(..) {
             if let Some(batch) = self.batches.get_mut(rule) {
                 batch.clear();
@@ -265,12 +282,6 @@ impl Survivors {
         }
         self.undecodable.clear();
         self.batches.resize_with(rules, RuleBatch::default);
-        for RuleBatch { batch, .. } in &mut self.batches {
-            if !Arc::ptr_eq(&batch.topic, topic) {
-                batch.topic = Arc::clone(topic);
-            }
-            batch.partition = partition;
-        }
     }
 
     fn end(&mut self, groups: usize) {
@@ -283,16 +294,32 @@ impl Survivors {
     }
 
     /// Appends a row to a rule's batch.
-    fn push(&mut self, rule: &GroupRule, index: usize, record: &Record<'_>, fields: &Fields<'_>) {
+    fn push(
+        &mut self,
+        (topic, partition): Origin<'_>,
+        rule: &GroupRule,
+        index: usize,
+        record: &Record<'_>,
+        fields: &Fields<'_>,
+    ) {
         let RuleBatch { batch, rows, mismatched } = &mut self.batches[rule.index];
         if rows.is_empty() {
             self.matched.push(rule.index);
+            if !Arc::ptr_eq(&batch.topic, topic) {
+                batch.topic = Arc::clone(topic);
+            }
+            batch.partition = partition;
         }
         rows.push(index as u32);
         batch.offsets.push(record.offset);
         batch.timestamps.push(record.timestamp_ms);
         for Column { slot, field_type } in &rule.columns {
-            let cell = fields.write(*slot, *field_type, &mut batch.cells);
+            let start = batch.cells.len();
+            let mut cell = fields.write(*slot, *field_type, &mut batch.cells);
+            if batch.cells.len() > CELLS_BYTES_MAX {
+                batch.cells.truncate(start);
+                cell = Cell::Mismatch;
+            }
             if cell != Cell::Value(()) {
                 *mismatched += u64::from(cell == Cell::Mismatch);
                 let bit = batch.ends.len();
@@ -313,6 +340,7 @@ impl RuleBatch {
         batch.offsets.clear();
         batch.timestamps.clear();
         batch.cells.clear();
+        batch.cells.shrink_to(KEPT_BYTES_MAX);
         batch.ends.clear();
         batch.nulls.clear();
         rows.clear();

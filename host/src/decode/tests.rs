@@ -94,7 +94,6 @@ fn disguised(text: &str, seed: u64) -> String {
     out
 }
 
-/// Appends entries again under keys that are already there.
 fn check_against_serde(text: &[u8], places: &[String]) -> Result<(), TestCaseError> {
     let whole: Value = serde_json::from_slice(text).unwrap();
     let places: Vec<_> = places.iter().map(String::as_str).collect();
@@ -135,6 +134,42 @@ proptest! {
         places.sort();
         places.dedup();
         check_against_serde(text.as_bytes(), &places)?;
+    }
+
+    #[test]
+    fn what_was_decoded_before_changes_nothing(
+        keys in prop::sample::subsequence(
+            vec!["a", "b", "host", "message", "a_key_of_eight", "0123456789012345678901234567890", "a\"b", ""],
+            1..8,
+        ),
+        documents in prop::collection::vec(
+            (any::<bool>(), 0_usize..3, prop::collection::vec((any::<prop::sample::Index>(), any_json()), 0..8)),
+            1..40,
+        ),
+    ) {
+        let places: Vec<String> = keys.iter().step_by(2).map(|key| format!("/{key}")).collect();
+        let decoder =
+            Decoder::new(Format::Json, places.iter().map(|place| source(place)).collect());
+        let mut room = Slots::default();
+        for (usual, space, others) in &documents {
+            let colon = [":", ": ", " :\n"][*space];
+            let entry = |key: &str, value: &Value| format!("{}{colon}{value}", Value::from(key));
+            let mut entries: Vec<_> =
+                others.iter().map(|(key, value)| entry(key.get::<&str>(&keys), value)).collect();
+            if *usual {
+                entries = keys.iter().map(|key| entry(key, &Value::from(*key))).collect();
+            }
+            let text = format!("{{{}}}", entries.join(","));
+            let whole: Value = serde_json::from_str(&text).unwrap();
+            let record = record(Some(text.as_bytes()));
+            let (fields, decoded) = decoder.decode(&record, &mut room);
+            prop_assert_eq!(decoded, Ok(()), "{}", text);
+            for (slot, place) in places.iter().enumerate() {
+                let found = fields.json(slot).value();
+                let found = found.map(|json| serde_json::from_str::<Value>(&json).unwrap());
+                prop_assert_eq!(found.as_ref(), whole.pointer(place), "{} in {}", place, text);
+            }
+        }
     }
 
     #[test]
@@ -241,6 +276,17 @@ fn half_a_surrogate_pair_becomes_the_replacement_character() {
     let (fields, decoded) = decoder.decode(&record, &mut room);
     decoded.unwrap();
     assert_eq!(fields.lossy_text(0).value().unwrap(), "😀 \u{fffd} \u{fffd}x");
+}
+
+#[test]
+fn many_places_are_found() {
+    let entries: Vec<_> = (0..500).map(|i| format!("\"key{i}\":{i}")).collect();
+    let text = format!("{{{}}}", entries.join(","));
+    let places: Vec<_> = (0..600).map(|i| format!("/key{i}")).collect();
+    check_against_serde(text.as_bytes(), &places).unwrap();
+    let places: Vec<_> = (0..600).map(|i| format!("/{i}")).collect();
+    let items: Vec<_> = (0..500).map(|i| i.to_string()).collect();
+    check_against_serde(format!("[{}]", items.join(",")).as_bytes(), &places).unwrap();
 }
 
 #[test]

@@ -186,7 +186,7 @@ impl Compiler<'_> {
         let predicate = match (operand, literal) {
             (Operand::Column(column, name), _) => match (column.field_type, literal) {
                 (FieldType::Text, LiteralValue::String(literal)) => {
-                    text_comparison(Text { slot: column.slot, case: Case::AsIs }, order, literal)
+                    text_comparison(Text::new(column.slot), order, literal)
                 }
                 (FieldType::Integer | FieldType::Float, _) => match number(literal) {
                     Some(number) if order == Order::Equal => {
@@ -225,9 +225,7 @@ impl Compiler<'_> {
     ) -> Result<Option<Condition>, Located> {
         let Expr::List(list) = &list.expr else { return Ok(None) };
         let (text, column, name) = match self.operand(value) {
-            Operand::Column(column, name) => {
-                (Text { slot: column.slot, case: Case::AsIs }, Some(column), name)
-            }
+            Operand::Column(column, name) => (Text::new(column.slot), Some(column), name),
             Operand::Cased(text) => (text, None, ""),
             _ => return Ok(None),
         };
@@ -268,9 +266,7 @@ impl Compiler<'_> {
         negated: bool,
     ) -> Result<Option<Condition>, Located> {
         let text = match self.operand(target) {
-            Operand::Column(Column { slot, field_type: FieldType::Text }, _) => {
-                Text { slot, case: Case::AsIs }
-            }
+            Operand::Column(Column { slot, field_type: FieldType::Text }, _) => Text::new(slot),
             Operand::Cased(text) => text,
             Operand::Column(Column { field_type: FieldType::Json, .. }, _) => return Ok(None),
             Operand::Column(column, name) => {
@@ -321,9 +317,7 @@ impl Compiler<'_> {
             _ => return Operand::Other,
         };
         let text = match self.operand(argument) {
-            Operand::Column(Column { slot, field_type: FieldType::Text }, _) => {
-                Text { slot, case: Case::AsIs }
-            }
+            Operand::Column(Column { slot, field_type: FieldType::Text }, _) => Text::new(slot),
             Operand::Cased(text) => text,
             _ => return Operand::Other,
         };
@@ -342,7 +336,18 @@ impl Compiler<'_> {
     }
 }
 
-fn test(predicate: Predicate, negated: bool) -> Condition {
+fn test(mut predicate: Predicate, negated: bool) -> Condition {
+    let replaced = |word: &str| word.contains(char::REPLACEMENT_CHARACTER);
+    match &mut predicate {
+        Predicate::TextIn(text, words) => text.replaced = words.iter().any(|word| replaced(word)),
+        Predicate::StartsWith(text, word) | Predicate::EndsWith(text, word) => {
+            text.replaced = replaced(word);
+        }
+        Predicate::Contains(text, finder) => {
+            text.replaced = replaced(&String::from_utf8_lossy(finder.needle()));
+        }
+        _ => {}
+    }
     Condition::Test(Box::new(Test { negated, predicate }))
 }
 

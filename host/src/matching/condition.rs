@@ -73,6 +73,22 @@ pub(super) enum Predicate {
 pub(super) struct Text {
     pub(super) slot: usize,
     pub(super) case: Case,
+    /// It is compared with a literal that has U+FFFD in it, which may stand for bytes that are not
+    /// UTF-8. All other literals match the bytes of a text exactly when they match what the cell shows.
+    pub(super) replaced: bool,
+}
+
+impl Text {
+    /// A text as it is.
+    pub(super) fn new(slot: usize) -> Self {
+        Self { slot, case: Case::AsIs, replaced: false }
+    }
+
+    /// Whether its bytes may be compared as they are.
+    #[inline]
+    pub(super) fn is_plain(self) -> bool {
+        self.case == Case::AsIs && !self.replaced
+    }
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -233,18 +249,17 @@ impl Predicate {
         Some(match self {
             Self::Has(column) => fields.has(column.slot, column.field_type),
             Self::IsTrue(column) => fields.boolean(column.slot).value()?,
-            Self::TextIn(text, words) => text.with(fields, words.iter().any(replaced), |text| {
-                words.iter().any(|word| word.as_bytes() == text)
-            })?,
+            Self::TextIn(text, words) => {
+                text.with(fields, |text| words.iter().any(|word| word.as_bytes() == text))?
+            }
             Self::Contains(text, finder) => {
-                let replaced = finder.needle().windows(3).any(|bytes| bytes == REPLACEMENT);
-                text.with(fields, replaced, |text| finder.find(text).is_some())?
+                text.with(fields, |text| finder.find(text).is_some())?
             }
             Self::StartsWith(text, start) => {
-                text.with(fields, replaced(start), |text| text.starts_with(start.as_bytes()))?
+                text.with(fields, |text| text.starts_with(start.as_bytes()))?
             }
             Self::EndsWith(text, end) => {
-                text.with(fields, replaced(end), |text| text.ends_with(end.as_bytes()))?
+                text.with(fields, |text| text.ends_with(end.as_bytes()))?
             }
             Self::Matches(text, regex) => text.with_str(fields, |text| regex.is_match(text))?,
             Self::TextOrder(text, order, literal) => {
@@ -265,28 +280,14 @@ impl Predicate {
     }
 }
 
-/// U+FFFD in UTF-8.
-const REPLACEMENT: &[u8] = "\u{FFFD}".as_bytes();
-
-/// Whether a literal may match what a cell shows in place of bytes that are not UTF-8. All other
-/// literals match the bytes of a text exactly when they match the text with U+FFFD in it.
-pub(super) fn replaced(literal: impl AsRef<str>) -> bool {
-    literal.as_ref().contains(char::REPLACEMENT_CHARACTER)
-}
-
 impl Text {
-    /// The answer of a test that literals without U+FFFD make on bytes as well as on text.
+    /// The answer of a test on bytes.
     #[inline]
-    fn with(
-        self,
-        fields: &Fields<'_>,
-        replaced: bool,
-        test: impl FnOnce(&[u8]) -> bool,
-    ) -> Option<bool> {
-        if replaced || self.case != Case::AsIs {
-            return self.with_str(fields, |text| test(text.as_bytes()));
+    fn with(self, fields: &Fields<'_>, test: impl FnOnce(&[u8]) -> bool) -> Option<bool> {
+        if self.is_plain() {
+            return Some(test(fields.text(self.slot).value()?));
         }
-        Some(test(fields.text(self.slot).value()?))
+        self.with_str(fields, |text| test(text.as_bytes()))
     }
 
     /// The answer of a test on the text as the cells show it.

@@ -72,7 +72,7 @@ pub enum ConditionProblem {
     #[error("{0}")]
     TooCostly(&'static str),
     /// The parser itself failed.
-    #[error("the CEL parser failed on it")]
+    #[error("the CEL parser failed on it, or there was no memory for its stack")]
     Parser,
     /// It names a field that the rule does not declare.
     #[error("`{name}` is not a field of this rule{}; it has {known}", did_you_mean(.nearest.as_deref()))]

@@ -1,82 +1,122 @@
 //! Which of many literals occur in a text.
 //!
-//! Every literal is known by one window of four of its bytes, the one that fewest others have. A text
-//! is walked once; where its window is in a bitmap, the few literals of that window are
-//! compared. Where there are few literals, a vectorised search says first whether there is anything
-//! to find at all.
+//! A literal is known by a run of neighbouring windows of four of its bytes: as many as the text is
+//! walked in strides, so that one of them is met wherever the literal stands. Where a window of
+//! the text is in a bitmap, the literals that have it are looked up. So most bytes of a text are never looked
+//! at, and a thousand literals cost little more than ten.
 
-use aho_corasick::packed;
+use std::cmp::Reverse;
+use std::collections::HashMap;
+
 use memchr::memmem;
+use rustc_hash::FxHashMap;
 
 /// Bytes of a window.
 const WINDOW: usize = 4;
-/// Bits of a window's hash; the bitmap of 8 KiB stays in the first-level cache.
-const HASH_BITS: u32 = 16;
-/// Literals up to which the vectorised search is quicker than the windows.
-const PACKED_MAX: usize = 64;
+/// Strides of a search that costs clearly less than decoding; all its literals take the same.
+const QUICK_STRIDES: [usize; 3] = [8, 6, 4];
+/// Bytes of a literal that is long enough for the shortest of them.
+const QUICK_BYTES_MIN: usize = 4 + WINDOW - 1;
+/// Bits of a bitmap for each of its entries: one text window in so many is compared for nothing.
+const BITS_PER_ENTRY: usize = 32;
+/// Bits of the largest bitmap: 32 KiB, which the first-level cache holds.
+const BITMAP_BITS_MAX: u32 = 18;
 
 /// A set of literals, known by their places in it.
 #[derive(Debug)]
 pub(super) struct Literals {
-    literals: Vec<Box<[u8]>>,
-    packed: Option<packed::Searcher>,
-    /// Those that are as long as a window or longer.
-    windows: Option<Windows>,
+    /// Those that a window fits into, and their places.
+    places: Places,
+    /// Those that a window fits into.
+    windows: Vec<Windows>,
     /// The shorter ones.
     short: Vec<(u32, memmem::Finder<'static>)>,
 }
 
+type Places = FxHashMap<Box<[u8]>, u32>;
+
+/// Literals that are found with one stride.
 #[derive(Debug)]
 struct Windows {
+    stride: usize,
     /// A bit per hash: some literal's window has it.
     bitmap: Box<[u64]>,
-    /// Literal and its window's place in it, sorted by the window's hash.
+    /// Bits of a hash.
+    bits: u32,
+    /// The literals' windows, sorted by hash.
     entries: Vec<Entry>,
+    /// Where the entries begin whose hashes have these highest bits; one more for the end.
+    directory: Vec<u32>,
+    /// Bits of a hash that are not in the directory.
+    low_bits: u32,
 }
 
-#[derive(Debug, Clone, Copy)]
+/// A window of literals that have it at one place and are equally long.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 struct Entry {
     hash: u32,
-    literal: u32,
-    /// Where the window stands in the literal.
+    /// Where the window stands in the literals.
     offset: u32,
+    /// The literals' length.
+    length: u32,
 }
 
 impl Literals {
     /// A set of literals that are not empty and differ.
     pub(super) fn new(literals: Vec<Box<[u8]>>) -> Self {
-        let packed = (literals.len() <= PACKED_MAX && literals.len() > 1)
-            .then(|| packed::Searcher::new(&literals))
-            .flatten();
-        let short = (0..)
-            .zip(&literals)
-            .filter(|(_, literal)| literal.len() < WINDOW)
-            .map(|(index, literal)| (index, memmem::Finder::new(literal).into_owned()))
+        let mut short = Vec::new();
+        let mut counts = HashMap::<&[u8], u32>::new();
+        for window in literals.iter().flat_map(|literal| literal.windows(WINDOW)) {
+            *counts.entry(window).or_default() += 1;
+        }
+        let (mut quick, mut slow) = (Vec::new(), Vec::new());
+        for (index, literal) in (0..).zip(&literals) {
+            match literal.len() {
+                0..WINDOW => short.push((index, memmem::Finder::new(literal).into_owned())),
+                WINDOW..QUICK_BYTES_MIN => slow.push(&**literal),
+                _ => quick.push(&**literal),
+            }
+        }
+        // A few short literals must not slow the others down: they are searched for apart.
+        let windows = [quick, slow]
+            .into_iter()
+            .filter(|literals| !literals.is_empty())
+            .map(|literals| Windows::new(&literals, &counts))
             .collect();
-        let windows = Windows::new(&literals);
-        Self { literals, packed, windows, short }
+        let places = literals.into_iter().zip(0..).collect();
+        Self { places, windows, short }
+    }
+
+    /// Whether a search looks at few of a text's bytes.
+    pub(super) fn is_quick(&self) -> bool {
+        self.short.is_empty() && self.windows.iter().all(|windows| windows.stride > 1)
+    }
+
+    /// Whether any literal occurs.
+    #[inline]
+    pub(super) fn any(&self, text: &[u8]) -> bool {
+        self.windows.iter().any(|windows| windows.find(text, &self.places, &mut |_| true))
+            || self.short.iter().any(|(_, finder)| finder.find(text).is_some())
     }
 
     /// Appends the places of all literals that occur, each once.
     #[inline]
     pub(super) fn find(&self, text: &[u8], found: &mut Vec<u32>) {
-        if let Some(packed) = &self.packed
-            && packed.find(text).is_none()
-        {
-            return;
-        }
         let start = found.len();
         for (index, finder) in &self.short {
             if finder.find(text).is_some() {
                 found.push(*index);
             }
         }
-        if let Some(windows) = &self.windows {
-            windows.find(text, &self.literals, found);
+        for windows in &self.windows {
+            windows.find(text, &self.places, &mut |literal| {
+                found.push(literal);
+                false
+            });
         }
         if found.len() > start + 1 {
             found[start..].sort_unstable();
-            // `dedup` of the tail only: what is before belongs to others.
+            // Only what was found here: what is before belongs to others.
             let mut kept = start + 1;
             for index in start + 1..found.len() {
                 if found[index] != found[kept - 1] {
@@ -90,72 +130,100 @@ impl Literals {
 }
 
 impl Windows {
-    fn new(literals: &[Box<[u8]>]) -> Option<Self> {
-        let mut counts = std::collections::HashMap::<&[u8], u32>::new();
+    fn new(literals: &[&[u8]], counts: &HashMap<&[u8], u32>) -> Self {
+        let shortest = literals.iter().map(|literal| literal.len()).min().unwrap_or_default();
+        let fits = |stride: &usize| *stride < shortest + 2 - WINDOW;
+        let stride = QUICK_STRIDES.into_iter().find(fits).unwrap_or(1);
+        let entries_count = literals.len() * stride;
+        let bits = (entries_count * BITS_PER_ENTRY).next_power_of_two().ilog2();
+        let bits = bits.clamp(6, BITMAP_BITS_MAX);
+        let mut entries = Vec::with_capacity(entries_count);
         for literal in literals {
-            literal.windows(WINDOW).for_each(|window| *counts.entry(window).or_default() += 1);
+            let start = rarest_run(literal, stride, counts);
+            let run = literal.windows(WINDOW).zip(0..).skip(start).take(stride);
+            entries.extend(run.filter_map(|(window, offset)| {
+                let hash = hash(*window.first_chunk()?, bits);
+                Some(Entry { hash, offset, length: literal.len() as u32 })
+            }));
         }
-        let mut entries = Vec::new();
-        for (index, literal) in (0..).zip(literals) {
-            // The last of the rarest: what sets literals apart is more often at their ends.
-            let rarest = literal
-                .windows(WINDOW)
-                .enumerate()
-                .min_by_key(|(offset, window)| (counts[window], std::cmp::Reverse(*offset)));
-            if let Some((offset, window)) = rarest
-                && let Some(window) = window.first_chunk()
-            {
-                entries.push(Entry { hash: hash(*window), literal: index, offset: offset as u32 });
-            }
-        }
-        entries.sort_by_key(|entry| entry.hash);
-        let mut bitmap = vec![0_u64; 1 << (HASH_BITS - 6)].into_boxed_slice();
+        entries.sort_unstable();
+        entries.dedup();
+        let mut bitmap = vec![0_u64; 1 << (bits - 6)].into_boxed_slice();
         for entry in &entries {
             bitmap[entry.hash as usize / 64] |= 1 << (entry.hash % 64);
         }
-        (!entries.is_empty()).then_some(Self { bitmap, entries })
+        let directory_bits = entries.len().next_power_of_two().ilog2().min(bits);
+        let low_bits = bits - directory_bits;
+        let directory = (0..=1_u32 << directory_bits)
+            .map(|high| entries.partition_point(|entry| entry.hash >> low_bits < high) as u32)
+            .collect();
+        Self { stride, bitmap, bits, entries, directory, low_bits }
     }
 
+    /// Calls `found` with literals that occur, some perhaps twice, until it says true.
     #[inline]
-    fn find(&self, text: &[u8], literals: &[Box<[u8]>], found: &mut Vec<u32>) {
-        // The length is known to the compiler, which leaves out the check of the index.
-        let Some(bitmap) = self.bitmap.first_chunk::<{ 1 << (HASH_BITS - 6) }>() else { return };
-        let mut windows = text.windows(WINDOW).enumerate();
-        while let Some((at, window)) = windows.find(|(_, window)| {
-            let hash = window.first_chunk().map_or(0, |window| hash(*window));
-            bitmap[hash as usize / 64 % bitmap.len()] >> (hash % 64) & 1 == 1
-        }) {
-            let hash = window.first_chunk().map_or(0, |window| hash(*window));
-            self.compare(text, at, hash, literals, found);
+    fn find(&self, text: &[u8], places: &Places, found: &mut impl FnMut(u32) -> bool) -> bool {
+        let mut look = |at: usize, window: [u8; WINDOW]| {
+            let hash = hash(window, self.bits);
+            self.bitmap[hash as usize / 64] >> (hash % 64) & 1 == 1
+                && self.look_up(text, at, hash, places, found)
+        };
+        // The strides are spelled out for the compiler, which then checks no bounds of windows.
+        match self.stride {
+            8 => walk(text, &mut look, |&[a, b, c, d, _, _, _, _]| [a, b, c, d]),
+            6 => walk(text, &mut look, |&[a, b, c, d, _, _]| [a, b, c, d]),
+            4 => walk(text, &mut look, |&window| window),
+            _ => text
+                .windows(WINDOW)
+                .enumerate()
+                .any(|(at, window)| window.first_chunk().is_some_and(|window| look(at, *window))),
         }
     }
 
-    /// Compares the literals of a window.
+    /// Looks up the literals that have a window.
     #[inline(never)]
-    fn compare(
+    fn look_up(
         &self,
         text: &[u8],
         at: usize,
         hash: u32,
-        literals: &[Box<[u8]>],
-        found: &mut Vec<u32>,
-    ) {
-        let first = self.entries.partition_point(|entry| entry.hash < hash);
-        for entry in self.entries[first..].iter().take_while(|entry| entry.hash == hash) {
-            let literal = &literals[entry.literal as usize];
-            if let Some(start) = at.checked_sub(entry.offset as usize)
-                && text[start..].starts_with(literal)
-                && found.last() != Some(&entry.literal)
-            {
-                found.push(entry.literal);
-            }
-        }
+        places: &Places,
+        found: &mut impl FnMut(u32) -> bool,
+    ) -> bool {
+        let high = (hash >> self.low_bits) as usize;
+        let range = self.directory[high] as usize..self.directory[high + 1] as usize;
+        self.entries[range].iter().filter(|entry| entry.hash == hash).any(|entry| {
+            let start = at.checked_sub(entry.offset as usize);
+            let literal = start.and_then(|start| text.get(start..start + entry.length as usize));
+            literal.and_then(|literal| places.get(literal)).is_some_and(|place| found(*place))
+        })
     }
 }
 
+/// Looks at the window at the start of every stride, until one look says true.
 #[inline(always)]
-fn hash(window: [u8; WINDOW]) -> u32 {
-    u32::from_le_bytes(window).wrapping_mul(0x9E37_79B1) >> (32 - HASH_BITS)
+fn walk<const STRIDE: usize>(
+    text: &[u8],
+    look: &mut impl FnMut(usize, [u8; WINDOW]) -> bool,
+    window: impl Fn(&[u8; STRIDE]) -> [u8; WINDOW],
+) -> bool {
+    let (strides, rest) = text.as_chunks::<STRIDE>();
+    strides.iter().enumerate().any(|(index, stride)| look(index * STRIDE, window(stride)))
+        || rest.first_chunk().is_some_and(|window| look(text.len() - rest.len(), *window))
+}
+
+/// Where the run of so many windows of a literal starts that fewest others have.
+fn rarest_run(literal: &[u8], stride: usize, counts: &HashMap<&[u8], u32>) -> usize {
+    let counts: Vec<u32> = literal.windows(WINDOW).map(|window| counts[window]).collect();
+    let runs = counts.windows(stride).map(|run| run.iter().sum::<u32>()).zip(0..);
+    // Of equal ones the last, since literals often begin alike.
+    let rarest = runs.min_by_key(|(count, start)| (*count, Reverse(*start)));
+    rarest.map_or(0, |(_, start)| start)
+}
+
+#[inline(always)]
+fn hash(window: [u8; WINDOW], bits: u32) -> u32 {
+    u32::from_le_bytes(window).wrapping_mul(0x9E37_79B1) >> (32 - bits)
 }
 
 #[cfg(test)]
@@ -167,20 +235,31 @@ mod tests {
     proptest! {
         #[test]
         fn finds_what_a_search_for_each_finds(
-            literals in prop::collection::btree_set("[ab]{1,7}", 1..90),
+            literals in prop_oneof![
+                prop::collection::btree_set("[ab]{1,7}", 1..90),
+                prop::collection::btree_set("[ab]{5,13}", 1..90),
+                prop::collection::btree_set("[a-d]{9,20}", 1..9),
+            ],
             text in "[abc]{0,60}",
+            with in prop::collection::vec(any::<prop::sample::Index>(), 0..3),
         ) {
             let literals: Vec<Box<[u8]>> =
                 literals.into_iter().map(|literal| literal.into_bytes().into()).collect();
+            let mut text = text.into_bytes();
+            for index in with {
+                text.extend_from_slice(index.get::<Box<[u8]>>(&literals));
+            }
             let expected: Vec<u32> = (0..)
                 .zip(&literals)
-                .filter(|(_, literal)| memmem::find(text.as_bytes(), literal).is_some())
+                .filter(|(_, literal)| memmem::find(&text, literal).is_some())
                 .map(|(index, _)| index)
                 .collect();
             let mut found = vec![7];
-            Literals::new(literals).find(text.as_bytes(), &mut found);
+            let literals = Literals::new(literals);
+            literals.find(&text, &mut found);
             prop_assert_eq!(found.remove(0), 7);
             found.sort_unstable();
+            prop_assert_eq!(literals.any(&text), !expected.is_empty());
             prop_assert_eq!(found, expected);
         }
     }

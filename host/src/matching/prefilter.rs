@@ -4,16 +4,16 @@
 //! In JSON a text may be spelled with escapes: a value that has one that could hide a literal goes on
 //! to the parser. The parts of a literal that JSON always escapes are not looked for.
 
-use aho_corasick::packed;
 use memchr::memmem;
 
 use super::condition::{Case, Condition, Predicate, Text};
+use super::literals::Literals;
 use crate::subscription::{FieldSource, Format};
 
 /// Literals for which one search over the value costs less than decoding it.
-const LITERALS_MAX: usize = 64;
+const LITERALS_MAX: usize = 4_096;
 /// Shorter literals occur everywhere.
-const LITERAL_BYTES_MIN: usize = 3;
+const LITERAL_BYTES_MIN: usize = 4;
 
 /// A test of raw values that never says no to a value that a rule wants.
 #[derive(Debug)]
@@ -28,7 +28,7 @@ pub(super) struct Prefilter {
 #[derive(Debug)]
 enum Search {
     One(Box<memmem::Finder<'static>>),
-    Many(packed::Searcher),
+    Many(Box<Literals>),
 }
 
 impl Prefilter {
@@ -41,26 +41,44 @@ impl Prefilter {
         let mut literals: Vec<Box<[u8]>> = Vec::new();
         for condition in conditions {
             literals.extend(needed(condition, format, sources)?);
-            literals.sort();
-            literals.dedup();
             if literals.len() > LITERALS_MAX {
-                return None;
+                literals.sort();
+                literals.dedup();
+                if literals.len() > LITERALS_MAX {
+                    return None;
+                }
             }
         }
-        // What contains another one is found with it.
-        literals.sort_by_key(|literal| literal.len());
+        // What begins with another one is found with it.
+        literals.sort();
         let mut kept: Vec<Box<[u8]>> = Vec::new();
         for literal in literals {
-            if !kept.iter().any(|kept| memmem::find(&literal, kept).is_some()) {
+            if !kept.last().is_some_and(|kept| literal.starts_with(kept)) {
                 kept.push(literal);
             }
         }
         let slash = kept.iter().any(|literal| literal.contains(&b'/'));
         let search = match kept.as_slice() {
             [literal] => Search::One(Box::new(memmem::Finder::new(literal).into_owned())),
-            many => Search::Many(packed::Searcher::new(many)?),
+            _ => {
+                let literals = Literals::new(kept);
+                if !literals.is_quick() {
+                    return None;
+                }
+                Search::Many(Box::new(literals))
+            }
         };
         Some(Self { search, escapes: format == Format::Json, slash })
+    }
+
+    /// Whether it costs more than it saves, given how many values it was tried on and let pass.
+    #[inline]
+    pub(super) fn is_vain(&self, tried: usize, passed: usize) -> bool {
+        // A search for one literal costs a quarter of decoding, one for many a half.
+        match self.search {
+            Search::One(_) => passed * 4 > tried * 3,
+            Search::Many(_) => passed * 2 > tried,
+        }
     }
 
     /// Whether a rule might want the value.
@@ -68,7 +86,7 @@ impl Prefilter {
     pub(super) fn might_match(&self, value: &[u8]) -> bool {
         let found = match &self.search {
             Search::One(finder) => finder.find(value).is_some(),
-            Search::Many(searcher) => searcher.find(value).is_some(),
+            Search::Many(literals) => literals.any(value),
         };
         found || self.escapes && self.hides(value)
     }

@@ -165,7 +165,14 @@ static ENDS_BARE: [bool; 256] = {
 };
 
 /// Whether a token is a number as JSON spells it.
+#[inline]
 pub(super) fn is_number(token: &[u8]) -> bool {
+    matches!(token, [b'1'..=b'9', rest @ ..] if rest.iter().all(u8::is_ascii_digit))
+        || is_other_number(token)
+}
+
+/// A number that is zero, negative or not whole.
+fn is_other_number(token: &[u8]) -> bool {
     fn digits(token: &[u8]) -> (&[u8], &[u8]) {
         token.split_at(token.iter().take_while(|byte| byte.is_ascii_digit()).count())
     }

@@ -1,5 +1,7 @@
 //! The JSON pointers that were asked for, as a tree that is walked beside the document.
 
+use rustc_hash::FxHashMap;
+
 /// Deepest nesting of a JSON document, as `serde_json` has it; deeper pointers find nothing.
 pub(super) const DEPTH_MAX: usize = 127;
 
@@ -17,7 +19,14 @@ pub(super) struct Node {
     children: Vec<Child>,
     /// Lengths of the children's names, as bits; the last stands for all that are longer.
     lengths: u64,
+    /// The children's nodes by name, where there are many.
+    by_name: FxHashMap<Box<[u8]>, usize>,
+    /// One more than the highest index into an array that a child's name is.
+    indices: usize,
 }
+
+/// Children that are compared one by one.
+const COMPARED_MAX: usize = 8;
 
 #[derive(Debug)]
 struct Child {
@@ -44,20 +53,26 @@ impl Pointers {
         let mut at = 0;
         for token in tokens {
             let name = token.as_bytes();
-            let known = self.nodes[at].children.iter().find(|child| *child.name == *name);
-            at = match known {
-                Some(child) => child.node,
+            at = match self.by_key(&self.nodes[at], name, 0, name.len()) {
+                Some(node) => node,
                 None => {
                     let node = self.nodes.len();
                     self.nodes.push(Node::default());
                     let parent = &mut self.nodes[at];
                     parent.lengths |= length_bit(name.len());
+                    let index = array_index(name);
+                    parent.indices = parent.indices.max(index.map_or(0, |index| index + 1));
                     parent.children.push(Child {
                         name: name.into(),
                         prefix: prefix(name, 0, name.len()),
-                        index: array_index(name),
+                        index,
                         node,
                     });
+                    if parent.children.len() > COMPARED_MAX {
+                        let children = parent.children.iter();
+                        parent.by_name =
+                            children.map(|child| (child.name.clone(), child.node)).collect();
+                    }
                     node
                 }
             };
@@ -94,6 +109,9 @@ impl Pointers {
         if node.lengths & length_bit(end - start) == 0 {
             return None;
         }
+        if node.children.len() > COMPARED_MAX {
+            return node.by_name.get(&bytes[start..end]).copied();
+        }
         let prefix = prefix(bytes, start, end);
         let child = node.children.iter().find(|child| {
             child.prefix == prefix
@@ -105,6 +123,9 @@ impl Pointers {
 
     /// The child of a node by an array's index.
     pub(super) fn by_index(&self, node: &Node, index: usize) -> Option<&Node> {
+        if index >= node.indices {
+            return None;
+        }
         let child = node.children.iter().find(|child| child.index == Some(index))?;
         Some(&self.nodes[child.node])
     }
@@ -154,5 +175,6 @@ fn array_index(name: &[u8]) -> Option<usize> {
     if name.len() > 1 && name[0] == b'0' || !name.iter().all(u8::is_ascii_digit) {
         return None;
     }
-    std::str::from_utf8(name).ok()?.parse().ok()
+    // No document has so many items that the highest number is one's index.
+    std::str::from_utf8(name).ok()?.parse().ok().filter(|index| *index < usize::MAX)
 }

@@ -2,7 +2,7 @@
 
 use std::collections::{HashMap, HashSet};
 
-use super::super::condition::{Case, Column, Condition, Number, Predicate, Test, Text, replaced};
+use super::super::condition::{Column, Condition, Number, Predicate, Test, Text};
 use super::super::literals::Literals;
 use super::{Bounds, ByNumber, ByText, Leaf, Node, Search};
 use crate::subscription::FieldType;
@@ -323,7 +323,7 @@ fn places(condition: &Condition) -> Option<Vec<Place>> {
 
 /// A word that is compared as it is with the bytes of a text.
 fn plain(text: &Text, word: &str) -> Option<Box<[u8]>> {
-    (text.case == Case::AsIs && !replaced(word)).then(|| word.as_bytes().into())
+    text.is_plain().then(|| word.as_bytes().into())
 }
 
 /// The name of a test that is cheap enough to be made for all records when rules share it.
@@ -343,7 +343,6 @@ fn shareable(condition: &Condition) -> Option<String> {
 
 /// A rank: what is cheap to ask comes first.
 fn cost(condition: &Condition) -> u32 {
-    let as_is = |text: &Text| text.case == Case::AsIs;
     match condition {
         Condition::Always(_) => 0,
         Condition::All(conditions) | Condition::Any(conditions) => {
@@ -351,10 +350,10 @@ fn cost(condition: &Condition) -> u32 {
         }
         Condition::Test(test) => match &test.predicate {
             Predicate::Has(_) | Predicate::IsTrue(_) => 1,
-            Predicate::TextIn(text, words) if as_is(text) && words.len() < 8 => 1,
-            Predicate::StartsWith(text, _) | Predicate::EndsWith(text, _) if as_is(text) => 1,
+            Predicate::TextIn(text, words) if text.is_plain() && words.len() < 8 => 1,
+            Predicate::StartsWith(text, _) | Predicate::EndsWith(text, _) if text.is_plain() => 1,
             Predicate::NumberIn(..) | Predicate::NumberOrder(..) => 2,
-            Predicate::Contains(text, _) if as_is(text) => 5,
+            Predicate::Contains(text, _) if text.is_plain() => 5,
             Predicate::Matches(..) => 30,
             Predicate::Interpreted(_) => 100,
             _ => 10,
