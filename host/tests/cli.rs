@@ -1,6 +1,11 @@
 //! The program as an operator meets it: exit codes, messages, formats.
 
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test stops at the first surprise")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    reason = "a test stops at the first surprise"
+)]
 
 use std::path::Path;
 use std::process::{Command, Output};
