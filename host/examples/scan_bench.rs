@@ -98,6 +98,7 @@ fn rules() {
 }
 
 /// Rules of other shapes.
+#[allow(clippy::type_complexity, reason = "a table of closures, read once")]
 fn shapes() {
     let topic = Topic::new(1, None, 100, |_| "Invalid user".to_owned());
     let shapes: [(&str, fn(usize) -> String); 5] = [
