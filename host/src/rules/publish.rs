@@ -147,6 +147,7 @@ mod tests {
         publisher.publish(|| 1);
         assert_eq!(slot.take(), Some(Box::new(1)));
         assert_eq!(slot.take(), None);
+        assert!(!slot.shared.waiting.load(Ordering::Relaxed), "the next look needs no lock");
     }
 
     #[test]

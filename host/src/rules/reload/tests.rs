@@ -128,8 +128,10 @@ fn a_component_that_is_written_slowly_is_taken_up_whole_and_never_half() {
     for part in another.chunks(another.len() / 4 + 1) {
         file.write_all(part).unwrap();
         assert_eq!(host.slot.take().map(|set| set.generation), None);
-        // Longer than the watch waits for a folder that is quiet.
-        thread::sleep(Duration::from_millis(100));
+        // Longer than the watch waits for a folder that is quiet, and than it takes to refuse half a
+        // component.
+        thread::sleep(Duration::from_millis(200));
+        assert_eq!(*host.view.problems(), [], "half of a component was looked at");
     }
     drop(file);
     let set = host.next();
