@@ -14,10 +14,12 @@ mod catalogue;
 mod histogram;
 mod process;
 mod readiness;
+mod recent;
 mod series;
 mod snapshot;
 
 pub use readiness::{Readiness, ReadinessSnapshot};
+pub use recent::{RecentProblem, RecentProblems};
 pub use snapshot::{ChannelCounts, LagCounts, RuleCounts, Snapshot, TopicCounts};
 
 use catalogue::{Delivery, Reading, Rules};
@@ -69,6 +71,7 @@ struct Inner {
     reading: Reading,
     rules: Rules,
     delivery: Delivery,
+    recent: RecentProblems,
 }
 
 impl Default for Metrics {
@@ -87,7 +90,8 @@ impl Metrics {
         let delivery = Delivery::new(&mut registry);
         catalogue::build(&mut registry);
         process::register(&mut registry, started_ms);
-        Self { inner: Arc::new(Inner { registry, started_ms, reading, rules, delivery }) }
+        let recent = RecentProblems::default();
+        Self { inner: Arc::new(Inner { registry, started_ms, reading, rules, delivery, recent }) }
     }
 
     /// `n` records of a topic were read and evaluated.
@@ -141,7 +145,7 @@ impl Metrics {
         self.inner.rules.dead_letters.add([stage, reason], n);
     }
 
-    /// A commit of effects and offsets ended; `outcome` is `committed`, `aborted` or `failed`.
+    /// A commit of effects and offsets ended; `outcome` is `committed`, `aborted` or `fatal`.
     pub fn commit(&self, outcome: &'static str, seconds: f64) {
         self.inner.reading.commit_seconds.with([outcome], |histogram| histogram.observe(seconds));
     }
@@ -222,9 +226,14 @@ impl Metrics {
         self.inner.rules.log_lines_dropped.add([rule], n);
     }
 
-    /// The Kafka client reported an error `n` times, by librdkafka's name of it.
-    pub fn kafka_errors(&self, code: &str, n: u64) {
+    /// The Kafka client reported an error `n` times, by a short name from a closed list.
+    pub fn kafka_errors(&self, code: &'static str, n: u64) {
         self.inner.reading.kafka_errors.add([code], n);
+    }
+
+    /// The last warnings and errors of the log, once the log was given this layer.
+    pub fn recent_problems(&self) -> &RecentProblems {
+        &self.inner.recent
     }
 
     /// All metrics as OpenMetrics text, for `/metrics`.
@@ -289,7 +298,7 @@ mod tests {
         m.generation(2);
         m.rule_state("invalid-user", RuleState::Active);
         m.log_lines_dropped("invalid-user", 1);
-        m.kafka_errors("AllBrokersDown", 1);
+        m.kafka_errors("all_brokers_down", 1);
         m
     }
 

@@ -23,7 +23,7 @@ pub(super) struct Arguments {
 /// Checks, tells what was found on standard output, and ends with 2 when the operator must change
 /// something, with 1 when something could not be asked.
 pub(super) fn run(global: Global, arguments: &Arguments) -> Result<ExitCode, Failure> {
-    logs::start(global.log_format, "off");
+    logs::start(global.log_format, "off", None);
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .build()

@@ -41,7 +41,7 @@ fn seconds(text: &str) -> Result<Duration, String> {
 
 /// Runs until SIGTERM or SIGINT, or the end of its time; all three are a success.
 pub(super) fn run(global: Global, arguments: &Arguments) -> Result<ExitCode, Failure> {
-    logs::start(global.log_format, "warn");
+    logs::start(global.log_format, "warn", None);
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(2)
         .enable_all()

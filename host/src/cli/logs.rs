@@ -2,15 +2,19 @@
 
 use std::io::{self, IsTerminal as _};
 
-use tracing_subscriber::EnvFilter;
+use firebell::telemetry::RecentProblems;
+use tracing_subscriber::layer::SubscriberExt as _;
+use tracing_subscriber::util::SubscriberInitExt as _;
+use tracing_subscriber::{EnvFilter, Layer as _};
 
 use super::LogFormat;
 
 /// The variable that says how much is logged, as `RUST_LOG` does.
 const FILTER_VARIABLE: &str = "FIREBELL_LOG";
 
-/// Starts the log; `level` is what is logged when the variable says nothing.
-pub(super) fn start(format: LogFormat, level: &str) {
+/// Starts the log; `level` is what is logged when the variable says nothing. Warnings and errors also
+/// go to `recent`, for the page.
+pub(super) fn start(format: LogFormat, level: &str, recent: Option<&RecentProblems>) {
     let filter = std::env::var(FILTER_VARIABLE)
         .ok()
         .and_then(|directives| EnvFilter::try_new(directives).ok())
@@ -21,10 +25,13 @@ pub(super) fn start(format: LogFormat, level: &str) {
         LogFormat::Json => true,
         LogFormat::Auto => !terminal,
     };
-    let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(io::stderr);
-    if json {
-        builder.json().flatten_event(true).with_current_span(false).with_span_list(false).init();
+    let lines = tracing_subscriber::fmt::layer().with_writer(io::stderr);
+    let lines = if json {
+        let objects = lines.json().flatten_event(true);
+        objects.with_current_span(false).with_span_list(false).boxed()
     } else {
-        builder.with_ansi(terminal).with_target(false).init();
-    }
+        lines.with_ansi(terminal).with_target(false).boxed()
+    };
+    let log = tracing_subscriber::registry().with(lines.with_filter(filter));
+    log.with(recent.cloned()).init();
 }

@@ -40,7 +40,8 @@ pub(super) fn run(global: Global, arguments: &Arguments) -> Result<ExitCode, Fai
             );
         return Err(ConfigErrors { problems: vec![problem] }.into());
     }
-    logs::start(global.log_format, "info");
+    let metrics = Metrics::new();
+    logs::start(global.log_format, "info", Some(metrics.recent_problems()));
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(2)
         .enable_all()
@@ -57,7 +58,7 @@ pub(super) fn run(global: Global, arguments: &Arguments) -> Result<ExitCode, Fai
         outbox_partitions: None,
         front: None,
         server: None,
-        metrics: Metrics::new(),
+        metrics,
         readiness: Readiness::default(),
     };
     let result = runtime.block_on(async {

@@ -150,6 +150,7 @@ function problems(list) {
     const item = element("li");
     const time = new Date(p.at_ms);
     item.append(element("span", `${time.toLocaleTimeString()}  `, "quiet"), element("b", p.source), `  ${p.message}`);
+    if (p.count > 1) item.append(element("span", `  ${count(p.count)} times`, "quiet"));
     return item;
   });
   at("problems").replaceChildren(...(items.length ? items : [element("li", "None.", "quiet")]));

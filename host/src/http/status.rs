@@ -20,7 +20,7 @@ pub struct Status {
     pub rules: Vec<RuleStatus>,
     /// How messages reach Slack.
     pub delivery: DeliveryStatus,
-    /// The last problems, newest first.
+    /// What is wrong now, newest first; the log's last warnings are shown beside it.
     pub problems: Vec<ProblemStatus>,
 }
 
@@ -93,11 +93,10 @@ impl Pages {
             snapshot.topics.iter().map(|(topic, counts)| topic_json(topic, counts)).collect();
         let channels: Vec<Value> =
             snapshot.channels.iter().map(|(name, counts)| channel_json(name, counts)).collect();
-        let problems: Vec<Value> = status
-            .problems
-            .iter()
-            .map(|p| json!({"at_ms": p.at_ms, "source": p.source, "message": p.message}))
-            .collect();
+        let problems = self.problems(&status.problems);
+        // What is not paused may still wait for something; that is for readiness to tell.
+        let paused = status.delivery.paused.unwrap_or_else(|| "see the log".into());
+        let paused = snapshot.delivery_paused.then_some(paused);
         json!({
             "version": env!("CARGO_PKG_VERSION"),
             "group_id": status.group_id,
@@ -112,9 +111,7 @@ impl Pages {
             "topics": topics,
             "delivery": {
                 "mode": status.delivery.mode,
-                "paused": status.delivery.paused.or_else(|| {
-                    snapshot.delivery_paused.then(|| "see the log".to_owned())
-                }),
+                "paused": paused,
                 "channels": channels,
                 "errors": snapshot.slack_errors,
             },
@@ -122,6 +119,21 @@ impl Pages {
             "reloads": snapshot.reloads,
             "problems": problems,
         })
+    }
+}
+
+impl Pages {
+    /// What is wrong now, then what the log said last, newest first.
+    fn problems(&self, now: &[ProblemStatus]) -> Vec<Value> {
+        let of_now = now.iter().map(
+            |p| json!({"at_ms": p.at_ms, "source": p.source, "message": p.message, "count": 1}),
+        );
+        let recent = self.metrics.recent_problems().list();
+        let said = |message: &str| now.iter().any(|problem| message.contains(&problem.message));
+        let logged = recent.iter().filter(|p| !said(&p.message)).map(|p| {
+            json!({"at_ms": p.at_ms, "source": p.source, "message": p.message, "count": p.count})
+        });
+        of_now.chain(logged).collect()
     }
 }
 
