@@ -66,6 +66,9 @@ const BURST: u32 = 3;
 /// The stand-in lets through a little more than we send, as Slack does: clocks differ.
 const STAND_IN_BURST: u32 = 6;
 
+/// Messages that the stand-in keeps: more than delivery ever looks back for.
+const STAND_IN_KEEPS: usize = 1_000;
+
 /// Takes events as they happen; must not wait.
 pub type OnEvent = Box<dyn Fn(&Event) + Send + Sync>;
 
@@ -167,7 +170,7 @@ pub async fn run(options: Options, shutdown: CancellationToken) -> Result<Summar
         ran: began.elapsed(),
         records: counts.records,
         matched: counts.matched,
-        posted: slack.count() as u64,
+        posted: seen.posts,
         edited: seen.edits,
         waiting: counts.notifications.saturating_sub(counts.delivered),
         call_failures: counts.call_failures,
@@ -205,6 +208,7 @@ fn stand_in() -> slack::Options {
         channels: CHANNELS.map(str::to_owned).into(),
         messages_per_second: Some(MESSAGES_PER_SECOND),
         burst: STAND_IN_BURST,
+        keep: Some(STAND_IN_KEEPS),
         ..slack::Options::default()
     }
 }
@@ -256,6 +260,7 @@ fn config(broker: &Broker, rules: &Path, slack: &SlackStandIn, listen: SocketAdd
 #[derive(Debug, Default)]
 struct Seen {
     first_post: Option<Duration>,
+    posts: u64,
     edits: u64,
 }
 
@@ -293,6 +298,7 @@ impl Watcher {
         let message = match event {
             slack::Event::Posted(message) => {
                 let after = message.arrived.saturating_duration_since(self.began);
+                self.seen.posts += 1;
                 self.seen.first_post.get_or_insert(after);
                 (self.on_event)(&Event::Posted(Post::new(&message, after)));
                 message

@@ -116,8 +116,10 @@ pub fn router(pages: Pages) -> Router {
 pub fn router_behind(front: Router, pages: Pages) -> Router {
     const CSS: &str = "text/css; charset=utf-8";
     const JS: &str = "text/javascript; charset=utf-8";
+    const SVG: &str = "image/svg+xml";
     Router::new()
         .route("/host", get(page))
+        .route("/favicon.svg", get(|| async { typed(SVG, include_str!("http/favicon.svg")) }))
         .route("/page.css", get(|| async { typed(CSS, include_str!("http/page.css")) }))
         .route("/page.js", get(|| async { typed(JS, include_str!("http/page.js")) }))
         .route("/metrics", get(metrics))

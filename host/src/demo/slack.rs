@@ -44,6 +44,8 @@ pub struct Options {
     pub messages_per_second: Option<f64>,
     /// See `messages_per_second`.
     pub burst: u32,
+    /// Messages that it keeps, and requests; older ones are forgotten. `None` = all.
+    pub keep: Option<usize>,
 }
 
 impl Default for Options {
@@ -56,6 +58,7 @@ impl Default for Options {
             history: true,
             messages_per_second: None,
             burst: 1,
+            keep: None,
         }
     }
 }
@@ -142,17 +145,17 @@ impl SlackStandIn {
         format!("http://{}/services/T00000001/B00000001/{secret}", self.address)
     }
 
-    /// All messages in the order in which they were accepted, as they are now.
+    /// All kept messages in the order in which they were accepted, as they are now.
     pub fn messages(&self) -> Vec<Message> {
         lock(&self.shared.store).messages.clone()
     }
 
-    /// How many messages there are.
+    /// How many messages are kept.
     pub fn count(&self) -> usize {
         lock(&self.shared.store).messages.len()
     }
 
-    /// All requests in the order of their arrival, also those that were refused or failed.
+    /// All kept requests in the order of their arrival, also those that were refused or failed.
     pub fn requests(&self) -> Vec<Request> {
         lock(&self.shared.store).requests.clone()
     }

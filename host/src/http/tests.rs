@@ -174,7 +174,7 @@ async fn pages_in_front_have_the_same_headers_and_the_hosts_page_is_behind_them(
     assert_eq!(body, "in front");
     assert!(head.contains("script-src 'self'"), "{head}");
     assert!(ask(address, "/host").await.1.contains("<title>Firebell</title>"));
-    assert!(ask(address, "/nothing").await.0.starts_with("HTTP/1.1 404"));
+    assert!(ask(address, "/nothing").await.0.starts_with("http/1.1 404"));
     shutdown.cancel();
     ended.await.unwrap().unwrap();
 }

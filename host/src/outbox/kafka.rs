@@ -356,7 +356,8 @@ impl Reader {
             tracing::error!("the thread that read the outbox panicked");
         }
         // A revocation that was noted and not taken up would keep the close waiting for ever.
-        if let Err(error) = self.consumer.unassign() {
+        let owned = self.consumer.assignment();
+        if let Err(error) = owned.and_then(|owned| self.consumer.incremental_unassign(&owned)) {
             tracing::debug!("unassign on close: {error}");
         }
     }

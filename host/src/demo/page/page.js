@@ -3,8 +3,11 @@
 // in blocks.js.
 
 const INTERVAL_MS = 500;
+const LOST_MS = 3000;
+// As many as the host keeps.
 const MESSAGES_MAX = 200;
 const LINES_MAX = 15;
+const ORDINARY_MAX = 3;
 const SPARK_POINTS = 60;
 const ALL = "all";
 const TIME = { hour: "2-digit", minute: "2-digit", second: "2-digit" };
@@ -39,7 +42,7 @@ function avatar() {
   svg.setAttribute("class", "avatar");
   svg.setAttribute("aria-hidden", "true");
   const path = document.createElementNS("http://www.w3.org/2000/svg", "path");
-  path.setAttribute("d", "M12 2a1.5 1.5 0 0 0-1.5 1.6A6.6 6.6 0 0 0 5.5 10v5L3 18v1h18v-1l-2.500-3v-5a6.600 6.600 0 0 0-5-6.400A1.500 1.500 0 0 0 12 2Zm-2.600 18.200a2.700 2.700 0 0 0 5.200 0Z");
+  path.setAttribute("d", "M12 2a1.5 1.5 0 0 0-1.5 1.6A6.6 6.6 0 0 0 5.5 10v5L3 18v1h18v-1l-2.5-3v-5a6.6 6.6 0 0 0-5-6.4A1.5 1.5 0 0 0 12 2Zm-2.6 18.2a2.7 2.7 0 0 0 5.2 0Z");
   svg.append(path);
   return svg;
 }
@@ -107,9 +110,15 @@ function select(name) {
   toEnd();
 }
 
+// All that ring and a few others: fifty lines a second cannot be read.
+function sample(lines, others) {
+  return lines.filter((line) => line.attempt || line.topic !== "SYSLOG" || others-- > 0);
+}
+
 function showLines(lines) {
   const target = at("lines");
-  target.append(...lines.slice(-LINES_MAX).map(({ topic, text, attempt }) => {
+  const others = target.childElementCount > 0 ? ORDINARY_MAX : LINES_MAX;
+  target.append(...sample(lines, others).slice(-LINES_MAX).map(({ topic, text, attempt }) => {
     const told = topic !== "SYSLOG";
     return make("li", attempt ? "attempt" : told ? "told" : "", told ? `${topic} ${text}` : text);
   }));
@@ -132,7 +141,7 @@ function spark(value) {
   history.push(value);
   if (history.length > SPARK_POINTS) history.shift();
   const most = Math.max(...history, 1) * 1.15;
-  const x = (i) => ((SPARK_POINTS - history.length + i) * 240) / (SPARK_POINTS - 1);
+  const x = (i) => (i * 240) / Math.max(history.length - 1, 1);
   const points = history.map((v, i) => `${x(i).toFixed(1)},${(47 - (44 * v) / most).toFixed(1)}`);
   at("spark-line").setAttribute("d", `M${points.join("L")}`);
   at("spark-area").setAttribute("d", `M${x(0).toFixed(1)},48L${points.join("L")}L240,48Z`);
@@ -180,6 +189,7 @@ async function ask(address) {
 }
 
 async function refresh() {
+  let wait = INTERVAL_MS;
   try {
     const [board, status] = await Promise.all([
       ask(`/demo/board?revision=${seen.revision}&line=${seen.line}`),
@@ -198,8 +208,9 @@ async function refresh() {
     at("lost").hidden = false;
     at("ready").textContent = "ended";
     at("ready").className = "pill bad";
+    wait = LOST_MS;
   }
-  setTimeout(refresh, INTERVAL_MS);
+  setTimeout(refresh, wait);
 }
 
 list.addEventListener("scroll", () => { if (atEnd()) at("newest").hidden = true; });

@@ -35,7 +35,7 @@ pub(super) async fn answer(
         arguments: Value::Object(call.arguments.clone()),
         arrived: call.arrived,
     };
-    lock(&shared.store).requests.push(request);
+    lock(&shared.store).add_request(request);
     let fault = lock(&shared.faults).take(&call.method);
     match fault {
         None => call.respond(&call.perform(&shared)),
@@ -138,7 +138,7 @@ impl Call {
         self.check()?;
         store.throttle(&id).map_err(|_| "ratelimited")?;
         let message = self.message(store, id, name);
-        store.messages.push(message.clone());
+        store.add_message(message.clone());
         let answer = json!({
             "channel": message.channel_id, "ts": message.ts, "message": shown(&message, true),
         });
@@ -156,7 +156,7 @@ impl Call {
         self.check()?;
         store.throttle(&id).map_err(|_| "rate_limited")?;
         let message = self.message(store, id, name);
-        store.messages.push(message.clone());
+        store.add_message(message.clone());
         let _watched = shared.events.send(Event::Posted(message)).is_ok();
         Ok(Value::Null)
     }

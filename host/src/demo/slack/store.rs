@@ -95,6 +95,16 @@ impl Store {
         id
     }
 
+    pub(super) fn add_message(&mut self, message: Message) {
+        forget(&mut self.messages, self.options.keep);
+        self.messages.push(message);
+    }
+
+    pub(super) fn add_request(&mut self, request: Request) {
+        forget(&mut self.requests, self.options.keep);
+        self.requests.push(request);
+    }
+
     pub(super) fn archive(&mut self, name: &str) {
         for channel in self.channels.iter_mut().filter(|channel| channel.name == name) {
             channel.archived = true;
@@ -177,5 +187,14 @@ impl Store {
         let mut found = self.messages.iter().rev().filter(within);
         let messages: Vec<_> = found.by_ref().take(page.limit).collect();
         (messages, found.next().is_some())
+    }
+}
+
+/// Makes room for one more; many at once, so that it is rarely done.
+fn forget<T>(kept: &mut Vec<T>, keep: Option<usize>) {
+    if let Some(keep) = keep
+        && kept.len() >= keep.max(1) * 2
+    {
+        kept.drain(..=kept.len() - keep.max(1));
     }
 }

@@ -108,3 +108,16 @@ fn random_faults_repeat_with_their_seed() {
     assert_eq!(draw(), draw());
     assert!((250..350).contains(&draw().len()), "{}", draw().len());
 }
+
+#[tokio::test]
+async fn it_forgets_what_it_need_not_keep() {
+    let slack = SlackStandIn::start(Options { keep: Some(2), ..Options::default() }).await.unwrap();
+    let url = format!("{}chat.postMessage", slack.api_url());
+    for n in 0..9 {
+        let body = json!({"channel": "general", "text": n.to_string()});
+        assert_eq!(call(&url, "xoxb-stand-in", body).await.1["ok"], true);
+        assert!(slack.count() <= 4 && slack.requests().len() <= 4);
+    }
+    let texts: Vec<_> = slack.messages().into_iter().map(|message| message.text).collect();
+    assert!(texts.len() >= 2 && texts.ends_with(&["7".into(), "8".into()]), "{texts:?}");
+}
