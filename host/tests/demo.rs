@@ -73,7 +73,8 @@ fn the_page_shows_text_as_text_a_rule_is_edited_and_an_interrupt_ends_it_cleanly
     assert!(hostile["text"].as_str().unwrap().contains("&lt;!channel&gt;"), "{hostile}");
     assert!(!hostile["blocks"].to_string().contains("mrkdwn"), "{hostile}");
 
-    let rule = std::path::Path::new(started["rules_dir"].as_str().unwrap()).join("invalid-user.toml");
+    let rule =
+        std::path::Path::new(started["rules_dir"].as_str().unwrap()).join("invalid-user.toml");
     let text = std::fs::read_to_string(&rule).unwrap().replace("\"general\"", "\"security\"");
     std::fs::write(&rule, text).unwrap();
     loop {
