@@ -1,5 +1,7 @@
 //! `firebell demo`, the real binary, from its start to its end.
 
+#![allow(clippy::unwrap_used, reason = "a helper of a test may end the test")]
+
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::net::TcpStream;
 use std::process::{Child, Command, Stdio};
