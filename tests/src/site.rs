@@ -7,14 +7,14 @@ use std::net::TcpStream;
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitStatus};
 use std::sync::Mutex;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use tempfile::TempDir;
 use xtask::child::Guarded;
 use xtask::ports::free_port;
 
 use crate::kafka::Kafka;
-use crate::{DEADLINE, eventually, unique};
+use crate::{DEADLINE, unique};
 
 /// Names the built `firebell` (`cargo xtask test` builds it).
 pub const PROGRAM_ENV: &str = "FIREBELL_TEST_BIN";
@@ -192,14 +192,22 @@ pub struct Host {
 
 impl Host {
     /// Waits until `/readyz` says yes.
+    ///
+    /// # Panics
+    /// When it does not, in time, or the host ends.
     pub fn await_ready(&mut self) {
-        let log = self.log.clone();
-        eventually(&format!("a host that is ready; its log:\n{}", read(&log)), || {
-            if let Some(status) = self.process.try_wait().unwrap() {
-                panic!("the host ended ({status}); its log:\n{}", read(&log));
+        let begin = Instant::now();
+        loop {
+            let answer = self.get("/readyz");
+            if matches!(answer, Some((200, _))) {
+                return;
             }
-            self.get("/readyz").filter(|(status, _)| *status == 200)
-        });
+            if let Some(status) = self.process.try_wait().unwrap() {
+                panic!("the host ended ({status}); its log:\n{}", self.log());
+            }
+            assert!(begin.elapsed() < DEADLINE, "after {DEADLINE:?} /readyz still says {answer:?}");
+            std::thread::sleep(Duration::from_millis(10));
+        }
     }
 
     /// A page of the host: status and body; `None` when it does not answer.

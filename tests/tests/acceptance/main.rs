@@ -8,7 +8,13 @@
     reason = "all of it is test code: a failure here is a failed test"
 )]
 
+mod bad_input;
+mod broker_away;
 mod conditions;
+mod crash;
 mod guests;
+mod hostile;
+mod reload;
 mod sandbox;
+mod seed;
 mod tidy;

@@ -1,0 +1,183 @@
+//! `kill -9` and SIGTERM at any moment: nothing lost, nothing twice.
+
+use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::time::{Duration, Instant};
+
+use firebell_tests::kafka::{Kafka, send};
+use firebell_tests::scene::{Scene, counted, message};
+use firebell_tests::{DEADLINE, eventually, eventually_eq, now_ms};
+use rdkafka::producer::{BaseProducer, Producer};
+
+/// How often the host is killed when [`CRASHES_ENV`] does not say.
+const CRASHES: usize = 6;
+/// Says how often.
+const CRASHES_ENV: &str = "FIREBELL_TEST_CRASHES";
+/// Slack takes this long, so that kills meet requests on their way.
+const SLACK_TAKES: Duration = Duration::from_millis(5);
+
+fn scene(stem: &str) -> Scene {
+    let mut scene = Scene::with_guest(stem, "v1");
+    // A killed member is missed sooner. The least that a broker allows by default.
+    scene.site.set("kafka.properties", "\"session.timeout.ms\"", "\"6000\"");
+    scene.slack.set_delay(SLACK_TAKES);
+    scene
+}
+
+/// Numbered records, written until told to stop.
+struct Load {
+    stop: AtomicBool,
+    written: AtomicUsize,
+}
+
+impl Load {
+    fn new() -> Self {
+        Self { stop: AtomicBool::new(false), written: AtomicUsize::new(0) }
+    }
+
+    fn run(&self, kafka: &Kafka, topic: &str) {
+        let producer: BaseProducer =
+            kafka.client(&[("linger.ms", "0"), ("enable.idempotence", "true")]);
+        while !self.stop.load(Ordering::Relaxed) {
+            let number = self.written.fetch_add(1, Ordering::Relaxed);
+            send(&producer, topic, &message(&format!("{number:06}")));
+            std::thread::sleep(Duration::from_millis(20));
+        }
+        producer.flush(DEADLINE).unwrap();
+    }
+
+    fn stop(&self) {
+        self.stop.store(true, Ordering::Relaxed);
+    }
+
+    fn titles(&self) -> Vec<String> {
+        (0..self.written.load(Ordering::Relaxed)).map(|number| format!("v1: {number:06}")).collect()
+    }
+}
+
+/// Each title is posted, and once; said in few words when it is not.
+fn assert_each_once(scene: &Scene, wanted: &[String]) {
+    let begin = Instant::now();
+    let mut posted: BTreeMap<String, usize>;
+    loop {
+        posted = counted(scene.titles());
+        if posted.len() >= wanted.len() {
+            break;
+        }
+        let missing: Vec<_> = wanted.iter().filter(|title| !posted.contains_key(*title)).collect();
+        assert!(begin.elapsed() < DEADLINE, "{} were never posted: {missing:?}", missing.len());
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    let repeated: Vec<_> = posted.iter().filter(|(_, count)| **count > 1).collect();
+    assert!(repeated.is_empty(), "posted more than once: {repeated:?}");
+    assert_eq!(posted.len(), wanted.len(), "something was posted that nobody wrote");
+}
+
+/// Another number each time, the same in no two runs; which moments are hit should differ.
+fn random(below: u64) -> u64 {
+    use std::hash::{BuildHasher, Hasher};
+    std::hash::RandomState::new().build_hasher().finish() % below
+}
+
+#[test]
+fn killed_at_random_moments_it_loses_and_repeats_nothing() {
+    let crashes = std::env::var(CRASHES_ENV).map_or(CRASHES, |number| number.parse().unwrap());
+    let scene = scene("crash");
+    let (load, kafka, topic) = (Load::new(), scene.kafka.clone(), scene.topic.clone());
+    std::thread::scope(|scope| {
+        scope.spawn(|| load.run(&kafka, &topic));
+        for crash in 0..crashes {
+            // Now it starts, now it works: both may be interrupted.
+            let host = if crash % 4 == 3 { scene.site.spawn("one") } else { scene.site.start() };
+            std::thread::sleep(Duration::from_millis(random(1_500)));
+            host.kill();
+        }
+        load.stop();
+    });
+    let host = scene.site.start();
+    assert_each_once(&scene, &load.titles());
+    scene.await_committed();
+    assert!(host.terminate().success());
+    let _host = scene.site.start();
+    assert_each_once(&scene, &load.titles());
+}
+
+#[test]
+fn of_two_hosts_in_a_group_one_may_be_killed() {
+    let scene = scene("two-hosts");
+    let (load, kafka, topic) = (Load::new(), scene.kafka.clone(), scene.topic.clone());
+    std::thread::scope(|scope| {
+        scope.spawn(|| load.run(&kafka, &topic));
+        let (mut one, mut two) = (scene.site.spawn("one"), scene.site.spawn("two"));
+        one.await_ready();
+        two.await_ready();
+        for host in [&one, &two] {
+            eventually("work for both hosts", || {
+                (host.metric("firebell_records_total", &[]) > 0.0).then_some(())
+            });
+        }
+        one.kill();
+        let before = two.metric("firebell_records_total", &[]);
+        let begin = now_ms();
+        // The other takes over the partitions of the killed one.
+        eventually_eq("partitions of the host that is left", &4, || {
+            let (_, page) = two.get("/metrics").unwrap_or_default();
+            page.lines().filter(|line| line.starts_with("firebell_lag_records{")).count()
+        });
+        eventually("records for the host that is left", || {
+            (two.metric("firebell_records_total", &[]) > before).then_some(())
+        });
+        eprintln!("taken over after {} ms", now_ms() - begin);
+        load.stop();
+        while load.written.load(Ordering::Relaxed) > scene.titles().len() {
+            assert!(now_ms() - begin < 120_000, "the other host does not take over");
+            std::thread::sleep(Duration::from_millis(50));
+        }
+        assert_each_once(&scene, &load.titles());
+        assert!(two.terminate().success());
+    });
+}
+
+#[test]
+fn a_host_that_joins_and_one_that_leaves_lose_and_repeat_nothing() {
+    let scene = scene("join-leave");
+    let (load, kafka, topic) = (Load::new(), scene.kafka.clone(), scene.topic.clone());
+    std::thread::scope(|scope| {
+        scope.spawn(|| load.run(&kafka, &topic));
+        let one = scene.site.start();
+        eventually("first posts", || (scene.titles().len() > 20).then_some(()));
+        let mut two = scene.site.spawn("two");
+        two.await_ready();
+        eventually("work for the second", || {
+            (two.metric("firebell_records_total", &[]) > 20.0).then_some(())
+        });
+        assert!(one.terminate().success());
+        let before = two.metric("firebell_records_total", &[]);
+        eventually("work after the first left", || {
+            (two.metric("firebell_records_total", &[]) > before + 20.0).then_some(())
+        });
+        load.stop();
+        drop(two);
+    });
+    let _host = scene.site.start();
+    assert_each_once(&scene, &load.titles());
+}
+
+#[test]
+fn sigterm_under_load_drains_and_exits_with_0() {
+    let scene = scene("sigterm");
+    let (load, kafka, topic) = (Load::new(), scene.kafka.clone(), scene.topic.clone());
+    std::thread::scope(|scope| {
+        scope.spawn(|| load.run(&kafka, &topic));
+        for _ in 0..3 {
+            let host = scene.site.start();
+            let before = scene.titles().len();
+            eventually("posts", || (scene.titles().len() > before + 10).then_some(()));
+            let status = host.terminate();
+            assert_eq!(status.code(), Some(0));
+        }
+        load.stop();
+    });
+    let _host = scene.site.start();
+    assert_each_once(&scene, &load.titles());
+}
