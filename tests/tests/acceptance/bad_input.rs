@@ -84,7 +84,7 @@ fn ten_megabytes_are_a_record_like_any_other() {
     let mut scene = Scene::new(Kafka::newest(), "small");
     scene.topic = unique("ten-megabytes");
     scene.kafka.create_topic(&scene.topic, 1, &[("max.message.bytes", "16000000")]);
-    scene.rule("v1", &guest("v1"), "");
+    scene.rule("v1", &guest("v1"), "[limits]\nfuel_per_record = 1_000_000_000");
     let _host = scene.site.start();
     let padding = "x".repeat(10 << 20);
     let elsewhere = json!({ "message": "big elsewhere", "padding": padding }).to_string();
@@ -119,17 +119,19 @@ fn a_topic_that_disappears_stops_only_itself_and_may_come_back() {
     let toml = format!("topics = [{gone:?}]\nstale_after = \"off\"\n");
     scene.site.rule("v2", &guest("v2"), &toml);
     let mut host = scene.site.start();
-    scene.kafka.produce(&gone, [message("first")]);
+    scene.kafka.produce(&gone, [message("first").partition(0)]);
     scene.say(["one"]);
     scene.await_titles(["v1: one", "v2: first"]);
+    scene.await_committed();
 
     scene.kafka.delete_topic(&gone);
+    eventually("the topic to be gone", || scene.kafka.partitions(&gone).is_none().then_some(()));
     scene.say(["two"]);
     scene.await_titles(["v1: one", "v1: two", "v2: first"]);
 
-    eventually("the topic to be gone", || scene.kafka.partitions(&gone).is_none().then_some(()));
     scene.kafka.create_topic(&gone, 2, &[]);
-    scene.kafka.produce(&gone, [message("second")]);
+    // At another place than the first: a record is known by its topic, partition and offset.
+    scene.kafka.produce(&gone, [message("second").partition(1)]);
     scene.say(["three"]);
     scene.await_titles(["v1: one", "v1: two", "v1: three", "v2: first", "v2: second"]);
     host.await_ready();
@@ -189,8 +191,7 @@ fn a_bad_configuration_is_told_at_once_with_file_place_and_cure() {
         (toml("grup_id = \"x\"", &rules), token, ["grup_id", "group_id"].as_slice()),
         (toml("group_id = \"x\"\nworkers = \"two\"", &rules), token, &["workers", "whole number"]),
         (toml("group_id = \"x\"", &rules), None, &[TOKEN.0]),
-        (toml("group_id = \"x\"", "/nowhere/at/all"), token, &["/nowhere/at/all"]),
-        ("[kafka\n".to_owned(), token, &["bad.toml"]),
+        ("[kafka\n".to_owned(), token, &["TOML"]),
     ] {
         let out = fails(&site, &text, token);
         let said = String::from_utf8_lossy(&out.stderr) + String::from_utf8_lossy(&out.stdout);
@@ -200,6 +201,9 @@ fn a_bad_configuration_is_told_at_once_with_file_place_and_cure() {
         }
         assert!(!said.contains(TOKEN.1), "the token is shown: {said}");
     }
+    let out = fails(&site, &toml("group_id = \"x\"", "/nowhere/at/all"), token);
+    let said = String::from_utf8_lossy(&out.stderr);
+    assert!(!out.status.success() && said.contains("/nowhere/at/all"), "{said}");
 }
 
 #[test]
