@@ -2,6 +2,8 @@
 
 use std::os::unix::fs::PermissionsExt;
 
+use proptest::prelude::*;
+
 use super::testing::{embed, guest};
 use super::*;
 use crate::batch::Batch;
@@ -247,6 +249,25 @@ fn a_module_whose_code_lacks_an_export_is_not_wrapped() {
     embed(&mut module);
     let error = load_error(&module);
     assert!(error.contains("cannot be made a component"), "{error}");
+}
+
+proptest! {
+    #[test]
+    fn whatever_a_file_holds_it_is_looked_at_without_a_panic(
+        bytes in proptest::collection::vec(any::<u8>(), 0..200),
+        at in 0_usize..2_000,
+        layer in prop_oneof![Just(b"\0asm\x0d\0\x01\0"), Just(b"\0asm\x01\0\0\0")],
+    ) {
+        let alone = [layer.as_slice(), &bytes].concat();
+        let mut damaged = guest("");
+        let at = at.min(damaged.len());
+        let end = damaged.len().min(at + bytes.len());
+        damaged[at..end].copy_from_slice(&bytes[..end - at]);
+        for file in [&bytes, &alone, &damaged] {
+            // What it says is tested above.
+            let _kind = inspect::inspect(file);
+        }
+    }
 }
 
 fn only_entry(dir: &Path) -> PathBuf {

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::batch::Batch;
+use crate::causes::with_causes;
 use crate::effect::RowEffect;
 use crate::engine::{CallFailure, Called, FailureReason, Instance, Logs};
 use crate::evaluation::health::LastFailure;
@@ -249,6 +250,6 @@ fn new_instance(rule: &Rule) -> Result<Instance, CallFailure> {
         Ok(described) if described == rule.described => Ok(instance),
         Ok(_) => Err(unstable("it answered otherwise than when the rule was loaded".into())),
         Err(crate::engine::DescribeError::Failed(failure)) => Err(failure),
-        Err(error) => Err(unstable(error.to_string())),
+        Err(error) => Err(unstable(with_causes(&error))),
     }
 }
