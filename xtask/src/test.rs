@@ -38,14 +38,23 @@ pub fn test(arguments: &Arguments) -> Result<()> {
     }
     guests::build()?;
     run(cargo().args(["build", "--package", "firebell"]))?;
-    run(cargo().args(["test", "--workspace", "--no-run", "--quiet"]))?;
+    run(cargo().args([
+        "test",
+        "--workspace",
+        "--exclude",
+        "firebell-guests",
+        "--no-run",
+        "--quiet",
+    ]))?;
 
     let brokers = match arguments.bootstrap {
         Some(_) => vec![],
         None => start_brokers()?,
     };
     let mut tests = cargo();
-    tests.args(["test", "--workspace", "--no-fail-fast", "--"]).args(&arguments.filters);
+    tests
+        .args(["test", "--workspace", "--exclude", "firebell-guests", "--no-fail-fast", "--"])
+        .args(&arguments.filters);
     tests.env("FIREBELL_TEST_BIN", target().join("debug/firebell"));
     tests.env("FIREBELL_TEST_GUESTS", guests::folder());
     let variables = ["FIREBELL_TEST_KAFKA", "FIREBELL_TEST_KAFKA_39"];
