@@ -40,7 +40,7 @@ async fn an_alert_stays_known_over_restarts() {
         let host = Host::start(&kafka, &slack, &Setup::default());
         kafka.append(&entry(n, "general", Kind::Fire, KEY));
         kafka.until(Kafka::is_worked_off).await;
-        host.kill();
+        host.kill().await;
     }
     let _host = Host::start(&kafka, &slack, &Setup::default());
     kafka.append(&entry(3, "general", Kind::Update, KEY));

@@ -50,10 +50,10 @@ async fn killed_at_random_moments_with_faults_at_random_it_posts_each_once() {
             tokio::time::sleep(life).await;
             if left.as_slice().is_empty() {
                 kafka.until(Kafka::is_worked_off).await;
-                host.kill();
+                host.kill().await;
                 break;
             }
-            host.kill();
+            host.kill().await;
             kills += 1;
         }
         assert!(kills >= 10);
@@ -70,7 +70,7 @@ async fn a_kill_between_slacks_yes_and_the_ledger_is_read_back() {
     let host = Host::start(&kafka, &slack, &Setup::default());
     kafka.append(&fire(1, "general"));
     kafka.until(|_| slack.count() == 1).await;
-    host.kill();
+    host.kill().await;
     kafka.broker().refuse_writes = 0;
     assert!(kafka.ledger().is_empty());
     let host = Host::start(&kafka, &slack, &Setup::default());
@@ -91,7 +91,7 @@ async fn a_message_that_slack_stores_only_after_the_restart_is_not_posted_again(
     let host = Host::start(&kafka, &slack, &setup);
     kafka.append(&fire(1, "general"));
     kafka.until(|_| !slack.requests().is_empty()).await;
-    host.kill();
+    host.kill().await;
     let _host = Host::start(&kafka, &slack, &setup);
     kafka.until(Kafka::is_worked_off).await;
     assert_eq!(slack.count(), 1);
@@ -110,7 +110,7 @@ async fn after_a_clean_stop_nothing_is_read_back_and_after_a_kill_it_is() {
     let host = Host::start(&kafka, &slack, &Setup::default());
     kafka.until(Kafka::is_worked_off).await;
     assert_eq!(asked("conversations.history"), 0);
-    host.kill();
+    host.kill().await;
     kafka.append(&fire(3, "general"));
     let _host = Host::start(&kafka, &slack, &Setup::default());
     kafka.until(Kafka::is_worked_off).await;
@@ -128,7 +128,7 @@ async fn after_a_kill_without_history_the_operators_policy_decides() {
         let host = Host::start(&kafka, &slack, &setup);
         kafka.append(&fire(1, "general"));
         kafka.until(|_| slack.count() == 1).await;
-        host.kill();
+        host.kill().await;
         kafka.broker().refuse_writes = 0;
         let _host = Host::start(&kafka, &slack, &setup);
         kafka.until(Kafka::is_worked_off).await;
@@ -158,7 +158,7 @@ async fn edits_and_second_fires_survive_kills_too() {
             }
             let life = Duration::from_micros(draw(&mut seed) % 60_000);
             tokio::time::sleep(life).await;
-            host.kill();
+            host.kill().await;
         }
         let _host = Host::start(&kafka, &slack, &Setup::default());
         kafka.until(Kafka::is_worked_off).await;

@@ -51,7 +51,7 @@ async fn each_fault_alone_loses_nothing_and_repeats_nothing() {
         assert_eq!(texts(&slack), once(&entries), "{fault:?}");
         assert_eq!((slack.faults_left(), kafka.ledger().len()), (0, 4), "{fault:?}");
         assert!(kafka.broker().dead_letters.is_empty(), "{fault:?}");
-        host.kill();
+        host.kill().await;
     }
 }
 
@@ -78,7 +78,7 @@ async fn all_faults_at_random_in_all_methods_lose_nothing_and_repeat_nothing() {
         assert_eq!(texts(&slack), once(&entries), "seed {seed}");
         assert_eq!(kafka.ledger().len(), 80);
         assert!(kafka.broker().dead_letters.is_empty());
-        host.kill();
+        host.kill().await;
     }
 }
 
@@ -117,7 +117,7 @@ async fn without_history_the_operators_policy_decides() {
         assert_eq!(slack.count(), posted, "{policy:?}");
         assert_eq!(host.metric(&["slack_posts_total", outcome]), 1.0, "{policy:?}");
         assert!(host.readiness.snapshot().is_ready(), "a missing scope is no wrong token");
-        host.kill();
+        host.kill().await;
     }
 }
 

@@ -65,7 +65,7 @@ async fn a_partition_that_is_given_up_before_its_ledger_is_looked_through_is_not
     let killed = Host::start(&kafka, &slack, &Setup::default());
     kafka.append(&fire(0, "general"));
     kafka.until(|_| slack.count() == 1).await;
-    killed.kill();
+    killed.kill().await;
     kafka.broker().refuse_writes = 0;
     // The second owner does not get to read the history before it loses the partition again.
     let mut patient = Setup::default();
@@ -106,5 +106,5 @@ async fn reading_is_held_while_too_much_is_in_memory() {
     kafka.until(|kafka| kafka.broker().held == [true]).await;
     slack.set_token(&Setup::default().token);
     kafka.until(|kafka| kafka.broker().held == [true, false]).await;
-    host.kill();
+    host.kill().await;
 }

@@ -87,7 +87,7 @@ async fn what_was_given_up_is_not_tried_again_after_a_restart_but_a_later_fire_i
     let host = Host::start(&kafka, &slack, &Setup::default());
     kafka.append(&entry(1, "general", Kind::Fire, Some("k")));
     kafka.until(Kafka::is_worked_off).await;
-    host.kill();
+    host.kill().await;
     // The offset is lost; the ledger is not.
     kafka.broker().committed.clear();
     let posts = || slack.requests().iter().filter(|r| r.method == "chat.postMessage").count();

@@ -303,10 +303,18 @@ impl Host {
     }
 
     /// As `kill -9`: everything ends where it is, and nothing more is said.
-    pub(super) fn kill(self) {
+    pub(super) async fn kill(self) {
         self.alive.store(false, Ordering::Release);
         self.tasks.iter().for_each(JoinHandle::abort);
         self.dispatch.abort();
+        // An aborted task is gone when it is next scheduled: until then it could still write.
+        let _aborted = self.dispatch.await.is_err();
+        for task in self.tasks {
+            let _aborted = task.await.is_err();
+        }
+        for _ in 0..100 {
+            tokio::task::yield_now().await;
+        }
     }
 
     /// As SIGTERM; waits for the end.
