@@ -97,18 +97,20 @@ fn rules() {
     }
 }
 
+/// A name, and the condition of the rule with this number.
+type Shape = (&'static str, fn(usize) -> String);
+
 /// Rules of other shapes.
 #[allow(clippy::type_complexity, reason = "a table of closures, read once")]
 fn shapes() {
     let topic = Topic::new(1, None, 100, |_| "Invalid user".to_owned());
-    let shapes: [(&str, fn(usize) -> String); 5] = [
+    let shapes: [Shape; 6] = [
         ("literal only", |i| format!("message.contains('word{:07}')", i * 7_919 % 1_000_003)),
         ("one host", |i| format!("host == 'rpi-03' && message.contains('w{i:07}')")),
         ("a bound", |i| format!("ts > {}", 1_795_377_700_000_u64 + i as u64)),
         ("either", |i| format!("host == 'h{i}' || message.startsWith('x{i}')")),
-        ("expression", |i| {
-            format!("host == 'rpi-{:02}' && message.matches('a[0-9]+{i}$')", i % 100)
-        }),
+        ("expression", |i| format!("host == 'rpi-{i:02}' && message.matches('a[0-9]+{i}$')")),
+        ("short literal", |i| format!("message.contains('#{:x}') && host < 'a'", i % 256)),
     ];
     for (name, shape) in shapes {
         for count in [10, 100, 1_000] {

@@ -9,7 +9,7 @@ use memchr::memmem;
 use regex::RegexBuilder;
 
 use super::condition::{Case, Column, Condition, Number, Order, Predicate, Test, Text};
-use super::error::{ConditionError, ConditionProblem};
+use super::error::{ConditionError, ConditionProblem, described, described_type};
 use super::macros;
 use super::parse::parse;
 use super::rewrite::{interpreted, spelled};
@@ -383,28 +383,5 @@ fn number(literal: &LiteralValue) -> Option<Number> {
             Some(Number::Float(*value.inner()))
         }
         _ => None,
-    }
-}
-
-fn described(literal: &LiteralValue) -> String {
-    match literal {
-        LiteralValue::Boolean(value) => value.inner().to_string(),
-        LiteralValue::Bytes(_) => "bytes".to_owned(),
-        LiteralValue::Double(value) => format!("the number {}", value.inner()),
-        LiteralValue::Int(value) => format!("the number {}", value.inner()),
-        LiteralValue::UInt(value) => format!("the number {}", value.inner()),
-        LiteralValue::Null => "null (a field is asked for with `has(name)`)".to_owned(),
-        LiteralValue::String(text) => format!("the text {:?}", text.inner()),
-    }
-}
-
-fn described_type(field_type: FieldType) -> &'static str {
-    match field_type {
-        FieldType::Text => "a text",
-        FieldType::Integer => "an integer",
-        FieldType::Float => "a float",
-        FieldType::Boolean => "a boolean",
-        FieldType::Bytes => "bytes",
-        FieldType::Json => "JSON",
     }
 }

@@ -2,8 +2,10 @@
 
 use std::fmt;
 
+use cel::common::ast::LiteralValue;
+
 use crate::nearest::nearest;
-use crate::subscription::Field;
+use crate::subscription::{Field, FieldType};
 
 /// A condition that cannot be used.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -123,4 +125,29 @@ impl ConditionProblem {
 
 fn did_you_mean(nearest: Option<&str>) -> String {
     nearest.map(|name| format!(" (did you mean `{name}`?)")).unwrap_or_default()
+}
+
+/// A literal, in words.
+pub(super) fn described(literal: &LiteralValue) -> String {
+    match literal {
+        LiteralValue::Boolean(value) => value.inner().to_string(),
+        LiteralValue::Bytes(_) => "bytes".to_owned(),
+        LiteralValue::Double(value) => format!("the number {}", value.inner()),
+        LiteralValue::Int(value) => format!("the number {}", value.inner()),
+        LiteralValue::UInt(value) => format!("the number {}", value.inner()),
+        LiteralValue::Null => "null (a field is asked for with `has(name)`)".to_owned(),
+        LiteralValue::String(text) => format!("the text {:?}", text.inner()),
+    }
+}
+
+/// A type, in words.
+pub(super) fn described_type(field_type: FieldType) -> &'static str {
+    match field_type {
+        FieldType::Text => "a text",
+        FieldType::Integer => "an integer",
+        FieldType::Float => "a float",
+        FieldType::Boolean => "a boolean",
+        FieldType::Bytes => "bytes",
+        FieldType::Json => "JSON",
+    }
 }

@@ -1,9 +1,9 @@
 //! Finds the rules that a record matches without asking each of them.
 //!
 //! A rule's condition is a list of conjuncts. A node of the index files each of its rules under one
-//! of them: the text or number that a field must equal (a hash), a literal that a field must contain
-//! (one search for all literals of the field), a test that many rules share (made once), a bound
-//! that a number must pass (sorted). What is filed there is a node again, with the conjuncts that
+//! of them: the text or number that a field must equal (a hash), a literal that it must start or end
+//! with (a hash for each length), one that it must contain (one search for all), a test that many
+//! rules share (made once), a bound that a number must pass (sorted). What is filed there is a node again, with the conjuncts that
 //! are left. The few rules of a leaf are asked one by one, the cheap conjuncts first.
 
 mod build;
@@ -41,13 +41,31 @@ struct Node {
     /// By slot.
     texts: Vec<(usize, ByText)>,
     numbers: Vec<(Column, ByNumber)>,
+    affixes: Vec<Affixes>,
     searches: Vec<Search>,
     shared: Vec<(Condition, Node)>,
     bounds: Vec<Bounds>,
     leaves: Vec<Leaf>,
 }
 
-/// The literals of one field.
+/// What one field may start with, or end with.
+#[derive(Debug)]
+struct Affixes {
+    slot: usize,
+    side: Side,
+    /// The lengths that there are, ascending.
+    lengths: Vec<usize>,
+    nodes: ByText,
+}
+
+/// An end of a text.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+enum Side {
+    Start,
+    End,
+}
+
+/// The literals that one field may contain.
 #[derive(Debug)]
 struct Search {
     slot: usize,
@@ -112,6 +130,18 @@ impl Node {
                 && let Some(node) = nodes.get(&number)
             {
                 node.each_within(fields, scratch, hit);
+            }
+        }
+        for Affixes { slot, side, lengths, nodes } in &self.affixes {
+            let Some(text) = fields.text(*slot).value() else { continue };
+            for length in lengths.iter().take_while(|length| **length <= text.len()) {
+                let affix = match side {
+                    Side::Start => &text[..*length],
+                    Side::End => &text[text.len() - length..],
+                };
+                if let Some(node) = nodes.get(affix) {
+                    node.each_within(fields, scratch, hit);
+                }
             }
         }
         for Search { slot, literals, nodes } in &self.searches {

@@ -1,9 +1,9 @@
 //! Which of many literals occur in a text.
 //!
-//! A literal is known by a run of neighbouring windows of four of its bytes: as many as the text is
-//! walked in strides, so that one of them is met wherever the literal stands. Where a window of
-//! the text is in a bitmap, the literals that have it are looked up. So most bytes of a text are never looked
-//! at, and a thousand literals cost little more than ten.
+//! A literal is known by a run of neighbouring windows of four of its bytes, as many as a stride has
+//! bytes in which the text is walked; so one of them is met wherever the literal stands. Where a
+//! window of the text is in a bitmap, the literals that have it are looked up. So most bytes of a
+//! text are never looked at, and a thousand literals cost little more than ten.
 
 use std::cmp::Reverse;
 use std::collections::HashMap;
@@ -11,12 +11,14 @@ use std::collections::HashMap;
 use memchr::memmem;
 use rustc_hash::FxHashMap;
 
-/// Bytes of a window.
+/// Bytes of a window; literals that are shorter are windows themselves.
 const WINDOW: usize = 4;
 /// Strides of a search that costs clearly less than decoding; all its literals take the same.
 const QUICK_STRIDES: [usize; 3] = [8, 6, 4];
 /// Bytes of a literal that is long enough for the shortest of them.
 const QUICK_BYTES_MIN: usize = 4 + WINDOW - 1;
+/// Literals for which a search for each costs less than one for all.
+const FEW_MAX: usize = 3;
 /// Bits of a bitmap for each of its entries: one text window in so many is compared for nothing.
 const BITS_PER_ENTRY: usize = 32;
 /// Bits of the largest bitmap: 32 KiB, which the first-level cache holds.
@@ -25,12 +27,10 @@ const BITMAP_BITS_MAX: u32 = 18;
 /// A set of literals, known by their places in it.
 #[derive(Debug)]
 pub(super) struct Literals {
-    /// Those that a window fits into, and their places.
     places: Places,
-    /// Those that a window fits into.
     windows: Vec<Windows>,
-    /// The shorter ones.
-    short: Vec<(u32, memmem::Finder<'static>)>,
+    /// Literals that are searched for one by one.
+    few: Vec<(u32, memmem::Finder<'static>)>,
 }
 
 type Places = FxHashMap<Box<[u8]>, u32>;
@@ -38,6 +38,8 @@ type Places = FxHashMap<Box<[u8]>, u32>;
 /// Literals that are found with one stride.
 #[derive(Debug)]
 struct Windows {
+    /// Bytes of a window.
+    width: usize,
     stride: usize,
     /// A bit per hash: some literal's window has it.
     bitmap: Box<[u64]>,
@@ -64,46 +66,46 @@ struct Entry {
 impl Literals {
     /// A set of literals that are not empty and differ.
     pub(super) fn new(literals: Vec<Box<[u8]>>) -> Self {
-        let mut short = Vec::new();
-        let mut counts = HashMap::<&[u8], u32>::new();
-        for window in literals.iter().flat_map(|literal| literal.windows(WINDOW)) {
-            *counts.entry(window).or_default() += 1;
+        let mut few = Vec::new();
+        // A few short literals must not slow the others down: they are searched for apart.
+        let mut parts: [Vec<&[u8]>; WINDOW + 1] = Default::default();
+        for literal in &literals {
+            let part = if literal.len() >= QUICK_BYTES_MIN { 0 } else { literal.len().min(WINDOW) };
+            parts[part].push(literal);
         }
-        let (mut quick, mut slow) = (Vec::new(), Vec::new());
-        for (index, literal) in (0..).zip(&literals) {
-            match literal.len() {
-                0..WINDOW => short.push((index, memmem::Finder::new(literal).into_owned())),
-                WINDOW..QUICK_BYTES_MIN => slow.push(&**literal),
-                _ => quick.push(&**literal),
+        for part in &mut parts {
+            if part.len() <= FEW_MAX {
+                let finder = |literal| memmem::Finder::new(literal).into_owned();
+                few.extend(part.drain(..).map(|literal| (literal, finder(literal))));
             }
         }
-        // A few short literals must not slow the others down: they are searched for apart.
-        let windows = [quick, slow]
-            .into_iter()
+        let windows = parts
+            .iter()
             .filter(|literals| !literals.is_empty())
-            .map(|literals| Windows::new(&literals, &counts))
+            .map(|literals| Windows::new(literals))
             .collect();
-        let places = literals.into_iter().zip(0..).collect();
-        Self { places, windows, short }
+        let places: FxHashMap<_, _> = literals.iter().cloned().zip(0..).collect();
+        let few = few.into_iter().map(|(literal, finder)| (places[literal], finder)).collect();
+        Self { places, windows, few }
     }
 
     /// Whether a search looks at few of a text's bytes.
     pub(super) fn is_quick(&self) -> bool {
-        self.short.is_empty() && self.windows.iter().all(|windows| windows.stride > 1)
+        self.few.len() <= FEW_MAX && self.windows.iter().all(|windows| windows.stride > 1)
     }
 
     /// Whether any literal occurs.
     #[inline]
     pub(super) fn any(&self, text: &[u8]) -> bool {
         self.windows.iter().any(|windows| windows.find(text, &self.places, &mut |_| true))
-            || self.short.iter().any(|(_, finder)| finder.find(text).is_some())
+            || self.few.iter().any(|(_, finder)| finder.find(text).is_some())
     }
 
     /// Appends the places of all literals that occur, each once.
     #[inline]
     pub(super) fn find(&self, text: &[u8], found: &mut Vec<u32>) {
         let start = found.len();
-        for (index, finder) in &self.short {
+        for (index, finder) in &self.few {
             if finder.find(text).is_some() {
                 found.push(*index);
             }
@@ -130,21 +132,29 @@ impl Literals {
 }
 
 impl Windows {
-    fn new(literals: &[&[u8]], counts: &HashMap<&[u8], u32>) -> Self {
+    fn new(literals: &[&[u8]]) -> Self {
         let shortest = literals.iter().map(|literal| literal.len()).min().unwrap_or_default();
-        let fits = |stride: &usize| *stride < shortest + 2 - WINDOW;
+        let width = shortest.min(WINDOW);
+        let fits = |stride: &usize| *stride + width <= shortest + 1;
         let stride = QUICK_STRIDES.into_iter().find(fits).unwrap_or(1);
+        let mut counts = HashMap::<&[u8], u32>::new();
+        for window in literals.iter().flat_map(|literal| literal.windows(width)) {
+            *counts.entry(window).or_default() += 1;
+        }
         let entries_count = literals.len() * stride;
         let bits = (entries_count * BITS_PER_ENTRY).next_power_of_two().ilog2();
         let bits = bits.clamp(6, BITMAP_BITS_MAX);
         let mut entries = Vec::with_capacity(entries_count);
         for literal in literals {
-            let start = rarest_run(literal, stride, counts);
-            let run = literal.windows(WINDOW).zip(0..).skip(start).take(stride);
-            entries.extend(run.filter_map(|(window, offset)| {
-                let hash = hash(*window.first_chunk()?, bits);
-                Some(Entry { hash, offset, length: literal.len() as u32 })
-            }));
+            let counts: Vec<u32> = literal.windows(width).map(|window| counts[window]).collect();
+            let run = rarest_run(&counts, stride);
+            entries.extend(literal.windows(width).zip(0..).skip(run).take(stride).map(
+                |(window, offset)| {
+                    let mut padded = [0; WINDOW];
+                    padded[..width].copy_from_slice(window);
+                    Entry { hash: hash(padded, bits), offset, length: literal.len() as u32 }
+                },
+            ));
         }
         entries.sort_unstable();
         entries.dedup();
@@ -157,7 +167,7 @@ impl Windows {
         let directory = (0..=1_u32 << directory_bits)
             .map(|high| entries.partition_point(|entry| entry.hash >> low_bits < high) as u32)
             .collect();
-        Self { stride, bitmap, bits, entries, directory, low_bits }
+        Self { width, stride, bitmap, bits, entries, directory, low_bits }
     }
 
     /// Calls `found` with literals that occur, some perhaps twice, until it says true.
@@ -169,14 +179,16 @@ impl Windows {
                 && self.look_up(text, at, hash, places, found)
         };
         // The strides are spelled out for the compiler, which then checks no bounds of windows.
-        match self.stride {
-            8 => walk(text, &mut look, |&[a, b, c, d, _, _, _, _]| [a, b, c, d]),
-            6 => walk(text, &mut look, |&[a, b, c, d, _, _]| [a, b, c, d]),
-            4 => walk(text, &mut look, |&window| window),
-            _ => text
-                .windows(WINDOW)
-                .enumerate()
-                .any(|(at, window)| window.first_chunk().is_some_and(|window| look(at, *window))),
+        match (self.width, self.stride) {
+            (WINDOW, 8) => walk(text, &mut look, |&[a, b, c, d, _, _, _, _]| [a, b, c, d]),
+            (WINDOW, 6) => walk(text, &mut look, |&[a, b, c, d, _, _]| [a, b, c, d]),
+            (WINDOW, 4) => walk(text, &mut look, |&window| window),
+            (3, _) => {
+                text.array_windows().enumerate().any(|(at, &[a, b, c])| look(at, [a, b, c, 0]))
+            }
+            (2, _) => text.array_windows().enumerate().any(|(at, &[a, b])| look(at, [a, b, 0, 0])),
+            (1, _) => text.iter().enumerate().any(|(at, &a)| look(at, [a, 0, 0, 0])),
+            _ => text.array_windows().enumerate().any(|(at, window)| look(at, *window)),
         }
     }
 
@@ -212,10 +224,9 @@ fn walk<const STRIDE: usize>(
         || rest.first_chunk().is_some_and(|window| look(text.len() - rest.len(), *window))
 }
 
-/// Where the run of so many windows of a literal starts that fewest others have.
-fn rarest_run(literal: &[u8], stride: usize, counts: &HashMap<&[u8], u32>) -> usize {
-    let counts: Vec<u32> = literal.windows(WINDOW).map(|window| counts[window]).collect();
-    let runs = counts.windows(stride).map(|run| run.iter().sum::<u32>()).zip(0..);
+/// Where the run of so many windows starts that fewest literals have, given how many have each.
+fn rarest_run(counts: &[u32], length: usize) -> usize {
+    let runs = counts.windows(length).map(|run| run.iter().sum::<u32>()).zip(0..);
     // Of equal ones the last, since literals often begin alike.
     let rarest = runs.min_by_key(|(count, start)| (*count, Reverse(*start)));
     rarest.map_or(0, |(_, start)| start)

@@ -4,7 +4,7 @@ use std::collections::{HashMap, HashSet};
 
 use super::super::condition::{Column, Condition, Number, Predicate, Test, Text};
 use super::super::literals::Literals;
-use super::{Bounds, ByNumber, ByText, Leaf, Node, Search};
+use super::{Affixes, Bounds, ByNumber, ByText, Leaf, Node, Search, Side};
 use crate::subscription::FieldType;
 
 /// Rules that are asked one by one rather than filed.
@@ -34,8 +34,25 @@ enum Place {
     Text(usize, Box<[u8]>),
     /// Where a number equals this.
     Number(Column, i64),
+    /// Where a text starts or ends with this.
+    Affix(usize, Side, Box<[u8]>),
     /// Where a text contains this.
     Literal(usize, Box<[u8]>),
+}
+
+impl Place {
+    /// Whether a field can be at no other such place at the same time.
+    fn is_equal(&self) -> bool {
+        matches!(self, Self::Text(..) | Self::Number(..))
+    }
+
+    /// How rare it is to be there, by the length of what must be there.
+    fn length(&self) -> usize {
+        match self {
+            Self::Text(..) | Self::Number(..) => usize::MAX,
+            Self::Affix(_, _, literal) | Self::Literal(_, literal) => literal.len(),
+        }
+    }
 }
 
 impl Filed {
@@ -83,7 +100,7 @@ impl Node {
         }
         let rules = node.file_equal(rules);
         let rules = node.file_shared(rules);
-        let rules = node.file_literals(rules);
+        let rules = node.file_longest(rules);
         let rules = node.file_bounds(rules);
         node.leaves.extend(rules.into_iter().map(Leaf::from));
         node
@@ -99,25 +116,47 @@ impl Node {
             let places = places(conjunct)?;
             // The conjunct that sets a rule apart from most others.
             let rank: usize = places.iter().map(|place| counts[place]).sum();
-            let equal = |place: &Place| !matches!(place, Place::Literal(..));
-            places.iter().all(equal).then_some((rank, places))
+            places.iter().all(Place::is_equal).then_some((rank, places))
         });
+        self.add(filed);
+        rest
+    }
+
+    /// Adds nodes for rules that were filed.
+    fn add(&mut self, filed: Vec<(Place, Vec<Filed>)>) {
         let mut texts: HashMap<usize, ByText> = HashMap::new();
         let mut numbers: HashMap<Column, ByNumber> = HashMap::new();
+        let mut affixes: HashMap<(usize, Side), ByText> = HashMap::new();
+        let mut searches: HashMap<usize, Found> = HashMap::new();
         for (place, rules) in filed {
+            let node = Self::new(rules);
             match place {
                 Place::Text(slot, text) => {
-                    texts.entry(slot).or_default().insert(text, Self::new(rules));
+                    texts.entry(slot).or_default().insert(text, node);
                 }
                 Place::Number(column, number) => {
-                    numbers.entry(column).or_default().insert(number, Self::new(rules));
+                    numbers.entry(column).or_default().insert(number, node);
                 }
-                Place::Literal(..) => {}
+                Place::Affix(slot, side, literal) => {
+                    affixes.entry((slot, side)).or_default().insert(literal, node);
+                }
+                Place::Literal(slot, literal) => {
+                    searches.entry(slot).or_default().push((literal, node));
+                }
             }
         }
-        self.texts = texts.into_iter().collect();
-        self.numbers = numbers.into_iter().collect();
-        rest
+        self.texts.extend(texts);
+        self.numbers.extend(numbers);
+        self.affixes.extend(affixes.into_iter().map(|((slot, side), nodes)| {
+            let mut lengths: Vec<_> = nodes.keys().map(|literal| literal.len()).collect();
+            lengths.sort_unstable();
+            lengths.dedup();
+            Affixes { slot, side, lengths, nodes }
+        }));
+        self.searches.extend(searches.into_iter().map(|(slot, found)| {
+            let (literals, nodes) = found.into_iter().unzip();
+            Search { slot, literals: Literals::new(literals), nodes }
+        }));
     }
 
     /// Files rules under cheap tests that many of them share.
@@ -150,36 +189,14 @@ impl Node {
         rest
     }
 
-    /// Files rules under literals that a field must contain.
-    fn file_literals(&mut self, rules: Vec<Filed>) -> Vec<Filed> {
+    /// Files rules under what a field must hold some of; the longest is taken for the rarest.
+    fn file_longest(&mut self, rules: Vec<Filed>) -> Vec<Filed> {
         let (filed, rest) = file(rules, |conjunct| {
             let places = places(conjunct)?;
-            let lengths = places.iter().map(|place| match place {
-                Place::Text(_, literal) | Place::Literal(_, literal) => literal.len(),
-                Place::Number(..) => 0,
-            });
-            // The longest is the rarest.
-            let shortest = lengths.min().filter(|length| *length > 0)?;
-            let places = places.into_iter().map(|place| match place {
-                // What a text equals, it also contains.
-                Place::Text(slot, text) => Place::Literal(slot, text),
-                other => other,
-            });
-            Some((usize::MAX - shortest, places.collect()))
+            let shortest = places.iter().map(Place::length).min()?;
+            Some((usize::MAX - shortest, places))
         });
-        let mut searches: HashMap<usize, Found> = HashMap::new();
-        for (place, rules) in filed {
-            if let Place::Literal(slot, literal) = place {
-                searches.entry(slot).or_default().push((literal, Self::new(rules)));
-            }
-        }
-        self.searches = searches
-            .into_iter()
-            .map(|(slot, found)| {
-                let (literals, nodes) = found.into_iter().unzip();
-                Search { slot, literals: Literals::new(literals), nodes }
-            })
-            .collect();
+        self.add(filed);
         rest
     }
 
@@ -269,10 +286,12 @@ fn file(
 /// Whether being found under one of the places is all that the conjunct asks.
 fn proves(conjunct: &Condition, places: &[Place]) -> bool {
     let Condition::Test(test) = conjunct else { return false };
-    let equal = places.iter().all(|place| !matches!(place, Place::Literal(..)));
     match &test.predicate {
-        Predicate::TextIn(..) | Predicate::NumberIn(..) => equal,
-        Predicate::Contains(..) => true,
+        Predicate::TextIn(..)
+        | Predicate::NumberIn(..)
+        | Predicate::StartsWith(..)
+        | Predicate::EndsWith(..)
+        | Predicate::Contains(..) => !places.is_empty(),
         _ => false,
     }
 }
@@ -288,15 +307,17 @@ fn places(condition: &Condition) -> Option<Vec<Place>> {
             (!all.is_empty()).then_some(all)
         }
         Condition::All(all) => all.iter().filter_map(places).min_by_key(|places| {
-            let literals = places.iter().filter(|place| matches!(place, Place::Literal(..)));
-            (literals.count(), places.len())
+            (places.iter().filter(|place| !place.is_equal()).count(), places.len())
         }),
         Condition::Test(test) if !test.negated => match &test.predicate {
             Predicate::TextIn(text, words) if !words.is_empty() => {
                 words.iter().map(|word| Some(Place::Text(text.slot, plain(text, word)?))).collect()
             }
-            Predicate::StartsWith(text, word) | Predicate::EndsWith(text, word) => {
-                Some(vec![Place::Literal(text.slot, plain(text, word)?)])
+            Predicate::StartsWith(text, word) => {
+                Some(vec![Place::Affix(text.slot, Side::Start, plain(text, word)?)])
+            }
+            Predicate::EndsWith(text, word) => {
+                Some(vec![Place::Affix(text.slot, Side::End, plain(text, word)?)])
             }
             Predicate::Contains(text, finder) => {
                 let word = std::str::from_utf8(finder.needle()).ok()?;
@@ -313,10 +334,8 @@ fn places(condition: &Condition) -> Option<Vec<Place>> {
             }
             _ => None,
         }
-        .filter(|places: &Vec<Place>| {
-            // Every text contains the empty one.
-            !places.iter().any(|place| matches!(place, Place::Literal(_, word) if word.is_empty()))
-        }),
+        // Every text contains the empty one.
+        .filter(|places: &Vec<Place>| places.iter().all(|place| place.length() > 0)),
         Condition::Test(_) | Condition::Always(_) => None,
     }
 }
