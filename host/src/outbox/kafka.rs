@@ -379,7 +379,7 @@ fn read(topic: &str, consumer: &BaseConsumer<ReaderContext>, orders: &Orders) {
                     || code == Some(RDKafkaErrorCode::PollExceeded);
                 if fatal {
                     context.tell(Event::Failed(error.to_string()));
-                    return;
+                    break;
                 }
                 context.state.error(&error, "while reading the outbox");
             }
