@@ -25,7 +25,7 @@ pub mod ports;
 pub mod readback;
 pub mod slack;
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 mod text;
 pub mod verdict;
 pub mod watermark;

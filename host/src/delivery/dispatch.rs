@@ -119,6 +119,10 @@ impl<P: Ports> Dispatch<P> {
                 for number in numbers {
                     self.assigned(number);
                 }
+                if self.held {
+                    // A new partition is not held by itself.
+                    self.common.ports.hold(true);
+                }
                 if self.common.gate.is_well() {
                     self.readiness.set_ready(PART);
                 }

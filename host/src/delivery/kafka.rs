@@ -122,3 +122,155 @@ fn take_over(
     let Position { start, end, known } = position;
     Ok(TakenOver::new(known, start, end, ledger))
 }
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+    use std::time::Duration;
+
+    use rdkafka::config::ClientConfig;
+    use rdkafka::consumer::{BaseConsumer, Consumer};
+    use rdkafka::error::KafkaError;
+    use rdkafka::message::Message as _;
+    use rdkafka::mocking::MockCluster;
+    use rdkafka::producer::{BaseProducer, BaseRecord, DefaultProducerContext, Producer};
+    use rdkafka::{Offset, TopicPartitionList};
+    use tokio_util::sync::CancellationToken;
+
+    use super::*;
+    use crate::config::{Config, Environment};
+    use crate::delivery::run;
+    use crate::delivery::tests::world::{entry, fire};
+    use crate::demo::slack::{Fault, Options, SlackStandIn};
+    use crate::ledger::{Entry as Note, State};
+    use crate::notification::Kind;
+    use crate::outbox::{Entry, partition_of};
+
+    const PARTITIONS: i32 = 2;
+    const DEADLINE: Duration = Duration::from_secs(60);
+
+    /// A Kafka in this process, and a Slack stand-in.
+    struct Site {
+        cluster: MockCluster<'static, DefaultProducerContext>,
+        slack: SlackStandIn,
+        config: Arc<Config>,
+    }
+
+    impl Site {
+        async fn new() -> Self {
+            let cluster = MockCluster::new(1).unwrap();
+            for topic in ["g.outbox", "g.ledger", "g.dead-letters"] {
+                cluster.create_topic(topic, PARTITIONS, 1).unwrap();
+            }
+            let slack = SlackStandIn::start(Options::default()).await.unwrap();
+            // The mock answers a fetch only when its wait runs out.
+            let text = format!(
+                "[kafka]\nbootstrap_servers = \"{}\"\ngroup_id = \"g\"\n[kafka.properties]\n\
+                 \"fetch.wait.max.ms\" = \"5\"\n\"session.timeout.ms\" = \"5000\"\n\
+                 \"heartbeat.interval.ms\" = \"500\"\n[slack]\ntoken_env = \"TOKEN\"\n\
+                 api_url = \"{}\"\ndefault_channel = \"general\"\nmessages_per_second = 1000.0\n\
+                 burst = 1000\nrequest_timeout_ms = 1000\n",
+                cluster.bootstrap_servers(),
+                slack.api_url(),
+            );
+            let environment = Environment::of("here", 1, [("TOKEN", &*Options::default().token)]);
+            let config = Config::parse(Path::new("firebell.toml"), &text, &environment).unwrap();
+            Self { cluster, slack, config: Arc::new(config) }
+        }
+
+        fn start(&self) -> (CancellationToken, tokio::task::JoinHandle<()>) {
+            let shutdown = CancellationToken::new();
+            let (config, stop) = (Arc::clone(&self.config), shutdown.clone());
+            let host = async move {
+                run(config, Metrics::new(), Readiness::default(), stop).await.unwrap();
+            };
+            (shutdown, tokio::spawn(host))
+        }
+
+        /// Writes entries to the outbox in one transaction, as a worker does.
+        fn append(&self, entries: &[Entry]) {
+            let producer: BaseProducer = ClientConfig::new()
+                .set("bootstrap.servers", self.cluster.bootstrap_servers())
+                .set("transactional.id", "worker")
+                .create()
+                .unwrap();
+            producer.init_transactions(DEADLINE).unwrap();
+            producer.begin_transaction().unwrap();
+            for entry in entries {
+                let (key, value) = (entry.key(), entry.to_bytes());
+                let partition = partition_of(&entry.channel, PARTITIONS);
+                let record = BaseRecord::to("g.outbox").partition(partition).key(&key);
+                producer.send(record.payload(&value)).map_err(|(error, _)| error).unwrap();
+            }
+            producer.commit_transaction(DEADLINE).unwrap();
+        }
+
+        /// All values of a topic.
+        fn values(&self, topic: &str) -> Vec<Vec<u8>> {
+            let consumer: BaseConsumer = ClientConfig::new()
+                .set("bootstrap.servers", self.cluster.bootstrap_servers())
+                .set("group.id", "look")
+                .set("enable.partition.eof", "true")
+                .set("fetch.wait.max.ms", "5")
+                .create()
+                .unwrap();
+            let mut list = TopicPartitionList::new();
+            for partition in 0..PARTITIONS {
+                list.add_partition_offset(topic, partition, Offset::Beginning).unwrap();
+            }
+            consumer.assign(&list).unwrap();
+            let (mut ends, mut values) = (0, Vec::new());
+            while ends < PARTITIONS {
+                match consumer.poll(DEADLINE) {
+                    Some(Ok(message)) => values.extend(message.payload().map(<[u8]>::to_vec)),
+                    Some(Err(KafkaError::PartitionEOF(_))) => ends += 1,
+                    other => panic!("{other:?}"),
+                }
+            }
+            values
+        }
+    }
+
+    #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+    async fn entries_of_a_kafka_topic_reach_slack_once_over_restarts() {
+        let site = Site::new().await;
+        let (shutdown, host) = site.start();
+        site.append(&[fire(1, "general"), entry(2, "general", Kind::Fire, Some("k"))]);
+        assert!(site.slack.wait_for(2, DEADLINE).await);
+        shutdown.cancel();
+        host.await.unwrap();
+        let histories = |site: &Site| {
+            site.slack.requests().iter().filter(|r| r.method == "conversations.history").count()
+        };
+        let at_start = histories(&site);
+        // Another life: the offset is committed and clean, the ledger knows both.
+        let (shutdown, host) = site.start();
+        site.append(&[
+            entry(3, "general", Kind::Fire, Some("k")),
+            entry(4, "general", Kind::Resolve, Some("k")),
+            fire(5, "general"),
+        ]);
+        assert!(site.slack.wait_for(3, DEADLINE).await);
+        // Only the look at the start, whether it may be read.
+        assert_eq!(histories(&site), 2 * at_start);
+        let texts: Vec<_> = site.slack.messages().into_iter().map(|message| message.text).collect();
+        assert_eq!(texts, ["message 1", "message 4", "message 5"]);
+        // Killed: the tasks end where they are.
+        host.abort();
+        assert!(host.await.unwrap_err().is_cancelled());
+        drop(shutdown);
+        site.slack.fail_next("chat.postMessage", Fault::StatusAfterAccept(500));
+        let (shutdown, host) = site.start();
+        site.append(&[fire(6, "general"), fire(7, "nowhere")]);
+        assert!(site.slack.wait_for(4, DEADLINE).await);
+        shutdown.cancel();
+        host.await.unwrap();
+        let texts: Vec<_> = site.slack.messages().into_iter().map(|message| message.text).collect();
+        assert_eq!(texts, ["message 1", "message 4", "message 5", "message 6"]);
+        let notes: Vec<Note> =
+            site.values("g.ledger").iter().map(|value| Note::from_bytes(value).unwrap()).collect();
+        let resolved = notes.iter().filter(|note| note.state == State::Resolved).count();
+        assert_eq!(resolved, 1, "{notes:?}");
+        assert_eq!(site.values("g.dead-letters"), [fire(7, "nowhere").to_bytes()]);
+    }
+}

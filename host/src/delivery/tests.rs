@@ -6,4 +6,4 @@ mod faults;
 mod pauses;
 mod rebalances;
 mod refusals;
-mod world;
+pub(crate) mod world;

@@ -82,7 +82,10 @@ impl ClientContext for LedgerContext {
     }
 
     fn error(&self, error: KafkaError, reason: &str) {
-        self.0.error(&error, reason);
+        // The end of a partition is what restoring waits for.
+        if error.rdkafka_error_code() != Some(RDKafkaErrorCode::PartitionEOF) {
+            self.0.error(&error, reason);
+        }
     }
 
     fn generate_oauth_token(

@@ -355,11 +355,14 @@ impl Reader {
         {
             tracing::error!("the thread that read the outbox panicked");
         }
-        // A revocation that was noted and not taken up would keep the close waiting for ever.
-        let owned = self.consumer.assignment();
-        if let Err(error) = owned.and_then(|owned| self.consumer.incremental_unassign(&owned)) {
-            tracing::debug!("unassign on close: {error}");
-        }
+    }
+}
+
+impl Drop for Reader {
+    fn drop(&mut self) {
+        // The thread ends by itself, and the consumer with it.
+        self.consumer.context().closing.store(true, Ordering::Release);
+        self.orders.stop.store(true, Ordering::Release);
     }
 }
 
@@ -376,7 +379,7 @@ fn read(topic: &str, consumer: &BaseConsumer<ReaderContext>, orders: &Orders) {
                     || code == Some(RDKafkaErrorCode::PollExceeded);
                 if fatal {
                     context.tell(Event::Failed(error.to_string()));
-                    return;
+                    break;
                 }
                 context.state.error(&error, "while reading the outbox");
             }
@@ -387,6 +390,11 @@ fn read(topic: &str, consumer: &BaseConsumer<ReaderContext>, orders: &Orders) {
             let commits = std::mem::take(&mut *lock(&orders.commits));
             commit(topic, consumer, commits);
         }
+    }
+    // A revocation that was noted and not taken up would keep the close waiting for ever.
+    let left = consumer.assignment().and_then(|list| consumer.incremental_unassign(&list));
+    if let Err(error) = left {
+        tracing::debug!("giving partitions up on close: {error}");
     }
 }
 

@@ -157,10 +157,11 @@ fn every_kind_of_span_has_its_element() {
       {"style":{"bold":true},"text":"host: ","type":"text"}
       {"style":{"code":true},"text":"rpi-03","type":"text"}
     "#);
-    insta::assert_snapshot!(plain(&entry, &manners(), "i").text, @r#"
+    let plain = plain(&entry, &manners(), "i").text.replace('\u{2060}', "[j]");
+    insta::assert_snapshot!(plain, @r#"
     A &amp; B &lt;@U1&gt;
-    User &lt;!channel&gt; tried ⁠*⁠often⁠*⁠
-    runbook (https⁠://runbooks.example.com/ssh?a=1)runbook (https⁠://evil.example/)@oncall@robin@all@nobody2018-03-04 15:14:24 UTC
+    User &lt;!channel&gt; tried [j]*[j]often[j]*[j]
+    runbook (https[j]://runbooks.example.com/ssh?a=1)runbook (https[j]://evil.example/)@oncall@robin@all@nobody2018-03-04 15:14:24 UTC
     line 1
     line 2
     end

@@ -365,7 +365,7 @@ pub(super) async fn slack(channels: &[&str]) -> SlackStandIn {
 }
 
 /// An entry about record `n`; `key` makes several of them one alert.
-pub(super) fn entry(n: i64, channel: &str, kind: Kind, key: Option<&str>) -> Entry {
+pub(crate) fn entry(n: i64, channel: &str, kind: Kind, key: Option<&str>) -> Entry {
     let record = RecordId { topic: "SYSLOG".into(), partition: 0, offset: n };
     let intent = IntentId { record, rule: "invalid-user".into(), index: 0 };
     let notification = Notification {
@@ -391,7 +391,7 @@ pub(super) fn entry(n: i64, channel: &str, kind: Kind, key: Option<&str>) -> Ent
 }
 
 /// A `fire` of its own.
-pub(super) fn fire(n: i64, channel: &str) -> Entry {
+pub(crate) fn fire(n: i64, channel: &str) -> Entry {
     entry(n, channel, Kind::Fire, None)
 }
 
