@@ -10,6 +10,7 @@ mod failure;
 mod inspect;
 mod instance;
 mod limiter;
+mod state_call;
 mod v0_1;
 
 use std::fmt;
@@ -18,8 +19,9 @@ use std::sync::Arc;
 
 pub use component::{Component, LoadError};
 pub use failure::{CallFailure, DescribeError, FailureReason, InvalidSubscription};
-pub use instance::{Called, Instance};
+pub use instance::{Called, Described, Instance};
 pub use limiter::{LogLevel, LogLine, Logs};
+pub use state_call::{LateRow, StateCall, StateRefused};
 
 use cache::Cache;
 use instance::State;

@@ -5,25 +5,35 @@
 
 mod collect;
 pub mod health;
+mod moments;
+mod route;
 mod slice;
 mod slot;
+mod stateful;
 
 use std::collections::HashMap;
 use std::fmt;
 use std::sync::Arc;
 
+use firebell_state::RuleState;
+
 pub use health::Health;
+pub use route::Repartition;
 pub use slot::{CallReport, Clock};
+pub use stateful::LateReport;
 
 use crate::dead_letter::DeadLetter;
-use crate::engine::{CallFailure, Logs};
-use crate::matching::{Scratch, Survivors};
+use crate::engine::{CallFailure, Logs, StateCall};
+use crate::matching::{RuleBatch, Scratch, Survivors};
 use crate::outbox::Entry;
 use crate::record::{OutgoingRecord, Record, TopicPartition};
-use crate::rules::{Mode, RuleSet};
+use crate::rules::{Mode, Rule, RuleSet};
+use crate::state::{Adopted, Lent, States};
 
 use collect::{Collected, Source};
-use slot::Slot;
+use moments::Moments;
+use slot::{Outcome, Slot};
+use stateful::Input;
 
 /// What came of records: effects, not yet written, and counts. Grows until it is cleared, so that
 /// several batches can go into one transaction.
@@ -33,6 +43,8 @@ pub struct Evaluation {
     pub entries: Vec<Entry>,
     /// Records that rules emit.
     pub emitted: Vec<OutgoingRecord>,
+    /// Records on their way to what their rules group by.
+    pub routed: Vec<OutgoingRecord>,
     /// Records that were given up on.
     pub dead_letters: Vec<DeadLetter>,
     /// One for every batch.
@@ -46,6 +58,7 @@ impl Evaluation {
     pub fn clear(&mut self) {
         self.entries.clear();
         self.emitted.clear();
+        self.routed.clear();
         self.dead_letters.clear();
         self.batches.clear();
         self.rules.clear();
@@ -53,7 +66,10 @@ impl Evaluation {
 
     /// Whether there is something to write.
     pub fn has_effects(&self) -> bool {
-        !(self.entries.is_empty() && self.emitted.is_empty() && self.dead_letters.is_empty())
+        !(self.entries.is_empty()
+            && self.emitted.is_empty()
+            && self.routed.is_empty()
+            && self.dead_letters.is_empty())
     }
 }
 
@@ -88,11 +104,39 @@ pub struct RuleReport {
     pub emitted: Vec<(String, u64)>,
     /// What it logged.
     pub logs: Logs,
+    /// Its records that came too late for a window.
+    pub late: Vec<LateReport>,
+    /// What was dropped when it took up its state under another plan.
+    pub adopted: Option<Adopted>,
     /// This batch put it into quarantine.
     pub quarantined: bool,
 }
 
 impl RuleReport {
+    fn new(rule: &Arc<str>, topic: &Arc<str>, matched: &RuleBatch) -> Self {
+        Self {
+            rule: Arc::clone(rule),
+            topic: Arc::clone(topic),
+            matched: matched.rows.len() as u64,
+            mismatched: matched.mismatched,
+            calls: Vec::new(),
+            notifications: [0; 4],
+            emitted: Vec::new(),
+            logs: Logs::default(),
+            late: Vec::new(),
+            adopted: None,
+            quarantined: false,
+        }
+    }
+
+    /// Takes over what a batch left to be told.
+    fn take(&mut self, outcome: &mut Outcome) {
+        self.calls = std::mem::take(&mut outcome.calls);
+        self.logs = std::mem::take(&mut outcome.logs);
+        self.late = std::mem::take(&mut outcome.late);
+        self.quarantined = outcome.quarantined;
+    }
+
     fn emitted(&mut self, topic: &str) {
         match self.emitted.iter_mut().find(|(known, _)| known == topic) {
             Some((_, count)) => *count += 1,
@@ -106,12 +150,20 @@ pub struct WorkerSet {
     set: Arc<RuleSet>,
     slots: Vec<Slot>,
     /// For every topic, its rules' positions in `slots`.
-    positions: HashMap<Arc<str>, Vec<usize>>,
+    positions: HashMap<Arc<str>, Arc<[usize]>>,
+    /// Where every rule is in `slots`.
+    by_name: HashMap<Arc<str>, usize>,
     failures: Vec<(Arc<str>, CallFailure)>,
     scratch: Scratch,
     survivors: Survivors,
     collected: Collected,
     clock: Option<Clock>,
+    /// Where records go whose rules group by something; `None` = they are evaluated where they are.
+    repartition: Option<Repartition>,
+    states: States,
+    /// Stream time at each record of the batch.
+    streams: Vec<Option<i64>>,
+    moments: Moments,
 }
 
 impl fmt::Debug for WorkerSet {
@@ -138,24 +190,29 @@ impl WorkerSet {
             }
             slots.push(slot);
         }
-        let position: HashMap<&Arc<str>, usize> =
-            slots.iter().enumerate().map(|(at, slot)| (&slot.rule.name, at)).collect();
+        let by_name: HashMap<Arc<str>, usize> =
+            slots.iter().enumerate().map(|(at, slot)| (Arc::clone(&slot.rule.name), at)).collect();
         let positions = set
             .topics
             .iter()
             .map(|(topic, plan)| {
-                let of_rules = plan.rules.iter().filter_map(|rule| position.get(&rule.name));
+                let of_rules = plan.rules.iter().filter_map(|rule| by_name.get(&rule.name));
                 (Arc::clone(topic), of_rules.copied().collect())
             })
             .collect();
         Self {
             slots,
             positions,
+            by_name,
             failures,
             scratch: Scratch::default(),
             survivors: Survivors::default(),
             collected: Collected::default(),
             clock: None,
+            repartition: None,
+            states: States::default(),
+            streams: Vec::new(),
+            moments: Moments::default(),
             set,
         }
     }
@@ -164,6 +221,13 @@ impl WorkerSet {
     #[must_use]
     pub fn with_clock(mut self, clock: Clock) -> Self {
         self.clock = Some(clock);
+        self
+    }
+
+    /// Sends records whose rules group by something through this topic.
+    #[must_use]
+    pub fn with_repartition(mut self, repartition: Repartition) -> Self {
+        self.repartition = Some(repartition);
         self
     }
 
@@ -177,6 +241,28 @@ impl WorkerSet {
         &self.failures
     }
 
+    /// The state of its rules.
+    pub fn states(&mut self) -> &mut States {
+        &mut self.states
+    }
+
+    /// Takes the state over from the set that evaluated until now.
+    pub fn take_states(&mut self, old: &mut Self) {
+        self.states = std::mem::take(&mut old.states);
+    }
+
+    /// Whether records of some rule go through the repartition topic.
+    pub fn routes(&self) -> bool {
+        self.repartition.is_some() && self.slots.iter().any(|slot| slot.rule.routes_by().is_some())
+    }
+
+    /// A lookup table that some rule needs and that was not read to its end yet.
+    pub fn missing_table(&self) -> Option<(&str, &str)> {
+        let missing = |slot: &'_ Slot| slot.rule.tables.missing().map(str::to_owned);
+        let slot = self.slots.iter().find(|slot| missing(slot).is_some())?;
+        Some((&slot.rule.name, slot.rule.tables.missing()?))
+    }
+
     /// Evaluates records of one partition, in offset order, and adds what came of them to `out`.
     pub fn evaluate(
         &mut self,
@@ -184,14 +270,16 @@ impl WorkerSet {
         records: &[Record<'_>],
         out: &mut Evaluation,
     ) {
-        let topic = &partition.topic;
-        let (Some(plan), Some(positions)) = (self.set.topics.get(topic), self.positions.get(topic))
-        else {
+        if self.repartition.as_ref().is_some_and(|own| own.topic == partition.topic) {
+            self.evaluate_routed(partition, records, out);
             return;
-        };
+        }
+        let topic = &partition.topic;
+        let set = Arc::clone(&self.set);
+        let Some(plan) = set.topics.get(topic) else { return };
         let scratch = &mut self.scratch;
         plan.matcher.scan(topic, partition.partition, records, scratch, &mut self.survivors);
-        let source = Source { partition, records, generation: self.set.generation };
+        let source = Source { partition, records, origins: None, generation: set.generation };
         for undecodable in &self.survivors.undecodable {
             let message = undecodable.error.to_string();
             self.collected.undecodable(&source, undecodable.record, message);
@@ -201,27 +289,245 @@ impl WorkerSet {
             records: records.len() as u64,
             undecodable: self.survivors.undecodable.len() as u64,
         });
-        for &index in &self.survivors.matched {
-            let (matched, slot) =
-                (&self.survivors.batches[index], &mut self.slots[positions[index]]);
-            let mut outcome = slot.evaluate(&matched.batch, self.clock.as_ref());
-            let mut report = RuleReport {
-                rule: Arc::clone(&slot.rule.name),
-                topic: Arc::clone(topic),
-                matched: matched.rows.len() as u64,
-                mismatched: matched.mismatched,
-                calls: std::mem::take(&mut outcome.calls),
-                notifications: [0; 4],
-                emitted: Vec::new(),
-                logs: std::mem::take(&mut outcome.logs),
-                quarantined: outcome.quarantined,
+        if plan.keeps_state {
+            let stream_ms = self.states.stream_ms(partition);
+            moments::streams(stream_ms, records, &mut self.streams);
+            self.states.set_stream_ms(partition, self.streams.last().copied().flatten());
+        }
+        let survivors = std::mem::take(&mut self.survivors);
+        let positions = self.positions.get(topic).cloned().unwrap_or_default();
+        // Time comes to rules that keep state even where no record does.
+        let timed = |index: &usize| plan.keeps_state && plan.rules[*index].keeps_state();
+        let all = 0..if plan.keeps_state { positions.len() } else { 0 };
+        let mut visited = survivors.matched.clone();
+        visited.extend(all.filter(|index| timed(index) && !survivors.matched.contains(index)));
+        for index in visited {
+            let at = positions[index];
+            let batch = &survivors.batches[index];
+            let rule = &self.slots[at].rule;
+            let keeps_state = rule.keeps_state();
+            if let Some(column) = rule.routes_by().filter(|_| self.repartition.is_some()) {
+                self.route(at, column, &source, batch, out);
+            } else if keeps_state {
+                self.evaluate_stateful((index, at), &source, (partition, batch), out);
+            } else {
+                self.evaluate_stateless((index, at), &source, batch, out);
+            }
+        }
+        self.survivors = survivors;
+        self.collected.drain_into(out);
+    }
+
+    fn evaluate_stateless(
+        &mut self,
+        (index, at): (usize, usize),
+        source: &Source<'_>,
+        matched: &RuleBatch,
+        out: &mut Evaluation,
+    ) {
+        let slot = &mut self.slots[at];
+        let mut outcome = slot.evaluate(&matched.batch, self.clock.as_ref());
+        let mut report = RuleReport::new(&slot.rule.name, &source.partition.topic, matched);
+        report.take(&mut outcome);
+        let rule = (index as u32, slot.rule.as_ref());
+        self.collected.add(source, rule, &matched.rows, outcome, &mut report);
+        out.rules.push(report);
+    }
+
+    /// Sends survivors on their way to what their rule groups by.
+    fn route(
+        &self,
+        at: usize,
+        column: usize,
+        source: &Source<'_>,
+        matched: &RuleBatch,
+        out: &mut Evaluation,
+    ) {
+        let (Some(to), false) = (&self.repartition, matched.rows.is_empty()) else { return };
+        let rule = &self.slots[at].rule.name;
+        let from = (source.partition, source.records);
+        route::route(to, rule, from, (matched, column), &mut out.routed);
+        out.rules.push(RuleReport::new(rule, &source.partition.topic, matched));
+    }
+
+    /// Evaluates survivors of a rule that keeps state; `input` is the partition that its state belongs
+    /// to, which is not the records' own where they were routed.
+    fn evaluate_stateful(
+        &mut self,
+        (index, at): (usize, usize),
+        source: &Source<'_>,
+        (input, matched): (&TopicPartition, &RuleBatch),
+        out: &mut Evaluation,
+    ) {
+        let slot = &mut self.slots[at];
+        let rule = Arc::clone(&slot.rule);
+        let Lent { mut state, adopted } = self.states.lend(input, &rule);
+        state.begin_call();
+        let own_time = source.origins.is_some() || rule.has_own_time();
+        let end_ms = if own_time {
+            let column = rule.event_time_column();
+            let of = (source.partition, source.origins);
+            let batch = (&matched.batch, column);
+            self.moments.own(of, source.records, &matched.rows, batch, &mut state);
+            state.stream_ms()
+        } else {
+            let floor = state.stream_ms();
+            let of = (source.partition, &self.streams[..], floor);
+            self.moments.follow(of, source.records, &matched.rows);
+            self.streams.last().copied().flatten().max(floor)
+        };
+        let last = source.records.last().map_or(-1, |record| record.offset);
+        let batch = Input {
+            batch: &matched.batch,
+            rows: &matched.rows,
+            moments: &self.moments.moments,
+            records: &self.moments.records,
+            end: (end_ms, source.records.len() as u32, last),
+        };
+        let mut call = Some(StateCall::new(state, &rule.tables));
+        let mut outcome = slot.evaluate_stateful(&batch, &mut call, self.clock.as_ref());
+        self.states.give_back(input, &rule, returned(call));
+        if matched.rows.is_empty() && outcome.is_empty() && adopted.is_none() {
+            return;
+        }
+        let mut report = RuleReport::new(&rule.name, &source.partition.topic, matched);
+        report.take(&mut outcome);
+        report.adopted = adopted;
+        self.collected.add(source, (index as u32, &rule), &matched.rows, outcome, &mut report);
+        out.rules.push(report);
+    }
+
+    /// Evaluates records of the repartition topic, each for the rule that it was routed for.
+    fn evaluate_routed(
+        &mut self,
+        partition: &TopicPartition,
+        records: &[Record<'_>],
+        out: &mut Evaluation,
+    ) {
+        let set = Arc::clone(&self.set);
+        let mut batch = BatchReport {
+            topic: Arc::clone(&partition.topic),
+            records: records.len() as u64,
+            undecodable: 0,
+        };
+        for routed in route::by_rule(records) {
+            // The rule may be gone, or no longer read this topic: as if it had not been there when
+            // the record came.
+            let Some(matcher) = set.routed.get(&*routed.rule) else { continue };
+            let Some(&at) = self.by_name.get(&*routed.rule) else { continue };
+            let from = TopicPartition::new(Arc::clone(&routed.topic), partition.partition);
+            let inner = routed.records();
+            let mut survivors = std::mem::take(&mut self.survivors);
+            let number = partition.partition;
+            matcher.scan(&from.topic, number, &inner, &mut self.scratch, &mut survivors);
+            let source = Source {
+                partition: &from,
+                records: &inner,
+                origins: Some(&routed.partitions),
+                generation: set.generation,
             };
-            let rule = (index as u32, slot.rule.as_ref());
-            self.collected.add(&source, rule, &matched.rows, outcome, &mut report);
+            batch.undecodable += survivors.undecodable.len() as u64;
+            for undecodable in &survivors.undecodable {
+                let message = undecodable.error.to_string();
+                self.collected.undecodable(&source, undecodable.record, message);
+            }
+            if !survivors.matched.is_empty() {
+                let matched = (partition, &survivors.batches[0]);
+                self.evaluate_stateful((0, at), &source, matched, out);
+            }
+            self.survivors = survivors;
+            self.collected.drain_into(out);
+        }
+        out.batches.push(batch);
+    }
+
+    /// Lets time go on where no record comes. `offset` is the partition's next one.
+    pub fn tick(
+        &mut self,
+        partition: &TopicPartition,
+        tick: Tick,
+        offset: i64,
+        out: &mut Evaluation,
+    ) {
+        let set = Arc::clone(&self.set);
+        let partition_ms = self.states.stream_ms(partition);
+        for (index, slot) in self.slots.iter_mut().enumerate() {
+            let rule = Arc::clone(&slot.rule);
+            if !rule.keeps_state()
+                || rule.health.is_quarantined()
+                || !self.states.has(partition, &rule.name)
+            {
+                continue;
+            }
+            let Lent { mut state, adopted } = self.states.lend(partition, &rule);
+            let until_ms = tick.stream_ms(&state, &rule, partition_ms);
+            let is_due = state.next_wall_ms().is_some_and(|due| due <= tick.wall_ms);
+            if until_ms.is_none() && !is_due {
+                self.states.give_back(partition, &rule, state);
+                continue;
+            }
+            state.begin_call();
+            if let Some(until_ms) = until_ms {
+                state.advance(until_ms);
+            }
+            let until_ms = until_ms.or(state.stream_ms()).unwrap_or(i64::MIN);
+            let wall_ms = tick.wall_ms;
+            let mut call = Some(StateCall::new(state, &rule.tables));
+            let (mut outcome, clock) = (Outcome::default(), self.clock.as_ref());
+            let times = (until_ms, Some(wall_ms));
+            slot.elapse(times, (0, offset), &mut call, clock, &mut outcome);
+            self.states.give_back(partition, &rule, returned(call));
+            let none = RuleBatch::default();
+            let source =
+                Source { partition, records: &[], origins: None, generation: set.generation };
+            let mut report = RuleReport::new(&rule.name, &partition.topic, &none);
+            report.take(&mut outcome);
+            report.adopted = adopted;
+            self.collected.add(&source, (index as u32, &rule), &[], outcome, &mut report);
             out.rules.push(report);
         }
         self.collected.drain_into(out);
     }
+}
+
+/// What the wall clock says of a partition in which no record came.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Tick {
+    /// Milliseconds since the Unix epoch.
+    pub wall_ms: i64,
+    /// Since the last record came, or the partition was taken over.
+    pub quiet_ms: i64,
+    /// Since the last tick, or the last record where that is later.
+    pub since_ms: i64,
+    /// No record waits anywhere on its way to this partition, and Kafka has just said so. Only then is
+    /// silence a silence of the sources.
+    pub caught_up: bool,
+}
+
+impl Tick {
+    /// Where stream time of a rule comes to; `None` = it stands still, or nothing waits for it.
+    fn stream_ms(&self, state: &RuleState, rule: &Rule, partition_ms: Option<i64>) -> Option<i64> {
+        let idle_ms = i64::try_from(rule.plan.idle_ms?).unwrap_or(i64::MAX);
+        if !self.caught_up || self.quiet_ms < idle_ms {
+            return None;
+        }
+        state.next_notice_ms()?;
+        let stood = if rule.has_own_time() {
+            state.stream_ms()
+        } else {
+            partition_ms.max(state.stream_ms())
+        };
+        // The first time, all of the silence counts.
+        let is_first = self.quiet_ms - self.since_ms < idle_ms;
+        let moved = if is_first { self.quiet_ms } else { self.since_ms };
+        Some(stood?.saturating_add(moved))
+    }
+}
+
+/// The state that a call was lent. It is always given back; an empty one would be restored wrongly.
+fn returned(call: Option<Box<StateCall>>) -> RuleState {
+    debug_assert!(call.is_some(), "an instance keeps the state that it was lent");
+    call.map_or_else(|| RuleState::new(usize::MAX), |call| call.state)
 }
 
 #[cfg(test)]

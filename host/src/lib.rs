@@ -18,6 +18,8 @@
 //! - [`rules`]: what a user writes, loaded and published as one immutable set.
 //! - [`shipped`]: the rules that are in the binary.
 //! - [`effect`], [`notification`]: what a rule asks for.
+//! - [`state`]: what the host keeps for rules.
+//! - [`tables`]: topics that rules look things up in.
 //! - [`evaluation`]: records in, effects out; knows neither Kafka nor Slack nor a clock.
 //! - [`dead_letter`]: records that were given up on, and why.
 //! - [`outbox`]: decided notifications on their way.
@@ -60,7 +62,9 @@ pub mod run;
 pub mod secret;
 pub mod shipped;
 pub mod source;
+pub mod state;
 pub mod subscription;
+pub mod tables;
 pub mod telemetry;
 pub mod tls;
 pub mod topics;

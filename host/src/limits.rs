@@ -15,6 +15,9 @@ pub const ROWS_PER_CALL_MAX: usize = 4_096;
 /// Linear memory that one instance may be given, MiB: 32-bit wasm has no more.
 const MEMORY_MIB_MAX: i64 = 4096;
 
+/// State of one rule and partition, MiB: it is in memory.
+const STATE_MIB_MAX: i64 = 65_536;
+
 /// Caps on one rule; `[limits]` in its toml.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Limits {
@@ -31,6 +34,8 @@ pub struct Limits {
     pub emits_per_record: u32,
     /// Log lines of one call; what is over is counted, not kept.
     pub log_lines: u32,
+    /// State of the rule in one input partition, MiB.
+    pub state_mib: u32,
     /// Failed records in a row after which the rule is quarantined; 0 = never.
     pub quarantine_after: u32,
 }
@@ -44,17 +49,24 @@ impl Limits {
         notifications_per_record: 16,
         emits_per_record: 16,
         log_lines: 100,
+        state_mib: 256,
         quarantine_after: 10,
     };
 
+    /// `state_mib` in bytes.
+    pub fn state_bytes(&self) -> usize {
+        (self.state_mib as usize) << 20
+    }
+
     /// The keys of `[limits]`, each a field of this struct.
-    pub const KEYS: [&'static str; 7] = [
+    pub const KEYS: [&'static str; 8] = [
         "fuel_per_record",
         "memory_mib",
         "output_bytes",
         "notifications_per_record",
         "emits_per_record",
         "log_lines",
+        "state_mib",
         "quarantine_after",
     ];
 
@@ -65,7 +77,7 @@ impl Limits {
         self,
         mut read: impl FnMut(&'static str, RangeInclusive<i64>) -> Option<i64>,
     ) -> Self {
-        let [fuel, memory, output, notifications, emits, log_lines, quarantine] = Self::KEYS;
+        let [fuel, memory, output, notifications, emits, log_lines, state, quarantine] = Self::KEYS;
         let mut number = |key, least, most| read(key, least..=most).map(i64::unsigned_abs);
         let small = |number: Option<u64>| number.and_then(|number| u32::try_from(number).ok());
         Self {
@@ -78,6 +90,7 @@ impl Limits {
                 .unwrap_or(self.notifications_per_record),
             emits_per_record: small(number(emits, 0, 10_000)).unwrap_or(self.emits_per_record),
             log_lines: small(number(log_lines, 0, 100_000)).unwrap_or(self.log_lines),
+            state_mib: small(number(state, 1, STATE_MIB_MAX)).unwrap_or(self.state_mib),
             quarantine_after: small(number(quarantine, 0, 1_000_000))
                 .unwrap_or(self.quarantine_after),
         }

@@ -80,9 +80,14 @@ impl Entry {
 /// FNV-1a over 64 bits of the channel's UTF-8 name, modulo the number of partitions. It must never
 /// change: the ledger of an alert is looked for in the partition of its channel.
 pub fn partition_of(channel: &str, partitions: i32) -> i32 {
+    partition_of_bytes(channel.as_bytes(), partitions)
+}
+
+/// The partition of any bytes among `partitions`: FNV-1a, the same for ever.
+pub fn partition_of_bytes(bytes: &[u8], partitions: i32) -> i32 {
     let mut hash: u64 = 0xcbf2_9ce4_8422_2325;
-    for byte in channel.bytes() {
-        hash = (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3);
+    for byte in bytes {
+        hash = (hash ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3);
     }
     let partitions = u64::try_from(partitions).unwrap_or(1).max(1);
     // Smaller than `partitions`, which came from an i32.

@@ -18,11 +18,14 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 use std::time::Duration;
 
+use firebell_state::Plan;
+
 use crate::engine::Component;
 use crate::evaluation::Health;
 use crate::limits::Limits;
 use crate::matching::{ConditionError, MatchRule, TopicMatcher};
 use crate::subscription::{Format, Subscription};
+use crate::tables::TableSet;
 
 /// What happens to a rule's effects.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -49,6 +52,12 @@ pub struct Rule {
     pub config_json: String,
     /// What `describe` answered, as it is: every new instance must answer the same.
     pub described: Subscription,
+    /// What `declare` answered: what the rule keeps. Empty for most.
+    pub plan: Arc<Plan>,
+    /// The operator says that the topics' keys group records as the plan wants.
+    pub keyed: bool,
+    /// The lookup tables that the plan names.
+    pub tables: TableSet,
     /// The same with the operator's topics and `[fields]` applied.
     pub subscription: Subscription,
     /// All conditions that must hold: the rule's own and the operator's `where`.
@@ -69,6 +78,40 @@ pub struct Rule {
     pub health: Health,
 }
 
+impl Rule {
+    /// Whether it looks at more than one record, or at tables.
+    pub fn keeps_state(&self) -> bool {
+        !self.plan.is_empty()
+    }
+
+    /// The column by which its records must be brought together, where their topics do not do that.
+    pub fn routes_by(&self) -> Option<usize> {
+        if self.keyed { None } else { self.column(self.plan.key_by.as_ref()?) }
+    }
+
+    /// The column that holds the event time.
+    pub fn event_time_column(&self) -> Option<usize> {
+        self.column(self.plan.event_time.as_ref()?)
+    }
+
+    /// Whether its time is not that of the partition that it reads.
+    pub fn has_own_time(&self) -> bool {
+        self.plan.event_time.is_some() || self.routes_by().is_some()
+    }
+
+    fn column(&self, name: &str) -> Option<usize> {
+        self.subscription.fields.iter().position(|field| &*field.name == name)
+    }
+
+    fn to_match(&self) -> MatchRule {
+        MatchRule {
+            format: self.format,
+            fields: self.subscription.fields.clone(),
+            conditions: self.conditions.clone(),
+        }
+    }
+}
+
 /// The rules of one topic, in the order of their names.
 #[derive(Debug)]
 pub struct TopicPlan {
@@ -76,6 +119,8 @@ pub struct TopicPlan {
     pub matcher: TopicMatcher,
     /// The rules that are not paused.
     pub rules: Vec<Arc<Rule>>,
+    /// Whether one of them keeps state.
+    pub keeps_state: bool,
 }
 
 /// An immutable snapshot of all rules, each in its last good version.
@@ -87,6 +132,8 @@ pub struct RuleSet {
     pub rules: BTreeMap<Arc<str>, Arc<Rule>>,
     /// What is done with the records of every topic that a rule reads.
     pub topics: HashMap<Arc<str>, TopicPlan>,
+    /// For every rule that groups records by something: how one is read again that was brought there.
+    pub routed: HashMap<Arc<str>, TopicMatcher>,
 }
 
 /// Why rules cannot be one set.
@@ -121,16 +168,20 @@ impl RuleSet {
         }
         let mut topics = HashMap::with_capacity(by_topic.len());
         for (topic, rules) in by_topic {
-            let conditions = rules.iter().map(|rule| MatchRule {
-                format: rule.format,
-                fields: rule.subscription.fields.clone(),
-                conditions: rule.conditions.clone(),
-            });
+            let conditions = rules.iter().map(|rule| rule.to_match());
             let matcher = TopicMatcher::new(conditions.collect()).map_err(|source| {
                 RuleSetError { topic: Arc::clone(topic), source: Box::new(source) }
             })?;
-            topics.insert(Arc::clone(topic), TopicPlan { matcher, rules });
+            let keeps_state = rules.iter().any(|rule| rule.keeps_state());
+            topics.insert(Arc::clone(topic), TopicPlan { matcher, rules, keeps_state });
         }
-        Ok(Self { generation, rules, topics })
+        let mut routed = HashMap::new();
+        for rule in rules.values().filter(|rule| rule.routes_by().is_some()) {
+            let topic = rule.subscription.topics.first().cloned().unwrap_or_default();
+            let matcher = TopicMatcher::new(vec![rule.to_match()])
+                .map_err(|source| RuleSetError { topic, source: Box::new(source) })?;
+            routed.insert(Arc::clone(&rule.name), matcher);
+        }
+        Ok(Self { generation, rules, topics, routed })
     }
 }

@@ -3,6 +3,8 @@
 use std::fmt;
 use std::sync::Arc;
 
+use firebell_state::InvalidPlan;
+
 use crate::engine::limiter::Logs;
 use crate::subscription::InvalidFieldSource;
 
@@ -27,7 +29,11 @@ pub enum FailureReason {
     Refused,
     /// An effect that means nothing: a row that does not exist, no title, an impossible topic.
     InvalidEffect,
-    /// `describe` answered otherwise than before.
+    /// The rule's state would be larger than `state_mib`.
+    StateLimit,
+    /// Something that cannot be was asked of state or tables.
+    InvalidState,
+    /// `describe` or `declare` answered otherwise than before.
     UnstableDescribe,
     /// No instance could be made.
     Instantiate,
@@ -35,7 +41,7 @@ pub enum FailureReason {
 
 impl FailureReason {
     /// All of them.
-    pub const ALL: [Self; 11] = [
+    pub const ALL: [Self; 13] = [
         Self::Trap,
         Self::Panic,
         Self::OutOfFuel,
@@ -45,6 +51,8 @@ impl FailureReason {
         Self::EmitLimit,
         Self::Refused,
         Self::InvalidEffect,
+        Self::StateLimit,
+        Self::InvalidState,
         Self::UnstableDescribe,
         Self::Instantiate,
     ];
@@ -61,6 +69,8 @@ impl FailureReason {
             Self::EmitLimit => "emit_limit",
             Self::Refused => "refused",
             Self::InvalidEffect => "invalid_effect",
+            Self::StateLimit => "state_limit",
+            Self::InvalidState => "invalid_state",
             Self::UnstableDescribe => "unstable_describe",
             Self::Instantiate => "instantiate",
         }
@@ -149,6 +159,24 @@ pub enum InvalidSubscription {
         count: usize,
         /// How many may be.
         max: usize,
+    },
+    /// What the rule wants to keep.
+    #[error("the rule's plan of what it keeps cannot be")]
+    Plan(#[from] InvalidPlan),
+    /// A field to group by that does not exist.
+    #[error("the plan groups by field `{name}`, which is not declared; declare it")]
+    KeyBy {
+        /// The field.
+        name: String,
+    },
+    /// A field that does not hold a time.
+    #[error(
+        "the plan takes the event time from field `{name}`, which is not declared as an integer \
+         (milliseconds since the Unix epoch)"
+    )]
+    EventTime {
+        /// The field.
+        name: String,
     },
     /// A topic that Kafka would refuse.
     #[error("`{topic}` is no topic's name; Kafka allows 1 to 249 letters, digits, `.`, `_`, `-`")]

@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 use std::fmt;
 use std::sync::Arc;
 
+use firebell_state::{Firing, Plan, StateError};
 use wasmtime::{Store, Trap};
 
 use crate::batch::Batch;
@@ -11,9 +12,10 @@ use crate::effect::{InvalidEffects, RowEffect, check, is_topic_name};
 use crate::engine::Shared;
 use crate::engine::failure::{CallFailure, DescribeError, FailureReason, InvalidSubscription};
 use crate::engine::limiter::{Limiter, LogBook, Logs};
+use crate::engine::state_call::{StateCall, StateRefused};
 use crate::engine::v0_1::{Declared, Rule, RulePre};
 use crate::limits::{FIELDS_MAX, Limits, cut};
-use crate::subscription::{Field, Subscription};
+use crate::subscription::{Field, FieldType, Subscription};
 
 /// Fuel for making an instance and for `describe`: language runtimes set themselves up there.
 const DESCRIBE_FUEL: u64 = 200_000_000;
@@ -29,6 +31,17 @@ const ERROR_BYTES_MAX: usize = 4_096;
 pub(super) struct State {
     pub(super) limiter: Limiter,
     pub(super) book: LogBook,
+    /// There during a call of a rule that keeps state.
+    pub(super) call: Option<Box<StateCall>>,
+}
+
+/// What a rule declares when it is asked: what it needs and what it keeps.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Described {
+    /// `describe`
+    pub subscription: Subscription,
+    /// `declare`; empty for a rule that keeps nothing.
+    pub plan: Plan,
 }
 
 /// What a call gave.
@@ -46,6 +59,8 @@ pub struct Called {
 pub struct Instance {
     /// Gone after an error: a store is never used again after one.
     live: Option<(Store<State>, Rule)>,
+    /// Lent to the store during a call.
+    state: Option<Box<StateCall>>,
     rule: Arc<str>,
     limits: Limits,
 }
@@ -69,15 +84,19 @@ impl Instance {
         let state = State {
             limiter: Limiter::new(limits.memory_mib),
             book: LogBook::new(limits.log_lines),
+            call: None,
         };
         let mut store = Store::new(&shared.wasmtime, state);
         store.limiter(|state| &mut state.limiter);
         store.set_hostcall_fuel(limits.output_bytes.saturating_mul(LIFTED_PER_OUTPUT_BYTE));
         let made = arm(&mut store, DESCRIBE_FUEL).and_then(|()| pre.instantiate(&mut store));
         match made {
-            Ok(exports) => {
-                Ok(Self { live: Some((store, exports)), rule: Arc::clone(rule), limits: *limits })
-            }
+            Ok(exports) => Ok(Self {
+                live: Some((store, exports)),
+                state: None,
+                rule: Arc::clone(rule),
+                limits: *limits,
+            }),
             Err(error) => {
                 let mut failure = failure_of(&error, &mut store, DESCRIBE_FUEL, limits);
                 if matches!(failure.reason, FailureReason::Trap | FailureReason::InvalidEffect) {
@@ -95,7 +114,7 @@ impl Instance {
     ///
     /// It refuses `config_json`, fails, declares what cannot be or answers otherwise the second time.
     /// The instance is dead then.
-    pub fn describe(&mut self, config_json: &str) -> Result<Subscription, DescribeError> {
+    pub fn describe(&mut self, config_json: &str) -> Result<Described, DescribeError> {
         let described = self.describe_once(config_json)?;
         if self.describe_once(config_json)? == described {
             Ok(described)
@@ -105,7 +124,7 @@ impl Instance {
         }
     }
 
-    fn describe_once(&mut self, config_json: &str) -> Result<Subscription, DescribeError> {
+    fn describe_once(&mut self, config_json: &str) -> Result<Described, DescribeError> {
         let answer =
             self.call(DESCRIBE_FUEL, |exports, store| exports.describe(store, config_json));
         let declared = answer.map(|(declared, _, _)| declared).map_err(|failure| {
@@ -115,7 +134,7 @@ impl Instance {
                 DescribeError::Failed(failure)
             }
         })?;
-        subscription(declared).map_err(|invalid| {
+        described(declared).map_err(|invalid| {
             self.live = None;
             DescribeError::Invalid(invalid)
         })
@@ -131,8 +150,75 @@ impl Instance {
         let rows = batch.offsets.len();
         let fuel =
             self.limits.fuel_per_record.saturating_mul(rows as u64).saturating_add(CALL_FUEL);
-        let (mut effects, fuel, logs) =
-            self.call(fuel, |exports, store| exports.evaluate(store, batch))?;
+        let called = self.call(fuel, |exports, store| exports.evaluate(store, batch))?;
+        self.checked(called, rows)
+    }
+
+    /// Shows the rule a batch; it may use the state in `state`, which is put back whatever comes
+    /// of it. What a failed call did to it is for the caller to undo.
+    ///
+    /// # Errors
+    ///
+    /// As [`evaluate`](Self::evaluate); also when the rule asked of its state what cannot be.
+    pub fn evaluate_with(
+        &mut self,
+        batch: &Batch,
+        state: &mut Option<Box<StateCall>>,
+    ) -> Result<Called, CallFailure> {
+        self.state = state.take();
+        let called = self.evaluate(batch);
+        *state = self.state.take();
+        called
+    }
+
+    /// Tells the rule what time did: `firings` are due at `stream_ms`; `wall_ms` is what the wall
+    /// clock showed where it is what moved. Rows of effects are places in `firings`.
+    ///
+    /// # Errors
+    ///
+    /// As [`evaluate_with`](Self::evaluate_with).
+    pub fn elapsed(
+        &mut self,
+        firings: &[Firing],
+        (stream_ms, wall_ms): (i64, Option<i64>),
+        state: &mut Option<Box<StateCall>>,
+    ) -> Result<Called, CallFailure> {
+        let rows = firings.len();
+        let fuel =
+            self.limits.fuel_per_record.saturating_mul(rows as u64).saturating_add(CALL_FUEL);
+        self.state = state.take();
+        let called = self
+            .call(fuel, |exports, store| exports.elapsed(store, firings, stream_ms, wall_ms))
+            .and_then(|called| self.checked(called, rows));
+        *state = self.state.take();
+        called
+    }
+
+    /// Hands the keys and values of version `from` of the rule over, and returns what they are now.
+    ///
+    /// # Errors
+    ///
+    /// The rule refuses, or fails. The instance is dead then.
+    pub fn migrate(
+        &mut self,
+        from: u32,
+        entries: &[(Vec<u8>, Vec<u8>)],
+    ) -> Result<Vec<(Vec<u8>, Vec<u8>)>, CallFailure> {
+        let fuel = self
+            .limits
+            .fuel_per_record
+            .saturating_mul(entries.len() as u64)
+            .saturating_add(DESCRIBE_FUEL);
+        let migrated = self.call(fuel, |exports, store| exports.migrate(store, from, entries));
+        migrated.map(|(entries, _, _)| entries)
+    }
+
+    /// What a call returned, once its effects are known to be possible.
+    fn checked(
+        &mut self,
+        (mut effects, fuel, logs): (Vec<RowEffect>, u64, Logs),
+        rows: usize,
+    ) -> Result<Called, CallFailure> {
         if let Err(invalid) = check(&mut effects, rows, &self.limits) {
             self.live = None;
             let reason = match invalid {
@@ -168,7 +254,10 @@ impl Instance {
             return Err(CallFailure::new(FailureReason::Instantiate, message));
         };
         store.data_mut().limiter.rearm();
-        match arm(&mut store, fuel).and_then(|()| call(&exports, &mut store)) {
+        store.data_mut().call = self.state.take();
+        let answer = arm(&mut store, fuel).and_then(|()| call(&exports, &mut store));
+        self.state = store.data_mut().call.take();
+        match answer {
             Ok(Ok(answer)) => {
                 let used = fuel.saturating_sub(store.get_fuel().unwrap_or(0));
                 let (logs, _) = store.data_mut().book.take();
@@ -216,6 +305,12 @@ fn failure_of(
         (FailureReason::MemoryLimit, message)
     } else if let Some(panic) = panic {
         (FailureReason::Panic, panic)
+    } else if let Some(refused) = error.downcast_ref::<StateRefused>() {
+        let reason = match refused {
+            StateRefused::State(StateError::Full { .. }) => FailureReason::StateLimit,
+            _ => FailureReason::InvalidState,
+        };
+        (reason, refused.to_string())
     } else if is_too_much_output(error) {
         let message = format!("returned more than {} bytes (`output_bytes`)", limits.output_bytes);
         (FailureReason::OutputLimit, message)
@@ -242,8 +337,8 @@ fn is_too_much_output(error: &wasmtime::Error) -> bool {
     error.chain().any(|cause| cause.to_string().contains("fuel allocated for hostcalls"))
 }
 
-fn subscription(declared: Declared) -> Result<Subscription, InvalidSubscription> {
-    let Declared { topics, fields, condition } = declared;
+fn described(declared: Declared) -> Result<Described, InvalidSubscription> {
+    let Declared { topics, fields, condition, plan } = declared;
     if fields.len() > FIELDS_MAX {
         return Err(InvalidSubscription::TooMany { count: fields.len(), max: FIELDS_MAX });
     }
@@ -262,6 +357,24 @@ fn subscription(declared: Declared) -> Result<Subscription, InvalidSubscription>
         }
         declared.push(Field { name, source, field_type });
     }
+    check_plan(&plan, &declared)?;
     let topics = topics.into_iter().map(Arc::from).collect();
-    Ok(Subscription { topics, fields: declared, condition })
+    Ok(Described { subscription: Subscription { topics, fields: declared, condition }, plan })
+}
+
+/// Checks a plan by itself and against the declared fields.
+fn check_plan(plan: &Plan, fields: &[Field]) -> Result<(), InvalidSubscription> {
+    plan.check()?;
+    let named = |name: &str| fields.iter().find(|field| &*field.name == name);
+    if let Some(key_by) = &plan.key_by
+        && named(key_by).is_none()
+    {
+        return Err(InvalidSubscription::KeyBy { name: key_by.clone() });
+    }
+    if let Some(event_time) = &plan.event_time
+        && named(event_time).is_none_or(|field| field.field_type != FieldType::Integer)
+    {
+        return Err(InvalidSubscription::EventTime { name: event_time.clone() });
+    }
+    Ok(())
 }

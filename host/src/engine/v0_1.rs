@@ -1,7 +1,10 @@
 //! `firebell:rule` 0.1: the generated bindings, and their conversion to and from our types.
 //!
-//! Generated types never leave this file.
+//! Made from 0.1.1, which only adds to 0.1.0; names match within 0.1, so that a component of either
+//! finds what it imports, and exports of 0.1.0 are found. Generated types never leave this file and
+//! `v0_1/state.rs`.
 
+use firebell_state::{Firing, Plan};
 use wasmtime::Store;
 use wasmtime::component::{HasSelf, InstancePre, Linker};
 
@@ -15,38 +18,64 @@ use crate::subscription::FieldType;
 #[allow(missing_docs, unused_qualifications, reason = "generated code")]
 mod bindings {
     wasmtime::component::bindgen!({
-        path: "../wit/0.1.0",
-        world: "rule",
+        path: "../wit/0.1.1",
+        world: "stateful-rule",
+        imports: {
+            "firebell:rule/state": trappable,
+            "firebell:rule/tables": trappable,
+        },
         // Batches are lowered from where they are.
         ownership: Borrowing { duplicate_if_necessary: true },
     });
 }
 
-use bindings::firebell::rule::{log, types};
+use bindings::exports::firebell::rule::{guest, stateful};
+use bindings::firebell::rule::{log, state, tables, types};
 
-/// What `describe` declared, not yet looked at.
+mod state_imports;
+
+/// The export of a rule that looks at more than one record.
+const STATEFUL: &str = "firebell:rule/stateful@0.1.1";
+
+/// What `describe` and `declare` declared, not yet looked at.
 pub(super) struct Declared {
     pub(super) topics: Vec<String>,
     /// Name, source, type.
     pub(super) fields: Vec<(String, String, FieldType)>,
     pub(super) condition: Option<String>,
+    /// Empty where the component has no export for it.
+    pub(super) plan: Plan,
 }
 
 /// A component whose imports are linked and whose exports were found.
-pub(super) struct RulePre(bindings::RulePre<State>);
+pub(super) struct RulePre {
+    pre: InstancePre<State>,
+    guest: guest::GuestIndices,
+    /// What a rule that looks at more than one record exports besides.
+    stateful: Option<stateful::GuestIndices>,
+}
 
 impl RulePre {
     pub(super) fn new(pre: InstancePre<State>) -> wasmtime::Result<Self> {
-        bindings::RulePre::new(pre).map(Self)
+        let guest = guest::GuestIndices::new(&pre)?;
+        let exports = pre.component().get_export_index(None, STATEFUL).is_some();
+        let stateful = exports.then(|| stateful::GuestIndices::new(&pre)).transpose()?;
+        Ok(Self { pre, guest, stateful })
     }
 
     pub(super) fn instantiate(&self, store: &mut Store<State>) -> wasmtime::Result<Rule> {
-        self.0.instantiate(store).map(Rule)
+        let instance = self.pre.instantiate(&mut *store)?;
+        let guest = self.guest.load(&mut *store, &instance)?;
+        let stateful = self.stateful.as_ref().map(|found| found.load(&mut *store, &instance));
+        Ok(Rule { guest, stateful: stateful.transpose()? })
     }
 }
 
 /// The exports of one instance.
-pub(super) struct Rule(bindings::Rule);
+pub(super) struct Rule {
+    guest: guest::Guest,
+    stateful: Option<stateful::Guest>,
+}
 
 impl Rule {
     pub(super) fn describe(
@@ -54,8 +83,13 @@ impl Rule {
         store: &mut Store<State>,
         config: &str,
     ) -> wasmtime::Result<Result<Declared, String>> {
-        let answer = self.0.firebell_rule_guest().call_describe(store, config)?;
-        Ok(answer.map(Declared::from))
+        let answer = self.guest.call_describe(&mut *store, config)?;
+        let Ok(subscription) = answer else { return Ok(answer.map(Declared::from)) };
+        let mut declared = Declared::from(subscription);
+        if let Some(stateful) = &self.stateful {
+            declared.plan = stateful.call_declare(store)?.into();
+        }
+        Ok(Ok(declared))
     }
 
     pub(super) fn evaluate(
@@ -72,15 +106,44 @@ impl Rule {
             ends: &batch.ends,
             nulls: &batch.nulls,
         };
-        let answer = self.0.firebell_rule_guest().call_evaluate(store, batch)?;
+        let answer = self.guest.call_evaluate(store, batch)?;
         Ok(answer.map(|effects| effects.into_iter().map(RowEffect::from).collect()))
+    }
+
+    /// Tells the rule what time did, all of it due at `stream_ms`.
+    pub(super) fn elapsed(
+        &self,
+        store: &mut Store<State>,
+        firings: &[Firing],
+        stream_ms: i64,
+        wall_ms: Option<i64>,
+    ) -> wasmtime::Result<Result<Vec<RowEffect>, String>> {
+        let Some(stateful) = &self.stateful else { return Ok(Ok(Vec::new())) };
+        let firings: Vec<_> = firings.iter().map(state_imports::firing).collect();
+        let answer = stateful.call_elapsed(store, &firings, stream_ms, wall_ms)?;
+        Ok(answer.map(|effects| effects.into_iter().map(RowEffect::from).collect()))
+    }
+
+    /// Hands keys and values of an older version of the rule over.
+    pub(super) fn migrate(
+        &self,
+        store: &mut Store<State>,
+        from: u32,
+        entries: &[(Vec<u8>, Vec<u8>)],
+    ) -> wasmtime::Result<Result<Vec<(Vec<u8>, Vec<u8>)>, String>> {
+        match &self.stateful {
+            Some(stateful) => stateful.call_migrate(store, from, entries),
+            None => Ok(Ok(Vec::new())),
+        }
     }
 }
 
 /// Gives guests what they may import.
 pub(super) fn add_to_linker(linker: &mut Linker<State>) -> wasmtime::Result<()> {
     log::add_to_linker::<_, HasSelf<_>>(linker, |state| state)?;
-    types::add_to_linker::<_, HasSelf<_>>(linker, |state| state)
+    types::add_to_linker::<_, HasSelf<_>>(linker, |state| state)?;
+    state::add_to_linker::<_, HasSelf<_>>(linker, |state| state)?;
+    tables::add_to_linker::<_, HasSelf<_>>(linker, |state| state)
 }
 
 impl types::Host for State {}
@@ -118,6 +181,7 @@ impl From<types::Subscription> for Declared {
             topics: declared.topics,
             fields: declared.fields.into_iter().map(field).collect(),
             condition: declared.where_,
+            plan: Plan::default(),
         }
     }
 }

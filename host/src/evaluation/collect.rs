@@ -3,9 +3,12 @@
 
 use std::sync::Arc;
 
+use firebell_state::Firing;
+
 use crate::dead_letter::{DeadLetter, RuleVersion, Stage, owned_headers};
 use crate::effect::{Effect, EmittedContent, RowEffect};
 use crate::evaluation::slot::{Failed, Outcome};
+use crate::evaluation::stateful::Fired;
 use crate::evaluation::{Evaluation, RuleReport};
 use crate::notification::{AlertId, IntentId, Notification};
 use crate::outbox::Entry;
@@ -16,6 +19,8 @@ use crate::rules::{Mode, Rule};
 pub(super) struct Source<'a> {
     pub(super) partition: &'a TopicPartition,
     pub(super) records: &'a [Record<'a>],
+    /// Partitions that the records are from, where they came by the repartition topic.
+    pub(super) origins: Option<&'a [i32]>,
     pub(super) generation: u64,
 }
 
@@ -39,10 +44,11 @@ impl std::fmt::Debug for Collected {
 }
 
 impl Source<'_> {
-    fn id(&self, record: u32) -> RecordId {
+    pub(super) fn id(&self, record: u32) -> RecordId {
+        let own = self.partition.partition;
         RecordId {
             topic: Arc::clone(&self.partition.topic),
-            partition: self.partition.partition,
+            partition: self.origins.map_or(own, |origins| origins[record as usize]),
             offset: self.records[record as usize].offset,
         }
     }
@@ -61,6 +67,118 @@ impl Source<'_> {
         let id = self.id(record);
         DeadLetter::new(id, &self.records[record as usize], rule, self.generation, why, message)
     }
+}
+
+impl Source<'_> {
+    /// The partition, as the id of no record.
+    fn at(&self) -> RecordId {
+        let TopicPartition { topic, partition } = self.partition;
+        RecordId { topic: Arc::clone(topic), partition: *partition, offset: -1 }
+    }
+
+    /// A notification on its way; `None` when the rule's do not go out.
+    fn entry(
+        &self,
+        rule: &Rule,
+        intent: IntentId,
+        event_time_ms: i64,
+        notification: Notification,
+    ) -> Result<Option<Entry>, Refusal> {
+        let channel = channel_of(rule, notification.channel.as_deref())
+            .map_err(|message| (Stage::Channel, "channel_not_allowed", message))?;
+        if rule.mode != Mode::Active {
+            return Ok(None);
+        }
+        Ok(Some(Entry {
+            alert: AlertId::of(&intent, &notification),
+            intent,
+            channel,
+            event_time_ms,
+            rule_version: rule.version.clone(),
+            generation: self.generation,
+            notification,
+        }))
+    }
+
+    /// The dead letter of a firing: no record, but what fired and when.
+    fn fired_letter(
+        &self,
+        rule: &Rule,
+        id: &RecordId,
+        firing: &Firing,
+        (stage, reason): (Stage, &'static str),
+        message: String,
+    ) -> DeadLetter {
+        DeadLetter {
+            record: id.clone(),
+            timestamp_ms: -1,
+            key: Some(firing_key(firing).to_vec()),
+            value: Some(format!("{firing:?}").into_bytes()),
+            headers: Vec::new(),
+            rule: Some(RuleVersion {
+                name: Arc::clone(&rule.name),
+                version: rule.version.clone(),
+            }),
+            generation: self.generation,
+            stage,
+            reason,
+            message,
+        }
+    }
+}
+
+/// Why an effect does not happen: stage, reason, message.
+type Refusal = (Stage, &'static str, String);
+
+/// Effects of firings are numbered from here, so that they never meet those of a record.
+const FIRED_INDEX: u32 = 1 << 31;
+
+/// The timer's or the window's key.
+fn firing_key(firing: &Firing) -> &[u8] {
+    match firing {
+        Firing::Timer { key, .. } => key,
+        Firing::Closed(window) => &window.key,
+    }
+}
+
+/// A record that a rule emits; `None` when the rule's do not go out. `original` is the record that it
+/// is about; a firing is about none.
+fn emission(
+    rule: &Rule,
+    original: Option<&Record<'_>>,
+    timestamp_ms: i64,
+    topic: &str,
+    content: EmittedContent,
+) -> Result<Option<OutgoingRecord>, Refusal> {
+    if !rule.emit.iter().any(|allowed| allowed == topic) {
+        let message = format!(
+            "rule `{name}` may not emit to topic `{topic}` ({}); add it to `emit` in {name}.toml",
+            allowed(&rule.emit),
+            name = rule.name,
+        );
+        return Err((Stage::Emit, "topic_not_allowed", message));
+    }
+    if rule.mode != Mode::Active {
+        return Ok(None);
+    }
+    let (key, value, headers) = match (content, original) {
+        (EmittedContent::Whole, Some(original)) => (
+            original.key.map(<[u8]>::to_vec),
+            original.value.map(<[u8]>::to_vec),
+            owned_headers(original),
+        ),
+        (EmittedContent::Whole, None) => {
+            let message =
+                format!("rule `{}` emits a record whole where there is none: a timer", rule.name);
+            return Err((Stage::Emit, "invalid_effect", message));
+        }
+        (EmittedContent::Derived { key, value, headers }, _) => {
+            let headers = headers.into_iter().map(|(name, value)| (name, Some(value)));
+            (key, value, headers.collect())
+        }
+    };
+    let timestamp_ms = (timestamp_ms >= 0).then_some(timestamp_ms);
+    Ok(Some(OutgoingRecord { topic: topic.into(), partition: None, key, value, headers, timestamp_ms }))
 }
 
 impl Collected {
@@ -82,7 +200,7 @@ impl Collected {
         // After the undecodable record's dead letter, which is nobody's.
         let (position, rule) = (rule.0 + 1, rule.1);
         let goes_out = rule.mode == Mode::Active;
-        let Outcome { effects, failed, .. } = outcome;
+        let Outcome { effects, failed, fired, .. } = outcome;
         for (row, failed) in failed {
             let (reason, message) = match failed {
                 Failed::Call(failure) => (failure.reason.as_str(), failure.message),
@@ -96,18 +214,32 @@ impl Collected {
             }
         }
         let mut numbered = Numbered::default();
+        self.fired(source, (position, rule), fired, report);
         for RowEffect { row, effect } in effects {
             let record = rows[row as usize];
             let index = numbered.next(row);
             let refused = match effect {
                 Effect::Notify(notification) => {
                     report.notifications[notification.severity as usize] += 1;
-                    self.notify(source, (position, rule), (record, index), *notification)
+                    let intent =
+                        IntentId { record: source.id(record), rule: rule.name.to_string(), index };
+                    let event_time_ms = source.records[record as usize].timestamp_ms;
+                    let entry = source.entry(rule, intent, event_time_ms, *notification);
+                    entry.map(|entry| entry.map(Item::Entry))
                 }
                 Effect::Emit { topic, content } => {
                     report.emitted(&topic);
-                    self.emit(source, (position, rule), record, &topic, content)
+                    let original = &source.records[record as usize];
+                    let outgoing = emission(rule, Some(original), original.timestamp_ms, &topic, content);
+                    outgoing.map(|outgoing| outgoing.map(Item::Emitted))
                 }
+            };
+            let refused = match refused {
+                Ok(item) => {
+                    self.items.extend(item.map(|item| (record, position, item)));
+                    Ok(())
+                }
+                Err(refused) => Err(refused),
             };
             // One for a record and stage, however often it asks: a dead letter is replayed once.
             if let Err((stage, reason, message)) = refused
@@ -120,73 +252,58 @@ impl Collected {
         }
     }
 
-    fn notify(
+    /// What time did: firings, each before the record of its row.
+    fn fired(
         &mut self,
         source: &Source<'_>,
         (position, rule): (u32, &Rule),
-        (record, index): (u32, u32),
-        notification: Notification,
-    ) -> Result<(), (Stage, &'static str, String)> {
-        let channel = channel_of(rule, notification.channel.as_deref())
-            .map_err(|message| (Stage::Channel, "channel_not_allowed", message))?;
-        if rule.mode != Mode::Active {
-            return Ok(());
-        }
-        let intent = IntentId { record: source.id(record), rule: rule.name.to_string(), index };
-        let entry = Entry {
-            alert: AlertId::of(&intent, &notification),
-            intent,
-            channel,
-            event_time_ms: source.records[record as usize].timestamp_ms,
-            rule_version: rule.version.clone(),
-            generation: source.generation,
-            notification,
-        };
-        self.items.push((record, position, Item::Entry(entry)));
-        Ok(())
-    }
-
-    fn emit(
-        &mut self,
-        source: &Source<'_>,
-        (position, rule): (u32, &Rule),
-        record: u32,
-        topic: &str,
-        content: EmittedContent,
-    ) -> Result<(), (Stage, &'static str, String)> {
-        if !rule.emit.iter().any(|allowed| allowed == topic) {
-            let message = format!(
-                "rule `{name}` may not emit to topic `{topic}` ({}); add it to `emit` in {name}.toml",
-                allowed(&rule.emit),
-                name = rule.name,
-            );
-            return Err((Stage::Emit, "topic_not_allowed", message));
-        }
-        if rule.mode != Mode::Active {
-            return Ok(());
-        }
-        let original = &source.records[record as usize];
-        let (key, value, headers) = match content {
-            EmittedContent::Whole => (
-                original.key.map(<[u8]>::to_vec),
-                original.value.map(<[u8]>::to_vec),
-                owned_headers(original),
-            ),
-            EmittedContent::Derived { key, value, headers } => {
-                let headers = headers.into_iter().map(|(name, value)| (name, Some(value)));
-                (key, value, headers.collect())
+        fired: Vec<Fired>,
+        report: &mut RuleReport,
+    ) {
+        let goes_out = rule.mode == Mode::Active;
+        for (number, fired) in fired.into_iter().enumerate() {
+            let index = FIRED_INDEX.saturating_add(number as u32);
+            let record = fired.before;
+            let id = RecordId { offset: fired.offset, ..source.at() };
+            if let Some(failure) = fired.failure {
+                let why = (Stage::Evaluate, failure.reason.as_str());
+                if goes_out {
+                    let letter = source.fired_letter(rule, &id, &fired.firing, why, failure.message);
+                    self.items.push((record, position, Item::DeadLetter(letter)));
+                }
+                continue;
             }
-        };
-        let outgoing = OutgoingRecord {
-            topic: topic.into(),
-            partition: None,
-            key,
-            value,
-            headers,
-            timestamp_ms: (original.timestamp_ms >= 0).then_some(original.timestamp_ms),
-        };
-        self.items.push((record, position, Item::Emitted(outgoing)));
-        Ok(())
+            for effect in fired.effects {
+                let item = match effect {
+                    Effect::Notify(mut notification) => {
+                        report.notifications[notification.severity as usize] += 1;
+                        // Its own key and time name the situation where the rule does not.
+                        if notification.alert_key.is_none() {
+                            let key = String::from_utf8_lossy(firing_key(&fired.firing));
+                            notification.alert_key = Some(key.into_owned());
+                            notification.window_start_ms.get_or_insert(fired.due_ms);
+                        }
+                        let intent = IntentId { record: id.clone(), rule: rule.name.to_string(), index };
+                        let entry = source.entry(rule, intent, fired.due_ms, *notification);
+                        entry.map(|entry| entry.map(Item::Entry))
+                    }
+                    Effect::Emit { topic, content } => {
+                        report.emitted(&topic);
+                        let outgoing = emission(rule, None, fired.due_ms, &topic, content);
+                        outgoing.map(|outgoing| outgoing.map(Item::Emitted))
+                    }
+                };
+                match item {
+                    Ok(item) => self.items.extend(item.map(|item| (record, position, item))),
+                    Err((stage, reason, message)) if goes_out => {
+                        let why = (stage, reason);
+                        let letter = source.fired_letter(rule, &id, &fired.firing, why, message);
+                        self.items.push((record, position, Item::DeadLetter(letter)));
+                    }
+                    Err(_) => {}
+                }
+            }
+        }
     }
 
     /// Puts everything in its order, and empties itself.

@@ -10,6 +10,7 @@ use crate::effect::RowEffect;
 use crate::engine::{CallFailure, Called, FailureReason, Instance, Logs};
 use crate::evaluation::health::LastFailure;
 use crate::evaluation::slice::slice;
+use crate::evaluation::stateful::{Fired, LateReport};
 use crate::limits::ROWS_PER_CALL_MAX;
 use crate::record::RecordId;
 use crate::rules::Rule;
@@ -48,21 +49,31 @@ pub(super) struct Outcome {
     pub(super) failed: Vec<(u32, Failed)>,
     pub(super) calls: Vec<CallReport>,
     pub(super) logs: Logs,
+    /// What time did, in its order.
+    pub(super) fired: Vec<Fired>,
+    pub(super) late: Vec<LateReport>,
     /// This batch put the rule into quarantine.
     pub(super) quarantined: bool,
+}
+
+impl Outcome {
+    /// Whether there is nothing to tell.
+    pub(super) fn is_empty(&self) -> bool {
+        self.calls.is_empty() && self.failed.is_empty() && self.late.is_empty()
+    }
 }
 
 /// A rule in one worker.
 #[derive(Debug)]
 pub(super) struct Slot {
     pub(super) rule: Arc<Rule>,
-    instance: Option<Instance>,
+    pub(super) instance: Option<Instance>,
     /// Memory of the instance when it was new, bytes.
     fresh_bytes: usize,
     /// Rows that a call may have: less after a batch was too much where its records are not.
     rows_max: usize,
     /// A part of a batch, reused.
-    part: Batch,
+    pub(super) part: Batch,
 }
 
 impl Slot {
@@ -112,7 +123,7 @@ impl Slot {
 
     /// Where a call that begins with row `from` ends: not too many rows, and not so many bytes that
     /// the batch alone would fill the instance.
-    fn part_end(&self, batch: &Batch, from: usize) -> usize {
+    pub(super) fn part_end(&self, batch: &Batch, from: usize) -> usize {
         let rows = batch.offsets.len();
         let bytes_max = self.memory_max() / 8;
         let mut end = rows.min(from + self.rows_max);
@@ -216,7 +227,7 @@ impl Slot {
     }
 
     /// Log lines of one batch are capped as those of one call are.
-    fn keep_logs(&self, logs: Logs, outcome: &mut Outcome) {
+    pub(super) fn keep_logs(&self, logs: Logs, outcome: &mut Outcome) {
         let room = (self.rule.limits.log_lines as usize).saturating_sub(outcome.logs.lines.len());
         let over = logs.lines.len().saturating_sub(room);
         outcome.logs.lines.extend(logs.lines.into_iter().take(room));
@@ -225,7 +236,7 @@ impl Slot {
 
     /// An instance's memory never shrinks: one that grew past half of its limit is made anew, between
     /// two batches. One that is born large is left alone.
-    fn retire_when_fat(&mut self) {
+    pub(super) fn retire_when_fat(&mut self) {
         let bytes = self.instance.as_ref().map_or(0, Instance::memory_bytes);
         let half = self.memory_max() / 2;
         if bytes > half && bytes - self.fresh_bytes.min(bytes) > half / 2 {
@@ -247,7 +258,11 @@ fn new_instance(rule: &Rule) -> Result<Instance, CallFailure> {
         ))
     };
     match instance.describe(&rule.config_json) {
-        Ok(described) if described == rule.described => Ok(instance),
+        Ok(described)
+            if described.subscription == rule.described && described.plan == *rule.plan =>
+        {
+            Ok(instance)
+        }
         Ok(_) => Err(unstable("it answered otherwise than when the rule was loaded".into())),
         Err(crate::engine::DescribeError::Failed(failure)) => Err(failure),
         Err(error) => Err(unstable(with_causes(&error))),

@@ -1,0 +1,98 @@
+//! What a call works on when its rule keeps state: put into the store before the call, taken back
+//! after it, whatever came of it.
+
+use firebell_state::{Evidence, Moment, RuleState, StateError};
+
+use crate::tables::{Table, TableSet};
+
+/// The state of one rule and input partition, and what is known of the call's rows.
+#[derive(Debug)]
+pub struct StateCall {
+    /// The state; begin and undo of the call are the caller's.
+    pub state: RuleState,
+    /// When each row happens.
+    pub moments: Vec<Moment>,
+    /// What each row is; empty when rows are firings, which are no records.
+    pub records: Vec<Evidence>,
+    /// Rows that were too late for a window.
+    pub late: Vec<LateRow>,
+    /// The lookup tables, as they were when the batch began.
+    pub tables: TableSet,
+}
+
+/// A record that a window no longer took.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct LateRow {
+    /// Its row in the call.
+    pub row: u32,
+    /// The window's place in the plan.
+    pub window: u32,
+    /// Whether the window would have crossed with it.
+    pub would_cross: bool,
+}
+
+/// Why a call was refused what it asked of its state.
+#[derive(Debug, Clone, PartialEq, thiserror::Error)]
+pub enum StateRefused {
+    /// No state in this call.
+    #[error("state and tables are there in `evaluate` and `elapsed` of a rule that declares them")]
+    NoState,
+    /// A row that does not exist.
+    #[error("row {row} does not exist; the call has {rows}")]
+    Row {
+        /// What was asked for.
+        row: u32,
+        /// How many there are.
+        rows: usize,
+    },
+    /// A firing where a record is needed.
+    #[error("windows take records, and a firing is none")]
+    NoRecord,
+    /// Lists that belong together and do not have one length.
+    #[error("{rows} rows and {others} keys or values do not belong together")]
+    Lengths {
+        /// Rows.
+        rows: usize,
+        /// The other list.
+        others: usize,
+    },
+    /// Ends that descend, or lie outside.
+    #[error("the ends of keys or values descend, or lie behind the last byte")]
+    Ends,
+    /// A table that the rule's plan does not name.
+    #[error("table `{0}` is not one that the rule's plan names")]
+    Table(String),
+    /// What the state says.
+    #[error(transparent)]
+    State(StateError),
+}
+
+impl StateCall {
+    /// A call that works on this state; its rows are told by whoever makes it.
+    pub fn new(state: RuleState, tables: &TableSet) -> Box<Self> {
+        Box::new(Self {
+            state,
+            moments: Vec::new(),
+            records: Vec::new(),
+            late: Vec::new(),
+            tables: tables.clone(),
+        })
+    }
+
+    /// When a row happens.
+    pub(super) fn moment(&self, row: u32) -> Result<Moment, StateRefused> {
+        let rows = self.moments.len();
+        self.moments.get(row as usize).copied().ok_or(StateRefused::Row { row, rows })
+    }
+
+    /// When a row happens, and which record it is.
+    pub(super) fn record(&self, row: u32) -> Result<(Moment, &Evidence), StateRefused> {
+        let moment = self.moment(row)?;
+        Ok((moment, self.records.get(row as usize).ok_or(StateRefused::NoRecord)?))
+    }
+
+    /// A table that the rule may read.
+    pub(super) fn table(&self, name: &str) -> Result<&Table, StateRefused> {
+        self.tables.get(name).ok_or_else(|| StateRefused::Table(name.to_owned()))
+    }
+}

@@ -1,0 +1,147 @@
+//! When records happen: event time and stream time.
+
+use std::sync::Arc;
+
+use firebell_state::{Evidence, Moment, RuleState};
+
+use crate::batch::Batch;
+use crate::record::{Record, TopicPartition};
+
+/// The last millisecond of the year 9999: a time behind it is a mistake and moves nothing on.
+const TIME_MS_MAX: i64 = 253_402_300_799_999;
+/// How far a declared event time may lie behind its record's timestamp and still move time on.
+const AHEAD_MS_MAX: i64 = 24 * 60 * 60 * 1_000;
+
+/// Whether stream time follows a record of this time.
+fn moves_time(event_ms: i64) -> bool {
+    (0..=TIME_MS_MAX).contains(&event_ms)
+}
+
+/// Stream time of a partition at each of its records, from where it stood.
+pub(super) fn streams(
+    stream_ms: Option<i64>,
+    records: &[Record<'_>],
+    out: &mut Vec<Option<i64>>,
+) {
+    out.clear();
+    let mut now = stream_ms;
+    out.extend(records.iter().map(|record| {
+        if moves_time(record.timestamp_ms) {
+            now = now.max(Some(record.timestamp_ms));
+        }
+        now
+    }));
+}
+
+/// The survivors' times and identities.
+#[derive(Debug, Default)]
+pub(super) struct Moments {
+    pub(super) moments: Vec<Moment>,
+    pub(super) records: Vec<Evidence>,
+}
+
+impl Moments {
+    /// Those of rows that follow their partition's time, which is at least `floor`: where the wall
+    /// clock had moved it on.
+    pub(super) fn follow(
+        &mut self,
+        (partition, streams, floor): (&TopicPartition, &[Option<i64>], Option<i64>),
+        records: &[Record<'_>],
+        rows: &[u32],
+    ) {
+        self.clear();
+        for row in rows {
+            let record = &records[*row as usize];
+            let stream_ms = streams[*row as usize].max(floor);
+            let event_ms =
+                if record.timestamp_ms >= 0 { record.timestamp_ms } else { stream_ms.unwrap_or(0) };
+            let stream_ms = stream_ms.unwrap_or(event_ms);
+            self.moments.push(Moment { event_ms, stream_ms });
+            self.records.push(evidence(partition, partition.partition, record));
+        }
+    }
+
+    /// Those of rows whose rule has a time of its own: by a declared field, or since its records came
+    /// from several partitions. Moves that time on.
+    pub(super) fn own(
+        &mut self,
+        (partition, origins): (&TopicPartition, Option<&[i32]>),
+        records: &[Record<'_>],
+        rows: &[u32],
+        (batch, column): (&Batch, Option<usize>),
+        state: &mut RuleState,
+    ) {
+        self.clear();
+        let mut now = state.stream_ms();
+        for (row, index) in rows.iter().enumerate() {
+            let record = &records[*index as usize];
+            let declared = column.and_then(|column| integer(batch, row, column));
+            let event_ms = declared.unwrap_or(record.timestamp_ms);
+            let plausible = declared.is_none()
+                || record.timestamp_ms < 0
+                || event_ms <= record.timestamp_ms.saturating_add(AHEAD_MS_MAX);
+            if moves_time(event_ms) && plausible {
+                now = now.max(Some(event_ms));
+            }
+            let event_ms = if event_ms == -1 { now.unwrap_or(0) } else { event_ms };
+            self.moments.push(Moment { event_ms, stream_ms: now.unwrap_or(event_ms) });
+            let own = partition.partition;
+            let from = origins.map_or(own, |origins| origins[*index as usize]);
+            self.records.push(evidence(partition, from, record));
+        }
+        if let Some(now) = now {
+            state.advance(now);
+        }
+    }
+
+    /// Time without rows.
+    pub(super) fn clear(&mut self) {
+        self.moments.clear();
+        self.records.clear();
+    }
+}
+
+fn evidence(of: &TopicPartition, partition: i32, record: &Record<'_>) -> Evidence {
+    Evidence {
+        topic: Arc::clone(&of.topic),
+        partition,
+        offset: record.offset,
+        timestamp_ms: record.timestamp_ms,
+    }
+}
+
+/// The integer in a cell; `None` = null.
+fn integer(batch: &Batch, row: usize, column: usize) -> Option<i64> {
+    let columns = batch.ends.len().checked_div(batch.offsets.len())?;
+    let cell = row * columns + column;
+    let is_null = batch.nulls.get(cell / 8).is_some_and(|byte| byte >> (cell % 8) & 1 == 1);
+    if is_null {
+        return None;
+    }
+    cell_bytes(batch, cell).try_into().ok().map(i64::from_le_bytes)
+}
+
+/// The bytes of a cell; empty for null.
+pub(super) fn cell_bytes(batch: &Batch, cell: usize) -> &[u8] {
+    let start = cell.checked_sub(1).map_or(0, |before| batch.ends[before]);
+    &batch.cells[start as usize..batch.ends[cell] as usize]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn record(timestamp_ms: i64) -> Record<'static> {
+        Record { offset: 0, timestamp_ms, key: None, value: None, headers: &() }
+    }
+
+    #[test]
+    fn stream_time_never_goes_back_and_no_absurd_time_moves_it() {
+        let times = [-1, 10, 5, i64::MAX, -7, 20];
+        let mut out = Vec::new();
+        streams(None, &times.map(record), &mut out);
+        assert_eq!(out, [None, Some(10), Some(10), Some(10), Some(10), Some(20)]);
+        streams(Some(15), &times.map(record), &mut out);
+        assert_eq!(out[1..], [Some(15), Some(15), Some(15), Some(15), Some(20)]);
+    }
+}

@@ -1,0 +1,258 @@
+//! Records on their way through the repartition topic, to the partition of what their rule groups by.
+//!
+//! A routed record is the whole record, key aside, so that the version of the rule that is there when it
+//! is read evaluates it as if it had come straight from its topic. One header says where it is from.
+
+use std::sync::Arc;
+
+use crate::matching::RuleBatch;
+use crate::record::{Headers, OutgoingRecord, Record, TopicPartition};
+
+use super::moments::cell_bytes;
+
+/// The header that says where a record is from. Its value: version, rule, topic, partition, offset,
+/// timestamp, key (lengths 16 and 32 bits, all little-endian; a key of length `u32::MAX` is null).
+const HEADER: &str = "firebell.routed";
+/// The version that is written, and the only one that is read.
+const VERSION: u8 = 1;
+
+/// The repartition topic.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Repartition {
+    /// Its name.
+    pub topic: Arc<str>,
+    /// How many partitions it has.
+    pub partitions: i32,
+}
+
+/// Where a routed record is from.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Origin {
+    pub(super) rule: String,
+    pub(super) topic: Arc<str>,
+    pub(super) partition: i32,
+    pub(super) offset: i64,
+    pub(super) timestamp_ms: i64,
+    pub(super) key: Option<Vec<u8>>,
+}
+
+/// Makes a routed record of every row, grouped by the cells of `column`.
+pub(super) fn route(
+    to: &Repartition,
+    rule: &str,
+    (partition, records): (&TopicPartition, &[Record<'_>]),
+    (matched, column): (&RuleBatch, usize),
+    out: &mut Vec<OutgoingRecord>,
+) {
+    let rows = matched.rows.len();
+    let columns = matched.batch.ends.len().checked_div(rows).unwrap_or(0);
+    for (row, index) in matched.rows.iter().enumerate() {
+        let record = &records[*index as usize];
+        let by = cell_bytes(&matched.batch, row * columns + column);
+        let mut headers = Vec::new();
+        record.headers.each(&mut |name, value| {
+            headers.push((name.to_owned(), value.map(<[u8]>::to_vec)));
+        });
+        headers.push((HEADER.to_owned(), Some(header(rule, partition, record))));
+        out.push(OutgoingRecord {
+            topic: Arc::clone(&to.topic),
+            partition: Some(partition_of(by, to.partitions)),
+            key: Some(by.to_vec()),
+            value: record.value.map(<[u8]>::to_vec),
+            headers,
+            timestamp_ms: (record.timestamp_ms >= 0).then_some(record.timestamp_ms),
+        });
+    }
+}
+
+/// The partition of a group; stable for ever, since state lies there.
+fn partition_of(by: &[u8], partitions: i32) -> i32 {
+    crate::outbox::partition_of_bytes(by, partitions)
+}
+
+fn header(rule: &str, partition: &TopicPartition, record: &Record<'_>) -> Vec<u8> {
+    let key_len = record.key.map_or(0, <[u8]>::len);
+    let mut bytes = Vec::with_capacity(32 + rule.len() + partition.topic.len() + key_len);
+    bytes.push(VERSION);
+    for text in [rule, &*partition.topic] {
+        // Names have some hundred bytes at most.
+        bytes.extend_from_slice(&(text.len() as u16).to_le_bytes());
+        bytes.extend_from_slice(text.as_bytes());
+    }
+    bytes.extend_from_slice(&partition.partition.to_le_bytes());
+    bytes.extend_from_slice(&record.offset.to_le_bytes());
+    bytes.extend_from_slice(&record.timestamp_ms.to_le_bytes());
+    let length = record.key.map_or(u32::MAX, |key| key.len() as u32);
+    bytes.extend_from_slice(&length.to_le_bytes());
+    bytes.extend_from_slice(record.key.unwrap_or_default());
+    bytes
+}
+
+/// Where a record of the repartition topic is from; `None` = nobody but Firebell writes there, and this
+/// one does not say.
+pub(super) fn origin(record: &Record<'_>) -> Option<Origin> {
+    let mut found = None;
+    record.headers.each(&mut |name, value| {
+        if name == HEADER {
+            found = value.and_then(parse);
+        }
+    });
+    found
+}
+
+fn parse(bytes: &[u8]) -> Option<Origin> {
+    fn text(bytes: &[u8]) -> Option<(&str, &[u8])> {
+        let (length, rest) = bytes.split_first_chunk::<2>()?;
+        let (text, rest) = rest.split_at_checked(usize::from(u16::from_le_bytes(*length)))?;
+        Some((std::str::from_utf8(text).ok()?, rest))
+    }
+    let rest = bytes.strip_prefix(&[VERSION])?;
+    let (rule, rest) = text(rest)?;
+    let (topic, rest) = text(rest)?;
+    let (partition, rest) = rest.split_first_chunk::<4>()?;
+    let (offset, rest) = rest.split_first_chunk::<8>()?;
+    let (timestamp, rest) = rest.split_first_chunk::<8>()?;
+    let (length, rest) = rest.split_first_chunk::<4>()?;
+    let length = u32::from_le_bytes(*length);
+    let key = match length {
+        u32::MAX => None,
+        length => Some(rest.get(..length as usize)?.to_vec()),
+    };
+    Some(Origin {
+        rule: rule.to_owned(),
+        topic: topic.into(),
+        partition: i32::from_le_bytes(*partition),
+        offset: i64::from_le_bytes(*offset),
+        timestamp_ms: i64::from_le_bytes(*timestamp),
+        key,
+    })
+}
+
+/// Records of one rule and topic that came by the repartition topic, in their order.
+pub(super) struct Routed<'a> {
+    pub(super) rule: String,
+    pub(super) topic: Arc<str>,
+    /// The partitions that they are from.
+    pub(super) partitions: Vec<i32>,
+    origins: Vec<Origin>,
+    values: Vec<Option<&'a [u8]>>,
+    headers: Vec<OwnHeaders<'a>>,
+}
+
+impl Routed<'_> {
+    /// The records as they were in their topic.
+    pub(super) fn records(&self) -> Vec<Record<'_>> {
+        let parts = self.origins.iter().zip(&self.values).zip(&self.headers);
+        let record = |((origin, value), headers): ((&_, &_), _)| {
+            let (origin, value): (&Origin, &Option<&[u8]>) = (origin, value);
+            let headers: &OwnHeaders<'_> = headers;
+            Record {
+                offset: origin.offset,
+                timestamp_ms: origin.timestamp_ms,
+                key: origin.key.as_deref(),
+                value: *value,
+                headers,
+            }
+        };
+        parts.map(record).collect()
+    }
+}
+
+/// Sorts records of the repartition topic by rule and topic.
+pub(super) fn by_rule<'a>(records: &[Record<'a>]) -> Vec<Routed<'a>> {
+    let mut all: Vec<Routed<'a>> = Vec::new();
+    for record in records {
+        let Some(origin) = origin(record) else {
+            tracing::error!(
+                offset = record.offset,
+                "a record of the repartition topic does not say where it is from; nobody else may \
+                 write there"
+            );
+            continue;
+        };
+        let same = |one: &Routed<'_>| one.rule == origin.rule && one.topic == origin.topic;
+        // Records come in runs of one rule.
+        let at = all.iter().rposition(same).unwrap_or_else(|| {
+            all.push(Routed {
+                rule: origin.rule.clone(),
+                topic: Arc::clone(&origin.topic),
+                partitions: Vec::new(),
+                origins: Vec::new(),
+                values: Vec::new(),
+                headers: Vec::new(),
+            });
+            all.len() - 1
+        });
+        let routed = &mut all[at];
+        routed.partitions.push(origin.partition);
+        routed.origins.push(origin);
+        routed.values.push(record.value);
+        routed.headers.push(OwnHeaders(record.headers));
+    }
+    all
+}
+
+/// The headers that a routed record had before it was routed.
+pub(super) struct OwnHeaders<'a>(pub(super) &'a dyn Headers);
+
+impl Headers for OwnHeaders<'_> {
+    fn each(&self, each: &mut dyn FnMut(&str, Option<&[u8]>)) {
+        self.0.each(&mut |name, value| {
+            if name != HEADER {
+                each(name, value);
+            }
+        });
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::batch::Batch;
+
+    #[test]
+    fn a_routed_record_says_where_it_is_from_and_keeps_all_else() {
+        let headers = vec![("trace".to_owned(), Some(b"7".to_vec()))];
+        let of = |key: Option<&'static [u8]>| Record {
+            offset: 9,
+            timestamp_ms: 1_000,
+            key,
+            value: Some(b"{}"),
+            headers: &headers,
+        };
+        let batch = Batch {
+            offsets: vec![9, 9],
+            cells: b"rpi-03rpi-04".to_vec(),
+            ends: vec![6, 12],
+            ..Batch::default()
+        };
+        let matched = RuleBatch { batch, rows: vec![0, 1], mismatched: 0 };
+        let to = Repartition { topic: "g.repartition".into(), partitions: 4 };
+        let mut out = Vec::new();
+        let from = TopicPartition::new("SYSLOG", 3);
+        route(&to, "burst", (&from, &[of(Some(b"k")), of(None)]), (&matched, 0), &mut out);
+        assert_eq!(out[0].key.as_deref(), Some(&b"rpi-03"[..]));
+        for (routed, key) in out.iter().zip([Some(b"k".to_vec()), None]) {
+            let record = Record {
+                offset: 0,
+                timestamp_ms: 1_000,
+                key: routed.key.as_deref(),
+                value: routed.value.as_deref(),
+                headers: &routed.headers,
+            };
+            let origin = origin(&record).unwrap();
+            assert_eq!((&*origin.rule, &*origin.topic, origin.partition), ("burst", "SYSLOG", 3));
+            assert_eq!((origin.offset, origin.timestamp_ms, origin.key), (9, 1_000, key));
+            let mut names = Vec::new();
+            OwnHeaders(&routed.headers).each(&mut |name, _| names.push(name.to_owned()));
+            assert_eq!(names, ["trace"]);
+        }
+    }
+
+    #[test]
+    fn what_does_not_say_where_it_is_from_is_nobodys() {
+        for bytes in [&b""[..], &[1, 9, 0], &[2, 0, 0, 0, 0]] {
+            assert_eq!(parse(bytes), None);
+        }
+    }
+}

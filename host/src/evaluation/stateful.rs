@@ -1,0 +1,344 @@
+//! A rule that keeps state, and its batch: records and what time does come to it in their order.
+//!
+//! A call ends before the row at whose stream time the rule must be told something; a call that itself
+//! sets such a time inside its rows is undone and made again up to there. So the cut of batches
+//! changes nothing. A call that fails is undone in the state as well.
+
+use std::ops::Range;
+use std::sync::Arc;
+
+use firebell_state::{Evidence, Firing, Moment};
+
+use crate::batch::Batch;
+use crate::effect::{Effect, RowEffect};
+use crate::engine::{CallFailure, Called, StateCall};
+use crate::evaluation::health::LastFailure;
+use crate::evaluation::slice::slice;
+use crate::evaluation::slot::{CallReport, Clock, Failed, Outcome, Slot};
+use crate::record::RecordId;
+
+/// The survivors of a batch for a rule that keeps state.
+pub(super) struct Input<'a> {
+    /// Their columns.
+    pub(super) batch: &'a Batch,
+    /// Row to index into the records.
+    pub(super) rows: &'a [u32],
+    /// When each row happens.
+    pub(super) moments: &'a [Moment],
+    /// What each row is.
+    pub(super) records: &'a [Evidence],
+    /// Stream time after the last record, and that record's place and offset.
+    pub(super) end: (Option<i64>, u32, i64),
+}
+
+/// Something that time did, and what the rule made of it.
+#[derive(Debug)]
+pub(super) struct Fired {
+    /// The index of the record before which it happened.
+    pub(super) before: u32,
+    /// That record's offset.
+    pub(super) offset: i64,
+    /// When it was due.
+    pub(super) due_ms: i64,
+    pub(super) firing: Firing,
+    pub(super) effects: Vec<Effect>,
+    /// The rule failed on it.
+    pub(super) failure: Option<CallFailure>,
+}
+
+/// A record that came too late for a window.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LateReport {
+    /// The record.
+    pub record: RecordId,
+    /// The window's name.
+    pub window: String,
+    /// Whether it would have crossed with this record.
+    pub would_cross: bool,
+}
+
+/// Where time stands in a batch: the index and offset of the record that comes next.
+type Place = (u32, i64);
+
+impl Slot {
+    /// Shows the rule the rows of `input` and tells it what time did meanwhile; `state` is there
+    /// before and after.
+    pub(super) fn evaluate_stateful(
+        &mut self,
+        input: &Input<'_>,
+        state: &mut Option<Box<StateCall>>,
+        clock: Option<&Clock>,
+    ) -> Outcome {
+        let mut outcome = Outcome::default();
+        let rows = input.batch.offsets.len();
+        let (mut from, mut single_until, mut cut_at) = (0, 0, None);
+        loop {
+            if self.rule.health.is_quarantined() {
+                outcome.failed.extend((from..rows).map(|row| (row as u32, Failed::Quarantined)));
+                break;
+            }
+            if let Some(until) = input.stream_ms(from) {
+                self.elapse((until, None), input.place(from), state, clock, &mut outcome);
+            }
+            if from >= rows {
+                break;
+            }
+            let limit = match cut_at.take() {
+                Some(limit) => limit,
+                None if from < single_until => from + 1,
+                None => self.part_end(input.batch, from),
+            };
+            let end = input.cut(from, limit, state);
+            let before = (outcome.effects.len(), outcome.late.len());
+            begin(state);
+            match self.call_stateful(input, from..end, state, clock, &mut outcome) {
+                Ok(()) => {
+                    let cut = input.cut(from, end, state);
+                    if cut < end {
+                        // It set a time that comes inside its own rows.
+                        undo(state);
+                        outcome.effects.truncate(before.0);
+                        outcome.late.truncate(before.1);
+                        cut_at = Some(cut);
+                    } else {
+                        from = end;
+                    }
+                }
+                Err(failure) => {
+                    undo(state);
+                    outcome.late.truncate(before.1);
+                    if end - from > 1 {
+                        single_until = end;
+                    } else {
+                        self.lost(input, from, failure, &mut outcome);
+                        from = end;
+                    }
+                }
+            }
+        }
+        if let (Some(state), Some(end_ms)) = (state.as_deref_mut(), input.end.0) {
+            state.state.begin_call();
+            state.state.expire(end_ms);
+        }
+        self.retire_when_fat();
+        outcome
+    }
+
+    /// Tells the rule all that is due until a stream time, and by the wall clock where it is given.
+    pub(super) fn elapse(
+        &mut self,
+        (until_ms, wall_ms): (i64, Option<i64>),
+        place: Place,
+        state: &mut Option<Box<StateCall>>,
+        clock: Option<&Clock>,
+        outcome: &mut Outcome,
+    ) {
+        loop {
+            begin(state);
+            let Some((due_ms, firings)) = fire(state, until_ms) else { break };
+            self.tell(&firings, (due_ms, wall_ms), place, state, clock, outcome);
+        }
+        let Some(wall_ms) = wall_ms else { return };
+        begin(state);
+        let firings = state.as_mut().map(|state| state.state.fire_wall(wall_ms));
+        if let Some(firings) = firings.filter(|firings| !firings.is_empty()) {
+            self.tell(&firings, (until_ms, Some(wall_ms)), place, state, clock, outcome);
+        }
+    }
+
+    /// Tells firings that are out of the state already; one that fails alone is given up.
+    fn tell(
+        &mut self,
+        firings: &[Firing],
+        times: (i64, Option<i64>),
+        place: Place,
+        state: &mut Option<Box<StateCall>>,
+        clock: Option<&Clock>,
+        outcome: &mut Outcome,
+    ) {
+        let fired = |firing: &Firing| Fired {
+            before: place.0,
+            offset: place.1,
+            due_ms: times.0,
+            firing: firing.clone(),
+            effects: Vec::new(),
+            failure: None,
+        };
+        match self.call_elapsed(firings, times, state, clock, outcome) {
+            Ok(effects) => {
+                let first = outcome.fired.len();
+                outcome.fired.extend(firings.iter().map(fired));
+                for RowEffect { row, effect } in effects {
+                    if let Some(fired) = outcome.fired.get_mut(first + row as usize) {
+                        fired.effects.push(effect);
+                    }
+                }
+            }
+            Err(failure) if firings.len() == 1 => {
+                let record = RecordId { topic: "".into(), partition: -1, offset: place.1 };
+                outcome.quarantined |= self.failed(record, &failure);
+                let failed = firings.iter().map(fired);
+                outcome.fired.extend(failed.map(|one| Fired { failure: Some(failure.clone()), ..one }));
+            }
+            Err(_) => {
+                for firing in firings {
+                    self.tell(std::slice::from_ref(firing), times, place, state, clock, outcome);
+                }
+            }
+        }
+    }
+
+    fn call_elapsed(
+        &mut self,
+        firings: &[Firing],
+        (stream_ms, wall_ms): (i64, Option<i64>),
+        state: &mut Option<Box<StateCall>>,
+        clock: Option<&Clock>,
+        outcome: &mut Outcome,
+    ) -> Result<Vec<RowEffect>, CallFailure> {
+        begin(state);
+        if let Some(state) = state {
+            state.moments.clear();
+            state.moments.resize(firings.len(), Moment { event_ms: stream_ms, stream_ms });
+            state.records.clear();
+        }
+        let start = clock.map(|now| now());
+        let called = self
+            .prepare()
+            .and_then(|instance| instance.elapsed(firings, (stream_ms, wall_ms), state));
+        let called = self.finished(called, firings.len(), (clock, start), outcome);
+        if called.is_err() {
+            undo(state);
+        }
+        called
+    }
+
+    /// Calls with the rows `part`; their effects go to `outcome`, a failure gives none.
+    fn call_stateful(
+        &mut self,
+        input: &Input<'_>,
+        part: Range<usize>,
+        state: &mut Option<Box<StateCall>>,
+        clock: Option<&Clock>,
+        outcome: &mut Outcome,
+    ) -> Result<(), CallFailure> {
+        if let Some(state) = state {
+            state.moments.clear();
+            state.moments.extend_from_slice(&input.moments[part.clone()]);
+            state.records.clear();
+            state.records.extend_from_slice(&input.records[part.clone()]);
+            state.late.clear();
+        }
+        let start = clock.map(|now| now());
+        let called = if part.len() == input.batch.offsets.len() {
+            self.prepare().and_then(|instance| instance.evaluate_with(input.batch, state))
+        } else {
+            let mut rows = std::mem::take(&mut self.part);
+            slice(input.batch, part.clone(), &mut rows);
+            let called = self.prepare().and_then(|instance| instance.evaluate_with(&rows, state));
+            self.part = rows;
+            called
+        };
+        let effects = self.finished(called, part.len(), (clock, start), outcome)?;
+        let first = part.start as u32;
+        outcome.effects.extend(
+            effects.into_iter().map(|RowEffect { row, effect }| RowEffect { row: row + first, effect }),
+        );
+        for late in state.iter_mut().flat_map(|state| state.late.drain(..)) {
+            let record = &input.records[part.start + late.row as usize];
+            let window = self.rule.plan.windows.get(late.window as usize);
+            outcome.late.push(LateReport {
+                record: id_of(record),
+                window: window.map(|window| window.name.clone()).unwrap_or_default(),
+                would_cross: late.would_cross,
+            });
+        }
+        Ok(())
+    }
+
+    /// Takes note of an ended call.
+    fn finished(
+        &mut self,
+        called: Result<Called, CallFailure>,
+        rows: usize,
+        (clock, start): (Option<&Clock>, Option<std::time::Duration>),
+        outcome: &mut Outcome,
+    ) -> Result<Vec<RowEffect>, CallFailure> {
+        let duration = clock.zip(start).map(|(now, start)| now().saturating_sub(start));
+        let report = |fuel, failure| CallReport { rows, fuel, failure, duration };
+        match called {
+            Ok(Called { effects, fuel, logs }) => {
+                outcome.calls.push(report(fuel, None));
+                self.keep_logs(logs, outcome);
+                self.rule.health.succeeded();
+                Ok(effects)
+            }
+            Err(mut failure) => {
+                self.instance = None;
+                outcome.calls.push(report(failure.fuel, Some(failure.reason)));
+                self.keep_logs(std::mem::take(&mut failure.logs), outcome);
+                Err(failure)
+            }
+        }
+    }
+
+    /// A record is given up for this rule.
+    fn lost(&mut self, input: &Input<'_>, row: usize, failure: CallFailure, outcome: &mut Outcome) {
+        outcome.quarantined |= self.failed(id_of(&input.records[row]), &failure);
+        outcome.failed.push((row as u32, Failed::Call(failure)));
+    }
+
+    /// Counts a failure; true when it put the rule into quarantine.
+    fn failed(&self, record: RecordId, failure: &CallFailure) -> bool {
+        let last =
+            LastFailure { record, reason: failure.reason, message: failure.message.clone() };
+        self.rule.health.failed_record(last, self.rule.limits.quarantine_after)
+    }
+}
+
+fn id_of(record: &Evidence) -> RecordId {
+    RecordId {
+        topic: Arc::clone(&record.topic),
+        partition: record.partition,
+        offset: record.offset,
+    }
+}
+
+impl Input<'_> {
+    /// Stream time at a row, or behind the last one.
+    fn stream_ms(&self, row: usize) -> Option<i64> {
+        self.moments.get(row).map(|moment| moment.stream_ms).or(self.end.0)
+    }
+
+    fn place(&self, row: usize) -> Place {
+        match (self.rows.get(row), self.records.get(row)) {
+            (Some(record), Some(at)) => (*record, at.offset),
+            _ => (self.end.1, self.end.2),
+        }
+    }
+
+    /// The first row after `from` and before `limit` at which the rule must first be told something.
+    fn cut(&self, from: usize, limit: usize, state: &Option<Box<StateCall>>) -> usize {
+        let notice = state.as_ref().and_then(|state| state.state.next_notice_ms());
+        let Some(notice) = notice else { return limit };
+        // Stream time never goes back within a partition.
+        let later = self.moments.get(from + 1..limit).unwrap_or_default();
+        from + 1 + later.partition_point(|moment| moment.stream_ms < notice)
+    }
+}
+
+fn begin(state: &mut Option<Box<StateCall>>) {
+    if let Some(state) = state {
+        state.state.begin_call();
+    }
+}
+
+fn undo(state: &mut Option<Box<StateCall>>) {
+    if let Some(state) = state {
+        state.state.undo_call();
+    }
+}
+
+fn fire(state: &mut Option<Box<StateCall>>, until_ms: i64) -> Option<(i64, Vec<Firing>)> {
+    state.as_mut()?.state.fire(until_ms)
+}

@@ -1,0 +1,189 @@
+//! The state of rules in one worker: for every input partition and rule, what the host keeps.
+//!
+//! Owned by the worker's thread and nobody else; it moves from one rule set to the next. What a
+//! transaction has not committed can be taken back whole. Knows neither Kafka nor a clock; `kafka.rs`
+//! restores it from the changelog topic.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use firebell_state::{Plan, RuleState, WireError};
+
+use crate::record::{OutgoingRecord, TopicPartition};
+use crate::rules::Rule;
+
+pub mod kafka;
+pub mod wire;
+
+use wire::EntryKey;
+
+/// State of a partition's rules, and how far its time has come.
+#[derive(Debug, Default)]
+struct Partition {
+    /// The largest record timestamp seen; moved on by the wall clock where it is idle.
+    stream_ms: Option<i64>,
+    rules: BTreeMap<Arc<str>, Kept>,
+}
+
+/// The state of one rule and partition.
+#[derive(Debug)]
+struct Kept {
+    state: RuleState,
+    /// What the state was taken up for; `None` = restored, and nobody asked for it yet.
+    plan: Option<Arc<Plan>>,
+}
+
+/// What was dropped when a rule took up its state under another plan.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Adopted {
+    /// Windows whose definition changed or that are gone: name, and how many there were.
+    pub dropped: Vec<(String, usize)>,
+}
+
+/// State that is in use by a call, outside of the map.
+#[derive(Debug)]
+pub struct Lent {
+    /// The state, with the rule's plan taken up.
+    pub state: RuleState,
+    /// What that changed, when the plan is another than before.
+    pub adopted: Option<Adopted>,
+}
+
+/// All state of one worker.
+#[derive(Debug, Default)]
+pub struct States {
+    partitions: BTreeMap<TopicPartition, Partition>,
+}
+
+impl States {
+    /// Stream time of a partition, milliseconds since the Unix epoch; `None` = it has none yet.
+    pub fn stream_ms(&self, partition: &TopicPartition) -> Option<i64> {
+        self.partitions.get(partition)?.stream_ms
+    }
+
+    /// Sets stream time of a partition, as when it is taken over or records are read again.
+    pub fn set_stream_ms(&mut self, partition: &TopicPartition, stream_ms: Option<i64>) {
+        if stream_ms.is_some() || self.partitions.contains_key(partition) {
+            self.partitions.entry(partition.clone()).or_default().stream_ms = stream_ms;
+        }
+    }
+
+    /// Takes the state of a rule out, to be given back after the call; a new one where there is none.
+    pub fn lend(&mut self, partition: &TopicPartition, rule: &Rule) -> Lent {
+        let kept = self
+            .partitions
+            .get_mut(partition)
+            .and_then(|partition| partition.rules.remove(&rule.name))
+            .unwrap_or_else(|| Kept { state: RuleState::new(usize::MAX), plan: None });
+        let Kept { mut state, plan } = kept;
+        state.set_bytes_max(rule.limits.state_bytes());
+        let same = plan.is_some_and(|plan| Arc::ptr_eq(&plan, &rule.plan) || plan == rule.plan);
+        let adopted = (!same).then(|| {
+            let dropped = state.adopt(Arc::clone(&rule.plan));
+            let dropped = dropped.into_iter().map(|dropped| (dropped.window, dropped.entries));
+            Adopted { dropped: dropped.collect() }
+        });
+        Lent { state, adopted }
+    }
+
+    /// Whether there is state of a rule.
+    pub fn has(&self, partition: &TopicPartition, rule: &str) -> bool {
+        self.partitions.get(partition).is_some_and(|found| found.rules.contains_key(rule))
+    }
+
+    /// Gives the state of a rule back.
+    pub fn give_back(&mut self, partition: &TopicPartition, rule: &Rule, state: RuleState) {
+        let kept = Kept { state, plan: Some(Arc::clone(&rule.plan)) };
+        let partition = self.partitions.entry(partition.clone()).or_default();
+        partition.rules.insert(Arc::clone(&rule.name), kept);
+    }
+
+    /// Whether something changed since the last [`seal`](Self::seal).
+    pub fn is_dirty(&self) -> bool {
+        self.all().any(RuleState::is_dirty)
+    }
+
+    /// Everything that changed since the last call, as records for the changelog topic of
+    /// `partitions` partitions; they go into the transaction that begins now.
+    pub fn seal(&mut self, changelog: &Arc<str>, partitions: i32) -> Vec<OutgoingRecord> {
+        let mut records = Vec::new();
+        for (input, partition) in &mut self.partitions {
+            let to = wire::partition_of(input, partitions);
+            for (rule, kept) in &mut partition.rules {
+                kept.state.seal(&mut |key, value| {
+                    let key = EntryKey { input, rule, key: &key }.to_bytes();
+                    records.push(OutgoingRecord {
+                        topic: Arc::clone(changelog),
+                        partition: Some(to),
+                        key: Some(key),
+                        value,
+                        headers: Vec::new(),
+                        timestamp_ms: None,
+                    });
+                });
+            }
+        }
+        records
+    }
+
+    /// What was sealed last is committed.
+    pub fn committed(&mut self) {
+        self.all_mut().for_each(RuleState::committed);
+    }
+
+    /// Everything is as it was committed last; stream time is for the caller to set back.
+    pub fn abort(&mut self) {
+        self.all_mut().for_each(RuleState::abort);
+    }
+
+    /// Forgets a partition that is given up.
+    pub fn revoke(&mut self, partition: &TopicPartition) {
+        self.partitions.remove(partition);
+    }
+
+    /// Takes an entry of the changelog in; `value` is `None` for a tombstone.
+    ///
+    /// # Errors
+    ///
+    /// It was written by another version, or is broken.
+    pub fn restore(
+        &mut self,
+        input: &TopicPartition,
+        rule: &str,
+        key: &[u8],
+        value: Option<&[u8]>,
+    ) -> Result<(), WireError> {
+        let partition = self.partitions.entry(input.clone()).or_default();
+        if !partition.rules.contains_key(rule) {
+            let kept = Kept { state: RuleState::new(usize::MAX), plan: None };
+            partition.rules.insert(rule.into(), kept);
+        }
+        match partition.rules.get_mut(rule) {
+            Some(kept) => kept.state.restore(key, value),
+            None => Ok(()),
+        }
+    }
+
+    /// Calls `each` with every partition, rule and state.
+    pub fn each(&self, mut each: impl FnMut(&TopicPartition, &Arc<str>, &RuleState)) {
+        for (input, partition) in &self.partitions {
+            for (rule, kept) in &partition.rules {
+                each(input, rule, &kept.state);
+            }
+        }
+    }
+
+    /// The partitions that have state or time.
+    pub fn partitions(&self) -> impl Iterator<Item = &TopicPartition> {
+        self.partitions.keys()
+    }
+
+    fn all(&self) -> impl Iterator<Item = &RuleState> {
+        self.partitions.values().flat_map(|one| one.rules.values()).map(|kept| &kept.state)
+    }
+
+    fn all_mut(&mut self) -> impl Iterator<Item = &mut RuleState> {
+        let partitions = self.partitions.values_mut();
+        partitions.flat_map(|one| one.rules.values_mut()).map(|kept| &mut kept.state)
+    }
+}
