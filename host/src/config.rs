@@ -20,6 +20,7 @@ mod reader;
 mod rules;
 mod secrets;
 mod slack;
+mod tables;
 
 pub use environment::Environment;
 pub use problem::{ConfigErrors, Problem};
@@ -60,6 +61,7 @@ const KEYS: &[&str] = &[
     "rules.limits.notifications_per_record",
     "rules.limits.emits_per_record",
     "rules.limits.log_lines",
+    "rules.limits.state_mib",
     "rules.limits.quarantine_after",
     "slack.token_env",
     "slack.token_file",
@@ -77,6 +79,7 @@ const KEYS: &[&str] = &[
     "slack.request_timeout_ms",
     "slack.ledger_retention_hours",
     "http.listen",
+    "tables.*",
 ];
 
 /// The whole configuration, validated, with defaults filled in and secrets read.
@@ -90,6 +93,8 @@ pub struct Config {
     pub slack: Option<SlackConfig>,
     /// `[http]`; `None` = no page and no metrics.
     pub http: Option<HttpConfig>,
+    /// `[tables]`: lookup tables by name, and the compacted topic of each.
+    pub tables: BTreeMap<String, String>,
 }
 
 /// `[kafka]`
@@ -259,8 +264,9 @@ impl Config {
             let kafka = kafka::read(root.table("kafka"), context, port);
             let rules = rules::read(root.table("rules"), context);
             let slack = slack::read(root.table("slack"), context);
+            let tables = tables::read(root.table("tables"));
             root.finish();
-            Self { kafka, rules, slack, http }
+            Self { kafka, rules, slack, http, tables }
         });
         (config, reader.into_problems())
     }

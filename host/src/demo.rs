@@ -24,7 +24,7 @@ use crate::limits::Limits;
 use crate::run::{self, Only, RunError};
 use crate::secret::Secret;
 use crate::telemetry::{Metrics, Readiness};
-use crate::topics::InternalTopics;
+use crate::topics::{InternalTopics, Partitions};
 
 mod board;
 mod broker;
@@ -123,6 +123,8 @@ pub async fn run(options: Options, shutdown: CancellationToken) -> Result<Summar
         (&internal.outbox, OUTBOX_PARTITIONS),
         (&internal.ledger, OUTBOX_PARTITIONS),
         (&internal.dead_letters, 1),
+        (&internal.repartition, OUTBOX_PARTITIONS),
+        (&internal.changelog, OUTBOX_PARTITIONS),
     ])?;
     let slack = SlackStandIn::start(stand_in()).await.map_err(DemoError::Slack)?;
 
@@ -139,7 +141,7 @@ pub async fn run(options: Options, shutdown: CancellationToken) -> Result<Summar
     let host = run::Options {
         config: Arc::new(config(&broker, folder.path(), &slack, server.address())),
         only: Only::Both,
-        outbox_partitions: Some(OUTBOX_PARTITIONS),
+        partitions: Some(Partitions { outbox: OUTBOX_PARTITIONS, state: OUTBOX_PARTITIONS }),
         front: Some(page),
         server: Some(server),
         metrics: metrics.clone(),

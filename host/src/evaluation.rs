@@ -251,6 +251,21 @@ impl WorkerSet {
         self.states = std::mem::take(&mut old.states);
     }
 
+    /// Whether some rule looks at more than one record.
+    pub fn keeps_state(&self) -> bool {
+        self.slots.iter().any(|slot| slot.rule.keeps_state())
+    }
+
+    /// Whether time by itself may mean something in a partition that was quiet for so long.
+    pub fn waits_for_time(&mut self, partition: &TopicPartition, wall_ms: i64, quiet_ms: i64) -> bool {
+        self.slots.iter().any(|slot| {
+            let Some(state) = self.states.get(partition, &slot.rule.name) else { return false };
+            let idle = slot.rule.plan.idle_ms.is_some_and(|idle| quiet_ms >= 0 && quiet_ms as u64 >= idle);
+            idle && state.next_notice_ms().is_some()
+                || state.next_wall_ms().is_some_and(|due| due <= wall_ms)
+        })
+    }
+
     /// Whether records of some rule go through the repartition topic.
     pub fn routes(&self) -> bool {
         self.repartition.is_some() && self.slots.iter().any(|slot| slot.rule.routes_by().is_some())
@@ -455,7 +470,7 @@ impl WorkerSet {
             let rule = Arc::clone(&slot.rule);
             if !rule.keeps_state()
                 || rule.health.is_quarantined()
-                || !self.states.has(partition, &rule.name)
+                || self.states.get(partition, &rule.name).is_none()
             {
                 continue;
             }

@@ -4,10 +4,12 @@
 //! In: `[kafka]`. Out: a `ClientConfig` and a [`ClientState`] to build contexts on.
 //! Never: consuming or producing.
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use rdkafka::client::OAuthToken;
+use rdkafka::client::{ClientContext, OAuthToken};
 use rdkafka::config::{ClientConfig, RDKafkaLogLevel};
+use rdkafka::consumer::ConsumerContext;
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 
 use crate::config::KafkaConfig;
@@ -136,6 +138,33 @@ impl ClientState {
         })
     }
 }
+
+/// The context of clients that only read: partitions are assigned to them by hand.
+pub struct ReaderContext(pub Arc<ClientState>);
+
+impl ClientContext for ReaderContext {
+    const ENABLE_REFRESH_OAUTH_TOKEN: bool = true;
+
+    fn log(&self, level: RDKafkaLogLevel, facility: &str, line: &str) {
+        self.0.log(level, facility, line);
+    }
+
+    fn error(&self, error: KafkaError, reason: &str) {
+        // The end of a partition is what readers wait for.
+        if error.rdkafka_error_code() != Some(RDKafkaErrorCode::PartitionEOF) {
+            self.0.error(&error, reason);
+        }
+    }
+
+    fn generate_oauth_token(
+        &self,
+        _: Option<&str>,
+    ) -> Result<OAuthToken, Box<dyn std::error::Error>> {
+        self.0.oauth_token()
+    }
+}
+
+impl ConsumerContext for ReaderContext {}
 
 /// A short, closed name of an error code, for a metric's label.
 fn code_name(code: RDKafkaErrorCode) -> &'static str {

@@ -7,13 +7,27 @@ use std::collections::BTreeMap;
 
 use crate::record::TopicPartition;
 
+/// How far a partition is: what is committed of it, or will be.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Reached {
+    /// The partition.
+    pub partition: TopicPartition,
+    /// The offset of the next record to read.
+    pub offset: i64,
+    /// Stream time before that record, milliseconds since the Unix epoch; `None` = none yet.
+    pub stream_ms: Option<i64>,
+}
+
+/// An offset, and stream time before its record.
+type Mark = (i64, Option<i64>);
+
 /// The two positions of one partition.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 struct Position {
-    /// The offset after the last evaluated record.
-    next: i64,
+    /// Behind the last evaluated record.
+    next: Mark,
     /// Where reading starts again after an abort.
-    committed: i64,
+    committed: Mark,
     /// Whether Kafka knows `committed` as the group's offset.
     known: bool,
 }
@@ -25,10 +39,11 @@ pub struct Progress {
 }
 
 impl Progress {
-    /// Takes over a partition at `offset`. `known` is false when Kafka has no committed offset
-    /// for it yet, so that this one is committed even if no record ever comes.
-    pub fn assigned(&mut self, partition: TopicPartition, offset: i64, known: bool) {
-        self.positions.insert(partition, Position { next: offset, committed: offset, known });
+    /// Takes over a partition. `known` is false when Kafka has no committed offset for it yet, so that
+    /// this one is committed even if no record ever comes.
+    pub fn assigned(&mut self, at: Reached, known: bool) {
+        let mark = (at.offset, at.stream_ms);
+        self.positions.insert(at.partition, Position { next: mark, committed: mark, known });
     }
 
     /// Gives a partition up.
@@ -48,45 +63,52 @@ impl Progress {
 
     /// The offset of the next record of a partition.
     pub fn next(&self, partition: &TopicPartition) -> Option<i64> {
-        self.positions.get(partition).map(|position| position.next)
+        self.positions.get(partition).map(|position| position.next.0)
     }
 
-    /// Notes that all records before `next` were evaluated. A position never moves back here.
-    pub fn evaluated(&mut self, partition: &TopicPartition, next: i64) {
-        if let Some(position) = self.positions.get_mut(partition) {
-            position.next = position.next.max(next);
+    /// Notes that all records before `next` were evaluated, and stream time then. A position never
+    /// moves back here.
+    pub fn evaluated(&mut self, partition: &TopicPartition, next: i64, stream_ms: Option<i64>) {
+        if let Some(position) = self.positions.get_mut(partition)
+            && next > position.next.0
+        {
+            position.next = (next, stream_ms);
         }
     }
 
     /// Positions that Kafka does not know yet: what the next commit carries.
-    pub fn uncommitted(&self) -> Vec<(TopicPartition, i64)> {
-        let ahead = |position: &Position| position.next != position.committed || !position.known;
+    pub fn uncommitted(&self) -> Vec<Reached> {
+        let ahead = |position: &Position| position.next.0 != position.committed.0 || !position.known;
         let ahead = self.positions.iter().filter(|(_, position)| ahead(position));
-        ahead.map(|(partition, position)| (partition.clone(), position.next)).collect()
+        ahead.map(|(partition, position)| reached(partition, position.next)).collect()
     }
 
     /// Notes a commit. Partitions that were given up meanwhile are passed over.
-    pub fn committed(&mut self, offsets: &[(TopicPartition, i64)]) {
-        for (partition, offset) in offsets {
+    pub fn committed(&mut self, all: &[Reached]) {
+        for Reached { partition, offset, stream_ms } in all {
             if let Some(position) = self.positions.get_mut(partition) {
-                position.committed = *offset;
+                position.committed = (*offset, *stream_ms);
                 position.known = true;
             }
         }
     }
 
-    /// Takes every position back to what is committed and returns those that moved, with the
-    /// offset to read from.
-    pub fn rewind(&mut self) -> Vec<(TopicPartition, i64)> {
+    /// Takes every position back to what is committed and returns those that moved, with where to
+    /// read from.
+    pub fn rewind(&mut self) -> Vec<Reached> {
         let mut moved = Vec::new();
         for (partition, position) in &mut self.positions {
-            if position.next != position.committed {
+            if position.next.0 != position.committed.0 {
                 position.next = position.committed;
-                moved.push((partition.clone(), position.committed));
+                moved.push(reached(partition, position.committed));
             }
         }
         moved
     }
+}
+
+fn reached(partition: &TopicPartition, (offset, stream_ms): Mark) -> Reached {
+    Reached { partition: partition.clone(), offset, stream_ms }
 }
 
 #[cfg(test)]
@@ -98,22 +120,26 @@ mod tests {
         TopicPartition::new("t", partition)
     }
 
+    fn at(partition: i32, offset: i64, stream_ms: Option<i64>) -> Reached {
+        Reached { partition: tp(partition), offset, stream_ms }
+    }
+
     #[test]
     fn a_fresh_position_is_committed_even_without_records() {
         let mut progress = Progress::default();
-        progress.assigned(tp(0), 7, false);
-        progress.assigned(tp(1), 7, true);
-        assert_eq!(progress.uncommitted(), [(tp(0), 7)]);
-        progress.committed(&[(tp(0), 7)]);
+        progress.assigned(at(0, 7, None), false);
+        progress.assigned(at(1, 7, None), true);
+        assert_eq!(progress.uncommitted(), [at(0, 7, None)]);
+        progress.committed(&[at(0, 7, None)]);
         assert!(progress.uncommitted().is_empty());
     }
 
     #[test]
     fn an_abort_before_the_first_commit_goes_back_to_where_the_partition_began() {
         let mut progress = Progress::default();
-        progress.assigned(tp(0), 7, false);
-        progress.evaluated(&tp(0), 12);
-        assert_eq!(progress.rewind(), [(tp(0), 7)]);
+        progress.assigned(at(0, 7, Some(70)), false);
+        progress.evaluated(&tp(0), 12, Some(120));
+        assert_eq!(progress.rewind(), [at(0, 7, Some(70))]);
         assert_eq!(progress.next(&tp(0)), Some(7));
     }
 
@@ -140,13 +166,13 @@ mod tests {
             let mut progress = Progress::default();
             let mut model: BTreeMap<_, (i64, i64)> = (0..3).map(|p| (tp(p), (100, 100))).collect();
             for p in 0..3 {
-                progress.assigned(tp(p), 100, false);
+                progress.assigned(at(p, 100, None), false);
             }
             for step in steps {
                 match step {
                     Step::Evaluate(p, n) => {
                         let next = progress.next(&tp(p)).unwrap() + n;
-                        progress.evaluated(&tp(p), next);
+                        progress.evaluated(&tp(p), next, Some(next));
                         model.get_mut(&tp(p)).unwrap().0 = next;
                     }
                     Step::Commit => {

@@ -16,7 +16,7 @@ use crate::causes::with_causes;
 use crate::config::Config;
 use crate::delivery::{self, DeliveryError};
 use crate::engine::{Engine, EngineError};
-use crate::evaluation::WorkerSet;
+use crate::evaluation::{Repartition, WorkerSet};
 use crate::http::{self, HttpError, Pages};
 use crate::rules::folder::FolderError;
 use crate::rules::library::{Library, View};
@@ -24,8 +24,11 @@ use crate::rules::publish::Publisher;
 use crate::rules::swap::Swap;
 use crate::rules::watch::Watch;
 use crate::rules::{RuleSet, reload};
+use crate::state::kafka::Changelog;
+use crate::tables;
 use crate::telemetry::{Metrics, Readiness};
 use crate::topics::kafka::{Topics, TopicsError};
+use crate::topics::{InternalTopics, Partitions};
 use crate::worker::{EffectWriter, SwapNote, Worker};
 
 mod status;
@@ -49,9 +52,9 @@ pub struct Options {
     pub config: Arc<Config>,
     /// Which half runs.
     pub only: Only,
-    /// The outbox's partitions when the host's own topics were made by somebody else, as the demo
-    /// does; `None` = they are created or checked.
-    pub outbox_partitions: Option<i32>,
+    /// The partitions of the host's own topics when they were made by somebody else, as the demo does;
+    /// `None` = they are created or checked.
+    pub partitions: Option<Partitions>,
     /// Pages before the host's own, as the demo has them: one at `/`.
     pub front: Option<axum::Router>,
     /// The page's address when it is bound already; `None` = `[http] listen` is.
@@ -97,7 +100,7 @@ const SWAP_NOTES_MAX: usize = 256;
 /// When a part cannot start or fails for good. A broker or a Slack that is away is not an error: it
 /// is waited for.
 pub async fn run(options: Options, shutdown: CancellationToken) -> Result<(), RunError> {
-    let Options { config, only, outbox_partitions, front, server, metrics, readiness } = options;
+    let Options { config, only, partitions, front, server, metrics, readiness } = options;
     let engine = Engine::new(config.rules.cache_dir.as_deref())?;
     let library = match only {
         Only::Deliver => None,
@@ -105,7 +108,7 @@ pub async fn run(options: Options, shutdown: CancellationToken) -> Result<(), Ru
     };
     let view = library.as_ref().map(|library| library.view().clone());
     let served = serve(&config, (front, server), view, (&metrics, &readiness)).await?;
-    let result = work(library, (config, only, outbox_partitions), (metrics, readiness), shutdown);
+    let result = work(library, (config, only, partitions), (metrics, readiness), shutdown);
     let result = result.await;
     // The page answers until everything else has ended.
     served.cancel();
@@ -116,11 +119,11 @@ pub async fn run(options: Options, shutdown: CancellationToken) -> Result<(), Ru
 /// Everything but the page.
 async fn work(
     library: Option<Library>,
-    (config, only, outbox_partitions): (Arc<Config>, Only, Option<i32>),
+    (config, only, partitions): (Arc<Config>, Only, Option<Partitions>),
     (metrics, readiness): (Metrics, Readiness),
     shutdown: CancellationToken,
 ) -> Result<(), RunError> {
-    let outbox_partitions = match outbox_partitions {
+    let partitions = match partitions {
         Some(partitions) => partitions,
         None => match topics(&config, &metrics, &readiness, &shutdown).await? {
             Some(partitions) => partitions,
@@ -132,7 +135,7 @@ async fn work(
     let mut evaluation = None;
     if let Some(library) = library {
         let parts = (&config, &metrics, &readiness, &stop);
-        evaluation = Some(Evaluating::start(library, parts, outbox_partitions)?);
+        evaluation = Some(Evaluating::start(library, parts, partitions)?);
     }
     let deliver = only != Only::Evaluate && config.slack.is_some();
     // Delivery goes on while the workers finish: what they still commit may be sent.
@@ -230,7 +233,7 @@ async fn topics(
     metrics: &Metrics,
     readiness: &Readiness,
     shutdown: &CancellationToken,
-) -> Result<Option<i32>, RunError> {
+) -> Result<Option<Partitions>, RunError> {
     let topics = Topics::new(&config.kafka, metrics.clone(), readiness.clone())?;
     let mut backoff = Backoff::new(Duration::from_millis(200), Duration::from_secs(5), 1);
     readiness.set_not_ready("topics", "not yet checked");
@@ -274,18 +277,24 @@ impl Evaluating {
             &Readiness,
             &CancellationToken,
         ),
-        outbox_partitions: i32,
+        partitions: Partitions,
     ) -> Result<Self, RunError> {
         let mut publisher = Publisher::default();
         let kafka = Arc::new(config.kafka.clone());
         let mut threads = Vec::new();
         let (notes, inbox) = sync_channel::<SwapNote>(SWAP_NOTES_MAX);
+        let names = InternalTopics::of(&kafka.group_id);
+        let repartition =
+            Repartition { topic: names.repartition, partitions: partitions.state };
+        let changelog = Changelog { topic: names.changelog, partitions: partitions.state };
+        let build = move |set: &Arc<RuleSet>| worker_set(set).with_repartition(repartition.clone());
         for number in 0..kafka.workers {
             let worker = Worker {
                 number,
                 kafka: Arc::clone(&kafka),
-                slot: publisher.slot(worker_set(&library.view().current())),
-                effects: EffectWriter::new(&kafka.group_id, number, outbox_partitions),
+                slot: publisher.slot(build(&library.view().current())),
+                effects: EffectWriter::new(&kafka.group_id, number, partitions),
+                changelog: changelog.clone(),
                 swaps: notes.clone(),
                 metrics: metrics.clone(),
                 readiness: readiness.clone(),
@@ -302,7 +311,13 @@ impl Evaluating {
         threads.push(spawn("swaps".into(), log)?);
         let watch = Watch::new(&config.rules.dir);
         let watch_stop = watch.stop_handle();
-        let follow = move || reload::follow(library, publisher, watch, worker_set);
+        if !config.tables.is_empty() {
+            let (topics, tables) = (config.tables.clone(), library.tables().clone());
+            let (told, stop) = ((metrics.clone(), readiness.clone()), stop.clone());
+            let follow = move || tables::kafka::follow(&kafka, &topics, &tables, told, &stop);
+            threads.push(spawn("tables".into(), follow)?);
+        }
+        let follow = move || reload::follow(library, publisher, watch, build);
         threads.push(spawn("reloader".into(), follow)?);
         Ok(Self { threads, watch_stop })
     }

@@ -86,9 +86,9 @@ impl States {
         Lent { state, adopted }
     }
 
-    /// Whether there is state of a rule.
-    pub fn has(&self, partition: &TopicPartition, rule: &str) -> bool {
-        self.partitions.get(partition).is_some_and(|found| found.rules.contains_key(rule))
+    /// The state of a rule.
+    pub fn get(&self, partition: &TopicPartition, rule: &str) -> Option<&RuleState> {
+        self.partitions.get(partition)?.rules.get(rule).map(|kept| &kept.state)
     }
 
     /// Gives the state of a rule back.

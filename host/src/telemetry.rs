@@ -169,6 +169,28 @@ impl Metrics {
         self.inner.reading.lag_seconds.remove([topic, partition]);
     }
 
+    /// Whether time stands still in a silent partition, 0 or 1.
+    pub fn standstill(&self, topic: &str, partition: i32, stands: u8) {
+        let mut digits = [0; 11];
+        let partition = decimal(partition, &mut digits);
+        let set = |gauge: &prometheus_client::metrics::gauge::Gauge| gauge.set(stands.into());
+        self.inner.reading.standstill.with([topic, partition], |gauge| _ = set(gauge));
+    }
+
+    /// State was restored: so many entries in so many seconds.
+    pub fn restored(&self, entries: u64, seconds: f64) {
+        self.inner.reading.restored.add([], entries);
+        self.inner.reading.restore_seconds.with([], |histogram| histogram.observe(seconds));
+    }
+
+    /// A record of a rule came too late for a window, which would have told the rule of it or not.
+    pub fn late(&self, rule: &str, window: &str, would_cross: bool) {
+        self.inner.rules.late.add([rule, window], 1);
+        if would_cross {
+            self.inner.rules.late_crossings.add([rule, window], 1);
+        }
+    }
+
     /// `n` notifications for a channel ended; `outcome` is a word of delivery's closed list.
     pub fn posts(&self, channel: &str, outcome: &'static str, n: u64) {
         self.inner.delivery.posts.add([channel, outcome], n);

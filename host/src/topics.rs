@@ -13,6 +13,19 @@ pub struct InternalTopics {
     pub ledger: Arc<str>,
     /// `GROUP.dead-letters`: records that were given up on.
     pub dead_letters: Arc<str>,
+    /// `GROUP.repartition`: records on their way to what their rules group by.
+    pub repartition: Arc<str>,
+    /// `GROUP.changelog`: the state of rules; compacted.
+    pub changelog: Arc<str>,
+}
+
+/// How many partitions the host's own topics have, where that matters.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Partitions {
+    /// Of the outbox and the ledger.
+    pub outbox: i32,
+    /// Of the repartition topic and the changelog.
+    pub state: i32,
 }
 
 impl InternalTopics {
@@ -22,6 +35,8 @@ impl InternalTopics {
             outbox: format!("{group_id}.outbox").into(),
             ledger: format!("{group_id}.ledger").into(),
             dead_letters: format!("{group_id}.dead-letters").into(),
+            repartition: format!("{group_id}.repartition").into(),
+            changelog: format!("{group_id}.changelog").into(),
         }
     }
 }
@@ -49,8 +64,9 @@ pub struct Wanted {
     pub topic: Arc<str>,
     /// `cleanup.policy`.
     pub cleanup_policy: &'static str,
-    /// The number of partitions, where it must be this one.
-    pub partitions: Option<i32>,
+    /// The number of partitions, where it must be that of another topic; and what is lost when the
+    /// topic is made anew.
+    pub partitions: Option<(i32, &'static str, &'static str)>,
 }
 
 impl Wanted {
@@ -58,18 +74,18 @@ impl Wanted {
     pub fn misfits(&self, partitions: i32, cleanup_policy: &str) -> Vec<Misfit> {
         let topic = &self.topic;
         let mut misfits = Vec::new();
-        if let Some(wanted) = self.partitions
+        if let Some((wanted, like, lost)) = self.partitions
             && wanted != partitions
         {
             misfits.push(Misfit {
                 topic: Arc::clone(topic),
                 setting: "the number of partitions",
                 found: partitions.to_string(),
-                wanted: format!("{wanted}, as the outbox has"),
-                cure:
-                    "delete the topic, so that it is made anew (what was sent is then known only \
-                       to Slack's history), or use another kafka.group_id"
-                        .into(),
+                wanted: format!("{wanted}, as {like} has"),
+                cure: format!(
+                    "delete the topic, so that it is made anew ({lost}), or use another \
+                     kafka.group_id"
+                ),
             });
         }
         let mut policies: Vec<&str> = cleanup_policy.split(',').map(str::trim).collect();
@@ -96,7 +112,8 @@ mod tests {
 
     fn ledger() -> Wanted {
         let topic = InternalTopics::of("g").ledger;
-        Wanted { topic, cleanup_policy: "compact", partitions: Some(4) }
+        let partitions = Some((4, "the outbox", "what was sent is forgotten"));
+        Wanted { topic, cleanup_policy: "compact", partitions }
     }
 
     #[test]

@@ -4,7 +4,8 @@
 //! In: records to write and offsets to commit. Out: whether they are committed. Never: deciding
 //! what is written.
 
-use crate::record::{OutgoingRecord, TopicPartition};
+use crate::progress::Reached;
+use crate::record::OutgoingRecord;
 use crate::source::kafka::GroupMetadata;
 
 pub mod kafka;
@@ -13,8 +14,8 @@ pub mod kafka;
 pub struct Transaction {
     /// Records to write, in order.
     pub records: Vec<OutgoingRecord>,
-    /// For each partition the offset of the next record to read.
-    pub offsets: Vec<(TopicPartition, i64)>,
+    /// How far each partition is with that.
+    pub offsets: Vec<Reached>,
     /// Fences the offsets when the group has moved on.
     pub group: GroupMetadata,
 }
@@ -22,8 +23,8 @@ pub struct Transaction {
 /// How a transaction ended.
 #[derive(Debug)]
 pub enum Outcome {
-    /// All of it is in Kafka; these offsets are committed.
-    Committed(Vec<(TopicPartition, i64)>),
+    /// All of it is in Kafka; so far the partitions are.
+    Committed(Vec<Reached>),
     /// None of it is; the records must be read again. The text says why.
     Aborted(String),
     /// None of it is, and the producer is of no more use. The text says why.

@@ -15,20 +15,27 @@ use crate::backoff::Backoff;
 use crate::causes::with_causes;
 use crate::config::KafkaConfig;
 use crate::evaluation::{Evaluation, WorkerSet};
+use crate::kafka::ClientState;
 use crate::progress::Progress;
 use crate::record::TopicPartition;
 use crate::rules::RuleSet;
 use crate::rules::publish::Slot;
+use crate::source::PartitionRecords;
 use crate::source::kafka::{Polled, Source, SourceError};
-use crate::source::{Assignment, PartitionRecords};
+use crate::state::States;
+use crate::state::kafka::{Changelog, RestoreError};
 use crate::telemetry::{Metrics, Readiness};
+use crate::topics::Partitions;
 use crate::transaction::kafka::{CommitterHandle, ProducerError};
 use crate::transaction::{Outcome, Transaction};
 
+mod assignment;
+mod clock;
 mod effects;
 mod report;
 
 pub use effects::EffectWriter;
+use clock::WallClock;
 use effects::Pending;
 
 /// The wait for a record when there is nothing else to do; also the longest time until a new rule
@@ -40,14 +47,14 @@ const BUSY_WAIT: Duration = Duration::from_millis(1);
 const OFFSETS_INTERVAL: Duration = Duration::from_secs(1);
 /// How long a worker tries to finish its transaction before it gives a partition up or ends.
 const FINISH_TIMEOUT: Duration = Duration::from_secs(20);
-/// Between two attempts to find out where a new partition begins.
-const POSITIONS_RETRY: Duration = Duration::from_millis(200);
 
 /// Why a worker's session ended before its time; it begins a new one.
 #[derive(Debug, thiserror::Error)]
 enum SessionError {
     #[error("reading failed")]
     Source(#[from] SourceError),
+    #[error("state cannot be restored")]
+    Restore(#[from] RestoreError),
     #[error("writing cannot begin")]
     Producer(#[from] ProducerError),
     #[error("the transactional producer failed: {0}")]
@@ -66,6 +73,8 @@ pub struct Worker {
     pub slot: Slot<WorkerSet>,
     /// Turns effects into records.
     pub effects: EffectWriter,
+    /// Where the state of rules is kept.
+    pub changelog: Changelog,
     /// Where swaps are told, to be logged off this thread.
     pub swaps: SyncSender<SwapNote>,
     /// Telemetry.
@@ -98,6 +107,7 @@ struct Session<'w> {
     pending: Pending,
     offsets_committed_at: Instant,
     subscribed: BTreeSet<Arc<str>>,
+    clock: WallClock,
 }
 
 impl Worker {
@@ -175,7 +185,10 @@ impl Worker {
             pending: Pending::default(),
             offsets_committed_at: Instant::now(),
             subscribed: BTreeSet::new(),
+            clock: WallClock::default(),
         };
+        // What an earlier session had not committed is read again, and its state restored.
+        *session.set.states() = States::default();
         session.subscribe()?;
         session.work()
     }
@@ -194,11 +207,17 @@ impl Session<'_> {
                 self.settle(false)?;
                 continue;
             }
+            if self.waits_for_table() {
+                self.settle(true)?;
+                self.worker.pause(IDLE_WAIT);
+                continue;
+            }
             let drained = source.take(&mut polled, self.wait())?;
             if !polled.is_empty() {
                 self.evaluate(&polled);
                 polled.clear();
             }
+            self.tick();
             self.settle(drained)?;
         }
         self.finish("ending")
@@ -217,8 +236,9 @@ impl Session<'_> {
 
     /// Evaluates polled records under one rule set and collects their effects.
     fn evaluate(&mut self, polled: &Polled<'_>) {
-        let Self { worker, set, progress, evaluation, source, .. } = self;
+        let Self { worker, set, progress, evaluation, source, clock, .. } = self;
         evaluation.clear();
+        let now = clock.now();
         polled.each_partition(|PartitionRecords { partition, records }| {
             // What was fetched before a partition was given up or read again is not ours.
             let Some(next) = progress.next(partition) else { return };
@@ -226,11 +246,15 @@ impl Session<'_> {
             let Some(records) = records.get(fresh..) else { return };
             let Some(last) = records.last() else { return };
             set.evaluate(partition, records, evaluation);
-            progress.evaluated(partition, last.offset + 1);
+            progress.evaluated(partition, last.offset + 1, set.states().stream_ms(partition));
+            clock.came(partition, now);
             source.evaluated(partition, last.timestamp_ms);
         });
         report::report(&worker.metrics, evaluation);
         worker.effects.collect(evaluation, &mut self.pending);
+        if set.states().is_dirty() {
+            self.pending.touch();
+        }
     }
 
     /// Takes note of ended commits and begins the next one when it is due.
@@ -261,7 +285,9 @@ impl Session<'_> {
     /// Begins the transaction of all that is pending.
     fn begin(&mut self) -> Result<(), SessionError> {
         let group = self.source.group_metadata().ok_or(SessionError::NoGroup)?;
-        let (records, offsets) = (self.pending.take(), self.progress.uncommitted());
+        let (mut records, offsets) = (self.pending.take(), self.progress.uncommitted());
+        let Changelog { topic, partitions } = &self.worker.changelog;
+        records.append(&mut self.set.states().seal(topic, *partitions));
         self.committer.submit(Transaction { records, offsets, group });
         Ok(())
     }
@@ -270,6 +296,7 @@ impl Session<'_> {
         match outcome {
             Outcome::Committed(offsets) => {
                 self.progress.committed(&offsets);
+                self.set.states().committed();
                 self.offsets_committed_at = Instant::now();
                 Ok(())
             }
@@ -287,11 +314,17 @@ impl Session<'_> {
     /// Throws away what is not committed and reads it again.
     fn rewind(&mut self) -> Result<(), SessionError> {
         self.pending.clear();
+        self.set.states().abort();
         let moved = self.progress.rewind();
         if moved.is_empty() {
             return Ok(());
         }
-        Ok(self.source.rewind(&moved)?)
+        for reached in &moved {
+            self.set.states().set_stream_ms(&reached.partition, reached.stream_ms);
+        }
+        let offsets: Vec<_> =
+            moved.into_iter().map(|reached| (reached.partition, reached.offset)).collect();
+        Ok(self.source.rewind(&offsets)?)
     }
 
     /// Commits offsets that have no effects beside them.
@@ -332,7 +365,8 @@ impl Session<'_> {
     /// Takes up a new rule set, between two batches.
     fn take_up_rules(&mut self) -> Result<(), SessionError> {
         let Some(new) = self.worker.slot.take() else { return Ok(()) };
-        let old = std::mem::replace(self.set, new);
+        let mut old = std::mem::replace(self.set, new);
+        self.set.take_states(&mut old);
         let partitions = self.progress.partitions();
         let positions = partitions.filter_map(|one| Some((one.clone(), self.progress.next(one)?)));
         let positions: Vec<_> = positions.collect();
@@ -347,7 +381,10 @@ impl Session<'_> {
 
     /// Reads the topics that the rules need.
     fn subscribe(&mut self) -> Result<(), SessionError> {
-        let topics: BTreeSet<Arc<str>> = self.set.set().topics.keys().cloned().collect();
+        let mut topics: BTreeSet<Arc<str>> = self.set.set().topics.keys().cloned().collect();
+        if self.set.routes() {
+            topics.insert(Arc::clone(&self.worker.effects.repartition().topic));
+        }
         let part = format!("worker-{}", self.worker.number);
         if topics == self.subscribed {
             return Ok(());
@@ -361,123 +398,6 @@ impl Session<'_> {
             self.worker.readiness.set_not_ready(part, "joining the consumer group");
         }
         self.subscribed = topics;
-        Ok(())
-    }
-
-    /// Carries out changes of the assignment.
-    fn take_up_changes(&mut self) -> Result<(), SessionError> {
-        while let Some(change) = self.source.change() {
-            match change {
-                Assignment::Added(partitions) => {
-                    if let Err(error) = self.added(&partitions) {
-                        let SessionError::Source(SourceError::Offsets { partition, source }) =
-                            &error
-                        else {
-                            return Err(error);
-                        };
-                        tracing::warn!("cannot begin with {partition}, retrying: {source}");
-                        self.source.put_back(Assignment::Added(partitions));
-                        self.worker.pause(POSITIONS_RETRY);
-                        return Ok(());
-                    }
-                }
-                Assignment::Removed { partitions, lost } => self.removed(&partitions, lost)?,
-                Assignment::OutOfRange => self.out_of_range()?,
-            }
-        }
-        Ok(())
-    }
-
-    fn added(&mut self, partitions: &[TopicPartition]) -> Result<(), SessionError> {
-        let positions = self.source.start_positions(partitions)?;
-        for (partition, offset, known) in &positions {
-            let worker = self.worker.number;
-            tracing::info!(
-                worker,
-                topic = &*partition.topic,
-                partition = partition.partition,
-                offset,
-                "partition added"
-            );
-            self.progress.assigned(partition.clone(), *offset, *known);
-        }
-        let offsets: Vec<_> =
-            positions.into_iter().map(|(partition, offset, _)| (partition, offset)).collect();
-        self.source.assign(&offsets)?;
-        // A beginning that Kafka does not know yet is committed now: a crash before the first
-        // commit must not begin somewhere else.
-        if !self.committer.in_flight() && self.pending.is_empty() {
-            self.commit_offsets();
-        }
-        self.worker.readiness.set_ready(format!("worker-{}", self.worker.number));
-        Ok(())
-    }
-
-    fn removed(&mut self, partitions: &[TopicPartition], lost: bool) -> Result<(), SessionError> {
-        if lost {
-            // Somebody else may own them already: the fence would refuse the transaction anyway.
-            tracing::warn!(
-                worker = self.worker.number,
-                "partitions were lost; what was not committed is dropped"
-            );
-            self.pending.clear();
-        } else {
-            self.finish("giving partitions up")?;
-        }
-        for partition in partitions {
-            tracing::info!(
-                worker = self.worker.number,
-                topic = &*partition.topic,
-                partition = partition.partition,
-                "partition removed"
-            );
-            self.progress.revoked(partition);
-        }
-        self.source.unassign(partitions)?;
-        if lost {
-            let until = Instant::now() + FINISH_TIMEOUT;
-            while self.committer.in_flight() && Instant::now() < until {
-                if let Some(outcome) = self.committer.outcome(Duration::from_millis(50)) {
-                    self.ended(outcome)?;
-                }
-            }
-            self.rewind()?;
-        }
-        Ok(())
-    }
-
-    /// Moves positions that their partitions no longer hold to the first record that is there.
-    fn out_of_range(&mut self) -> Result<(), SessionError> {
-        self.finish("a position is out of range")?;
-        let owned: Vec<_> = self.progress.partitions().cloned().collect();
-        let mut moved = Vec::new();
-        for partition in owned {
-            let Some(next) = self.progress.next(&partition) else { continue };
-            let Ok((low, high)) = self.source.watermarks(&partition) else { continue };
-            if next < low {
-                tracing::error!(
-                    topic = &*partition.topic,
-                    partition = partition.partition,
-                    lost = low - next,
-                    "records were deleted by retention before they were read"
-                );
-            } else if next > high {
-                tracing::warn!(
-                    topic = &*partition.topic,
-                    partition = partition.partition,
-                    next,
-                    high,
-                    "the topic was made anew; it is read from its beginning"
-                );
-            } else {
-                continue;
-            }
-            self.progress.assigned(partition.clone(), low, false);
-            moved.push((partition, low));
-        }
-        if !moved.is_empty() {
-            self.source.rewind(&moved)?;
-        }
         Ok(())
     }
 }

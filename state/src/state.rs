@@ -77,6 +77,11 @@ impl RuleState {
         }
     }
 
+    /// Sets the limit, `state_mib` in bytes: state that is over it already stays, and grows no more.
+    pub fn set_bytes_max(&mut self, bytes_max: usize) {
+        self.store.set_bytes_max(bytes_max);
+    }
+
     /// Takes up the plan of a rule, or of its new version; [checked](Plan::check) before.
     ///
     /// A window whose name, shape and aggregate are as before goes on, wherever it stands in the

@@ -69,6 +69,11 @@ impl Store {
         }
     }
 
+    /// Sets the limit; what is over it already stays.
+    pub(crate) fn set_bytes_max(&mut self, bytes_max: usize) {
+        self.bytes_max = bytes_max;
+    }
+
     pub(crate) fn get(&self, key: &KeyRef<'_>) -> Option<&Entry> {
         self.entries.get(key)?.entry.as_ref()
     }

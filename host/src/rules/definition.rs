@@ -21,10 +21,11 @@ pub use reader::At;
 use reader::{Reader, Section};
 
 /// The keys of a rule's toml, in the order in which the documentation tells of them.
-pub const KEYS: [&str; 11] = [
+pub const KEYS: [&str; 12] = [
     "component",
     "topics",
     "format",
+    "keyed",
     "channels",
     "emit",
     "mode",
@@ -59,6 +60,8 @@ pub struct Definition {
     pub topics: Vec<At<Arc<str>>>,
     /// `format`
     pub format: Format,
+    /// `keyed`; `None` = not said.
+    pub keyed: Option<At<bool>>,
     /// `channels`; empty = the configured default channel.
     pub channels: Vec<String>,
     /// `emit`
@@ -84,6 +87,7 @@ impl Definition {
             component: At::nowhere(ComponentSource::File(format!("{name}.wasm"))),
             topics: vec![],
             format: Format::default(),
+            keyed: None,
             channels: vec![],
             emit: vec![],
             mode: Mode::default(),
@@ -126,6 +130,7 @@ impl Definition {
             component: reader.parsed(root, "component", component).unwrap_or(bare.component),
             topics: reader.list(root, "topics", |topic| values::topic(topic).map(Arc::from)),
             format: reader.parsed(root, "format", format).map_or(bare.format, At::into_inner),
+            keyed: reader.flag(root, "keyed"),
             channels: plain(reader.list(root, "channels", values::channel)),
             emit: plain(reader.list(root, "emit", values::topic)),
             mode: reader.parsed(root, "mode", mode).map_or(bare.mode, At::into_inner),

@@ -17,6 +17,7 @@ use crate::rules::folder::{FolderError, Snapshot};
 use crate::rules::load::Defaults;
 use crate::rules::watch::Change;
 use crate::rules::{Mode, Rule, RuleSet};
+use crate::tables::Tables;
 use crate::telemetry::{Metrics, RuleState};
 
 mod files;
@@ -68,6 +69,7 @@ pub struct Library {
     files: Files,
     loader: Loader,
     problems: Problems,
+    tables: Tables,
     /// Rules of which no version is good.
     rejected: BTreeSet<Arc<str>>,
     view: View,
@@ -84,11 +86,16 @@ impl Library {
         let channel = channel.unwrap_or_else(|| DEFAULT_CHANNEL.into());
         let dir = &config.rules.dir;
         let snapshot = Snapshot::take(dir)?;
+        let tables = Tables::new(config.tables.keys().map(String::as_str));
         let mut library = Self {
             metrics,
             folder: Snapshot::default(),
             files: Files::new(dir.clone()),
-            loader: Loader::new(engine, Defaults { limits: config.rules.limits, channel }),
+            loader: Loader::new(
+                engine,
+                Defaults { limits: config.rules.limits, channel, tables: tables.clone() },
+            ),
+            tables,
             problems: Problems::new(dir.clone()),
             rejected: BTreeSet::new(),
             view: View::default(),
@@ -100,6 +107,11 @@ impl Library {
     /// What others may look at.
     pub fn view(&self) -> &View {
         &self.view
+    }
+
+    /// The lookup tables that its rules read; somebody must fill them.
+    pub fn tables(&self) -> &Tables {
+        &self.tables
     }
 
     /// The folder as it was loaded.

@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use sha2::{Digest, Sha256};
 
-use crate::engine::{CallFailure, Component, DescribeError};
+use crate::engine::{CallFailure, Component, DescribeError, Described};
 use crate::evaluation::Health;
 use crate::limits::Limits;
 use crate::matching::{ConditionError, check_condition};
@@ -16,14 +16,17 @@ use crate::rules::Rule;
 use crate::rules::definition::{At, Definition};
 use crate::rules::finding::Finding;
 use crate::subscription::{FieldSource, Format, Subscription};
+use crate::tables::Tables;
 
 /// What `firebell.toml` says for rules that do not say it themselves.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone)]
 pub struct Defaults {
     /// `[rules.limits]`
     pub limits: Limits,
     /// `default_channel` under `[slack]`
     pub channel: String,
+    /// `[tables]`
+    pub tables: Tables,
 }
 
 /// The bytes of a component, as the first part of a version.
@@ -79,6 +82,17 @@ pub enum LoadError {
         /// The nearest right one, or all.
         cure: String,
     },
+    /// The rule looks things up in a table that nobody configured.
+    #[error("the rule reads table `{table}`, which is not under [tables] of firebell.toml{cure}")]
+    UnknownTable {
+        /// The rule's name for it.
+        table: String,
+        /// The nearest right one.
+        cure: String,
+    },
+    /// The operator promises what the rule does not need.
+    #[error("`keyed` is for rules that group records by a field, and this one does not; remove it")]
+    NothingKeyed,
     /// Nothing that the rule needs exists in records of this format.
     #[error(
         "with `format = \"{format}\"` a record has only {has}, and every field of the rule is \
@@ -120,8 +134,16 @@ pub fn load(
     definition: &Definition,
     defaults: &Defaults,
 ) -> Result<Rule, Vec<Finding>> {
-    let described = describe(name, component, definition).map_err(|finding| vec![finding])?;
+    let Described { subscription: described, plan } =
+        describe(name, component, definition).map_err(|finding| vec![finding])?;
     let (subscription, conditions) = subscribe(name, definition, &described)?;
+    let tables = defaults.tables.select(&plan.tables).map_err(|table| {
+        let cure = did_you_mean(&table, defaults.tables.names());
+        vec![Finding::new(LoadError::UnknownTable { table, cure })]
+    })?;
+    if let Some(line) = definition.keyed.as_ref().filter(|_| plan.key_by.is_none()) {
+        return Err(vec![at(line.line, LoadError::NothingKeyed)]);
+    }
     let channels = if definition.channels.is_empty() {
         vec![defaults.channel.clone()]
     } else {
@@ -133,6 +155,9 @@ pub fn load(
         component: component.clone(),
         config_json: definition.config_json.value.clone(),
         described,
+        plan: Arc::new(plan),
+        keyed: definition.keyed.as_ref().is_some_and(|keyed| keyed.value),
+        tables,
         subscription,
         conditions,
         format: definition.format,
@@ -150,7 +175,7 @@ fn describe(
     name: &Arc<str>,
     component: &Component,
     definition: &Definition,
-) -> Result<Subscription, Finding> {
+) -> Result<Described, Finding> {
     let mut instance = component
         .instantiate(name, &definition.limits)
         .map_err(|failure| Finding::new(LoadError::Instantiate(failure)))?;

@@ -22,13 +22,23 @@ use serde::Deserialize;
 
 use crate::config::{KafkaConfig, OffsetReset};
 use crate::kafka::{ClientState, client_config, default_to};
+use crate::progress::Reached;
 use crate::record::{Headers, Record, TopicPartition};
 use crate::source::fetch::kafka::{FetchQueue, Fetched};
 use crate::source::{Assignment, Grouping, PartitionRecords};
+use crate::state::wire::{stream_from_metadata, stream_to_metadata};
 use crate::telemetry::{Metrics, Readiness};
 
 /// The wait for an answer about offsets.
 const OFFSETS_TIMEOUT: Duration = Duration::from_secs(5);
+/// How long what librdkafka said of a partition's end is believed; it says so every second.
+const TAIL_KNOWN_FOR: Duration = Duration::from_secs(3);
+/// How long after a change of positions statistics may still be from before it.
+const TAIL_SETTLED_AFTER: Duration = Duration::from_secs(2);
+/// How long statistics must have said the same; a bit less than the second between two of them.
+const TAIL_AGREED_FOR: Duration = Duration::from_millis(800);
+/// The wait for an answer about other partitions of the group.
+const TAIL_TIMEOUT: Duration = Duration::from_secs(1);
 /// Records of one batch at most: a guest call costs the same a record from 1,000 on.
 const BATCH_RECORDS_MAX: usize = 4_096;
 /// How long after a change of the assignment librdkafka may still end a forwarding.
@@ -74,6 +84,29 @@ pub struct SourceContext {
     closing: AtomicBool,
     /// Owned partitions and the timestamp of their last evaluated record.
     owned: Mutex<BTreeMap<TopicPartition, i64>>,
+    /// Where owned partitions end, as librdkafka said last.
+    tails: Mutex<BTreeMap<TopicPartition, Reading>>,
+}
+
+/// What the statistics said of a partition's end.
+#[derive(Debug, Clone, Copy)]
+struct Reading {
+    /// The first of the statistics in a row that said this.
+    since: Instant,
+    last: Instant,
+    tail: Tail,
+}
+
+/// The end of a partition as librdkafka sees it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Tail {
+    /// Everything that is there was handed to the worker; the next record will have at least this
+    /// offset.
+    Reached(i64),
+    /// Records wait.
+    Behind,
+    /// Its leader is not to be reached.
+    Unavailable,
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
@@ -110,6 +143,8 @@ struct TopicStatistics {
 
 #[derive(Deserialize)]
 struct PartitionStatistics {
+    #[serde(default)]
+    leader: i32,
     fetchq_cnt: i64,
     next_offset: i64,
     hi_offset: i64,
@@ -117,6 +152,17 @@ struct PartitionStatistics {
 }
 
 impl PartitionStatistics {
+    /// `up` = brokers that are connected.
+    fn tail(&self, up: &[i32]) -> Tail {
+        if !up.contains(&self.leader) {
+            Tail::Unavailable
+        } else if self.next_offset >= 0 && self.fetchq_cnt == 0 && self.next_offset == self.hi_offset {
+            Tail::Reached(self.next_offset)
+        } else {
+            Tail::Behind
+        }
+    }
+
     /// Records that are in the partition and not yet with the worker. The last stable offset
     /// counts, since records of open transactions cannot be read yet.
     fn lag(&self) -> i64 {
@@ -144,6 +190,9 @@ impl ClientContext for SourceContext {
         if statistics.brokers.values().any(|broker| broker.nodeid >= 0 && broker.state == "UP") {
             self.state.connected();
         }
+        let brokers = statistics.brokers.values().filter(|broker| broker.state == "UP");
+        let up: Vec<i32> = brokers.map(|broker| broker.nodeid).collect();
+        let mut tails = lock(&self.tails);
         let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
         for (partition, last_ms) in lock(&self.owned).iter() {
             let topic = statistics.topics.get(&*partition.topic);
@@ -151,6 +200,10 @@ impl ClientContext for SourceContext {
             else {
                 continue;
             };
+            let (at, tail) = (Instant::now(), found.tail(&up));
+            let same = tails.get(partition).filter(|reading| reading.tail == tail);
+            let since = same.map_or(at, |reading| reading.since);
+            tails.insert(partition.clone(), Reading { since, last: at, tail });
             let lag = found.lag();
             let behind = if lag == 0 || *last_ms < 0 {
                 0.0
@@ -316,6 +369,7 @@ impl Source {
             changed: AtomicBool::new(false),
             closing: AtomicBool::new(false),
             owned: Mutex::default(),
+            tails: Mutex::default(),
         };
         let consumer: BaseConsumer<SourceContext> =
             config.create_with_context(context).map_err(SourceError::Create)?;
@@ -437,7 +491,7 @@ impl Source {
     pub fn start_positions(
         &self,
         partitions: &[TopicPartition],
-    ) -> Result<Vec<(TopicPartition, i64, bool)>, SourceError> {
+    ) -> Result<Vec<(Reached, bool)>, SourceError> {
         let mut list = TopicPartitionList::new();
         for partition in partitions {
             list.add_partition(&partition.topic, partition.partition);
@@ -452,8 +506,16 @@ impl Source {
                 let of = |source| SourceError::Offsets { partition: partition.to_string(), source };
                 element.error().map_err(of)?;
             }
-            if let Some(Offset::Offset(offset)) = found.map(|element| element.offset()) {
-                positions.push((partition.clone(), offset, true));
+            let partition_of = |offset, stream_ms| Reached {
+                partition: partition.clone(),
+                offset,
+                stream_ms,
+            };
+            if let Some(element) = &found
+                && let Offset::Offset(offset) = element.offset()
+            {
+                let stream_ms = stream_from_metadata(element.metadata());
+                positions.push((partition_of(offset, stream_ms), true));
                 continue;
             }
             let (low, high) = self.watermarks(partition)?;
@@ -461,7 +523,7 @@ impl Source {
                 OffsetReset::Latest => high,
                 OffsetReset::Earliest => low,
             };
-            positions.push((partition.clone(), offset, false));
+            positions.push((partition_of(offset, None), false));
         }
         Ok(positions)
     }
@@ -503,6 +565,7 @@ impl Source {
         let mut owned = lock(&context.owned);
         for partition in partitions {
             owned.remove(partition);
+            lock(&context.tails).remove(partition);
             context.state.metrics().lag_forget(&partition.topic, partition.partition);
         }
         drop(owned);
@@ -528,6 +591,60 @@ impl Source {
             .map_err(|source| SourceError::Assign { doing: "rewind", source })
     }
 
+    /// Where a partition ends; `Unavailable` when librdkafka did not say so in the last seconds.
+    ///
+    /// Statistics are a moment's view: records may just be on their way into the queue, and statistics
+    /// from before a rewind may be served after it. So an end is believed when two in a row, a second
+    /// apart, agree on it, both from well after the last change.
+    pub fn tail(&self, partition: &TopicPartition) -> Tail {
+        let tails = lock(&self.consumer.context().tails);
+        let Some(reading) = tails.get(partition) else { return Tail::Unavailable };
+        if reading.last.elapsed() > TAIL_KNOWN_FOR {
+            return Tail::Unavailable;
+        }
+        let settled =
+            reading.since.saturating_duration_since(self.assigned_at.get()) > TAIL_SETTLED_AFTER;
+        let agreed = reading.last.saturating_duration_since(reading.since) > TAIL_AGREED_FOR;
+        match reading.tail {
+            Tail::Reached(_) if !(settled && agreed) => Tail::Behind,
+            tail => tail,
+        }
+    }
+
+    /// Whether the group has committed all that these topics hold: nothing of them is on its way.
+    ///
+    /// # Errors
+    /// When Kafka does not answer in a second.
+    pub fn is_group_done_with<'t>(
+        &self,
+        topics: impl Iterator<Item = &'t str>,
+    ) -> Result<bool, SourceError> {
+        let group =
+            |source| SourceError::Offsets { partition: "the consumer group".into(), source };
+        for topic in topics {
+            let metadata = self.consumer.fetch_metadata(Some(topic), TAIL_TIMEOUT).map_err(group)?;
+            let partitions = metadata.topics().iter().flat_map(|topic| topic.partitions());
+            let mut list = TopicPartitionList::new();
+            for partition in partitions {
+                list.add_partition(topic, partition.id());
+            }
+            let committed = self.consumer.committed_offsets(list, TAIL_TIMEOUT).map_err(group)?;
+            for element in committed.elements() {
+                let number = element.partition();
+                let (low, high) =
+                    self.consumer.fetch_watermarks(topic, number, TAIL_TIMEOUT).map_err(group)?;
+                let done = match element.offset() {
+                    Offset::Offset(offset) => offset >= high,
+                    _ => low == high,
+                };
+                if !done {
+                    return Ok(false);
+                }
+            }
+        }
+        Ok(true)
+    }
+
     /// Notes the timestamp of the last evaluated record of a partition, for the lag in seconds.
     pub fn evaluated(&self, partition: &TopicPartition, timestamp_ms: i64) {
         if let Some(last) = lock(&self.consumer.context().owned).get_mut(partition) {
@@ -541,8 +658,8 @@ impl Source {
     ///
     /// # Errors
     /// What the group's coordinator says.
-    pub fn commit(&self, offsets: &[(TopicPartition, i64)]) -> KafkaResult<()> {
-        self.consumer.commit(&offset_list(offsets), CommitMode::Sync)
+    pub fn commit(&self, offsets: &[Reached]) -> KafkaResult<()> {
+        self.consumer.commit(&commit_list(offsets), CommitMode::Sync)
     }
 
     /// What a transaction needs to commit this group's offsets.
@@ -565,6 +682,18 @@ impl Drop for Source {
             tracing::debug!("unassign on close: {error}");
         }
     }
+}
+
+/// Offsets to be committed as rdkafka takes them, with stream time in their metadata.
+pub(crate) fn commit_list(all: &[Reached]) -> TopicPartitionList {
+    let offsets: Vec<_> = all.iter().map(|one| (one.partition.clone(), one.offset)).collect();
+    let mut list = offset_list(&offsets);
+    for Reached { partition, stream_ms, .. } in all.iter().filter(|one| one.stream_ms.is_some()) {
+        if let Some(mut element) = list.find_partition(&partition.topic, partition.partition) {
+            element.set_metadata(stream_to_metadata(*stream_ms));
+        }
+    }
+    list
 }
 
 /// Offsets as rdkafka takes them.

@@ -27,6 +27,9 @@ pub(super) struct Reading {
     pub(super) lag_seconds: Series<2, FloatGauge>,
     pub(super) commit_seconds: Series<1, Histogram>,
     pub(super) kafka_errors: Series<1, CounterCell>,
+    pub(super) standstill: Series<2, Gauge>,
+    pub(super) restored: Series<0, CounterCell>,
+    pub(super) restore_seconds: Series<0, Histogram>,
 }
 
 /// What is counted of rules.
@@ -38,6 +41,8 @@ pub(super) struct Rules {
     pub(super) call_failures: Series<2, CounterCell>,
     pub(super) type_mismatches: Series<1, CounterCell>,
     pub(super) log_lines_dropped: Series<1, CounterCell>,
+    pub(super) late: Series<2, CounterCell>,
+    pub(super) late_crossings: Series<2, CounterCell>,
     pub(super) notifications: Series<2, CounterCell>,
     pub(super) emitted: Series<2, CounterCell>,
     pub(super) dead_letters: Series<2, CounterCell>,
@@ -96,6 +101,10 @@ impl Reading {
         let lag_seconds = "Age of the record that was evaluated last, 0 when there is no newer one";
         let commits = "Seconds of one commit of effects and offsets";
         let kafka_errors = "Errors that the Kafka client reported, by code";
+        let standstill = "1 while a silent partition's time waits, since silence may be our lag";
+        let restored = "Entries of rules' state that were restored from the changelog";
+        let restores = "Seconds of one restore of rules' state";
+        let restore_histogram = Series::new([], || Histogram::new(COMMIT_BUCKETS));
         let float = Series::new(["topic", "partition"], FloatGauge::default);
         let histogram = Series::new(["outcome"], || Histogram::new(COMMIT_BUCKETS));
         Self {
@@ -106,6 +115,9 @@ impl Reading {
             lag_seconds: c.put("firebell_lag_seconds", lag_seconds, float),
             commit_seconds: c.put("firebell_commit_seconds", commits, histogram),
             kafka_errors: c.counter("firebell_kafka_errors", ["code"], kafka_errors),
+            standstill: c.gauge("firebell_time_stands_still", ["topic", "partition"], standstill),
+            restored: c.counter("firebell_restored_entries", [], restored),
+            restore_seconds: c.put("firebell_restore_seconds", restores, restore_histogram),
         }
     }
 }
@@ -120,6 +132,8 @@ impl Rules {
         let failures = "Failed calls of a rule, by reason";
         let mismatches = "Cells that were null because the field had another type than declared";
         let dropped = "Log lines of a rule over its limit";
+        let late = "Records that came too late for a window";
+        let crossings = "Late records with which a closed window would have told its rule";
         let notifications = "Notifications that rules decided and the outbox took";
         let emitted = "Records that rules wrote to topics";
         let dead_letters = "Records and notifications given to the dead-letter topic";
@@ -134,6 +148,8 @@ impl Rules {
             call_failures: c.counter("firebell_rule_call_failures", ["rule", "reason"], failures),
             type_mismatches: c.counter("firebell_rule_type_mismatches", ["rule"], mismatches),
             log_lines_dropped: c.counter("firebell_rule_log_lines_dropped", ["rule"], dropped),
+            late: c.counter("firebell_late_records", ["rule", "window"], late),
+            late_crossings: c.counter("firebell_late_crossings", ["rule", "window"], crossings),
             notifications: c.counter("firebell_notifications", ["rule", "severity"], notifications),
             emitted: c.counter("firebell_emitted_records", ["rule", "topic"], emitted),
             dead_letters: c.counter("firebell_dead_letters", ["stage", "reason"], dead_letters),

@@ -37,6 +37,14 @@ impl Readiness {
         self.set(part.into(), Some(reason.into()));
     }
 
+    /// A part is no more, or has nothing to say.
+    pub fn forget(&self, part: &str) {
+        let known = self.parts.read().unwrap_or_else(PoisonError::into_inner).contains_key(part);
+        if known {
+            self.parts.write().unwrap_or_else(PoisonError::into_inner).remove(part);
+        }
+    }
+
     /// The state of every part.
     pub fn snapshot(&self) -> ReadinessSnapshot {
         let parts = self.parts.read().unwrap_or_else(PoisonError::into_inner).clone();

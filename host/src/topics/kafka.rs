@@ -14,12 +14,14 @@ use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use crate::config::KafkaConfig;
 use crate::kafka::{ClientState, client_config};
 use crate::telemetry::{Metrics, Readiness};
-use crate::topics::{InternalTopics, Misfit, Wanted};
+use crate::topics::{InternalTopics, Misfit, Partitions, Wanted};
 
 /// The wait for an answer of the broker.
 const TIMEOUT: Duration = Duration::from_secs(10);
 /// `retention.ms` of the outbox: a delivery that stands still for longer loses.
 const OUTBOX_RETENTION: &str = "604800000";
+/// `retention.ms` of the repartition topic: evaluation that stands still for longer loses.
+const REPARTITION_RETENTION: &str = "604800000";
 /// `retention.ms` of the dead letters: time to look at them.
 const DEAD_LETTERS_RETENTION: &str = "2592000000";
 
@@ -129,11 +131,11 @@ impl Topics {
             .collect())
     }
 
-    /// Creates what is missing, checks the rest; returns the number of the outbox's partitions.
+    /// Creates what is missing, checks the rest; returns how many partitions there are.
     ///
     /// # Errors
     /// When the broker does not answer, refuses, or has a topic of this name that does not fit.
-    pub async fn ensure(&self) -> Result<i32, TopicsError> {
+    pub async fn ensure(&self) -> Result<Partitions, TopicsError> {
         let existing = self.existing().await?;
         let outbox = match existing.get(&*self.names.outbox) {
             Some(partitions) => *partitions,
@@ -153,8 +155,29 @@ impl Topics {
                 [("retention.ms", DEAD_LETTERS_RETENTION), ("cleanup.policy", "delete")];
             self.create(&self.names.dead_letters, 1, &retention).await?;
         }
+        let state = self.ensure_state(&existing).await?;
         let misfits = self.misfits().await?;
-        if misfits.is_empty() { Ok(outbox) } else { Err(TopicsError::Misfits(misfits)) }
+        if misfits.is_empty() {
+            Ok(Partitions { outbox, state })
+        } else {
+            Err(TopicsError::Misfits(misfits))
+        }
+    }
+
+    /// The topics of rules' state.
+    async fn ensure_state(&self, existing: &BTreeMap<String, i32>) -> Result<i32, TopicsError> {
+        let repartition = existing.get(&*self.names.repartition).copied();
+        let changelog = existing.get(&*self.names.changelog).copied();
+        let partitions = changelog.or(repartition).unwrap_or(self.partitions);
+        if repartition.is_none() {
+            let settings = [("retention.ms", REPARTITION_RETENTION), ("cleanup.policy", "delete")];
+            self.create(&self.names.repartition, partitions, &settings).await?;
+        }
+        if changelog.is_none() {
+            let compact = [("cleanup.policy", "compact"), ("segment.bytes", "67108864")];
+            self.create(&self.names.changelog, partitions, &compact).await?;
+        }
+        Ok(partitions)
     }
 
     /// What does not fit in those of the host's own topics that exist.
@@ -164,10 +187,19 @@ impl Topics {
     pub async fn misfits(&self) -> Result<Vec<Misfit>, TopicsError> {
         let existing = self.existing().await?;
         let outbox = existing.get(&*self.names.outbox).copied();
+        let state = existing.get(&*self.names.changelog).copied();
+        let sent = "what was sent is then known only to Slack's history";
+        let on_their_way = "records on their way to their rules are lost";
         let wanted = [
             (&self.names.outbox, "delete", None),
-            (&self.names.ledger, "compact", outbox),
+            (&self.names.ledger, "compact", outbox.map(|count| (count, "the outbox", sent))),
             (&self.names.dead_letters, "delete", None),
+            (
+                &self.names.repartition,
+                "delete",
+                state.map(|count| (count, "the changelog", on_their_way)),
+            ),
+            (&self.names.changelog, "compact", None),
         ];
         let mut misfits = Vec::new();
         for (topic, cleanup_policy, partitions) in wanted {

@@ -24,7 +24,7 @@ use tokio_util::sync::CancellationToken;
 use crate::config::KafkaConfig;
 use crate::kafka::{ClientState, client_config, default_to};
 use crate::record::OutgoingRecord;
-use crate::source::kafka::offset_list;
+use crate::source::kafka::commit_list;
 use crate::telemetry::{Metrics, Readiness};
 use crate::topics::InternalTopics;
 use crate::transaction::{Outcome, Rejected, Transaction, refused};
@@ -292,7 +292,7 @@ impl Committer {
         for (index, record) in transaction.records.iter().enumerate() {
             self.send(index, record)?;
         }
-        let offsets = offset_list(&transaction.offsets);
+        let offsets = commit_list(&transaction.offsets);
         let group = &transaction.group.0;
         self.repeat(|| self.producer.send_offsets_to_transaction(&offsets, group, CALL_TIMEOUT))?;
         while self.producer.in_flight_count() > 0 {

@@ -4,10 +4,10 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use crate::dead_letter::Origin;
-use crate::evaluation::Evaluation;
+use crate::evaluation::{Evaluation, Repartition};
 use crate::outbox;
 use crate::record::OutgoingRecord;
-use crate::topics::InternalTopics;
+use crate::topics::{InternalTopics, Partitions};
 
 /// Records that may wait for a commit before the worker waits for it.
 const PENDING_RECORDS_MAX: usize = 20_000;
@@ -19,14 +19,23 @@ const PENDING_BYTES_MAX: usize = 32 << 20;
 pub struct EffectWriter {
     topics: InternalTopics,
     outbox_partitions: i32,
+    repartition: Repartition,
     origin: Origin,
 }
 
 impl EffectWriter {
-    /// A writer for worker number `worker` of a group whose outbox has `outbox_partitions`.
-    pub fn new(group_id: &str, worker: usize, outbox_partitions: i32) -> Self {
+    /// A writer for worker number `worker` of a group whose topics have so many partitions.
+    pub fn new(group_id: &str, worker: usize, partitions: Partitions) -> Self {
         let origin = Origin { group_id: group_id.into(), worker };
-        Self { topics: InternalTopics::of(group_id), outbox_partitions, origin }
+        let topics = InternalTopics::of(group_id);
+        let repartition =
+            Repartition { topic: Arc::clone(&topics.repartition), partitions: partitions.state };
+        Self { topics, outbox_partitions: partitions.outbox, repartition, origin }
+    }
+
+    /// Where records go whose rules group by something.
+    pub fn repartition(&self) -> &Repartition {
+        &self.repartition
     }
 
     /// Moves what came of a batch into what waits for the next commit.
@@ -41,6 +50,11 @@ impl EffectWriter {
                 headers: Vec::new(),
                 timestamp_ms: None,
             });
+        }
+        for record in evaluation.routed.drain(..) {
+            // It may become a notification.
+            pending.urgent = true;
+            pending.push(record);
         }
         evaluation.emitted.drain(..).for_each(|record| pending.push(record));
         for letter in evaluation.dead_letters.drain(..) {
@@ -66,8 +80,13 @@ impl Pending {
         self.records.push(record);
     }
 
+    /// State changed: something is to be committed even if no record is.
+    pub(super) fn touch(&mut self) {
+        self.since.get_or_insert_with(Instant::now);
+    }
+
     pub(super) fn is_empty(&self) -> bool {
-        self.records.is_empty()
+        self.since.is_none()
     }
 
     pub(super) fn is_urgent(&self) -> bool {

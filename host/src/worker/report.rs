@@ -56,6 +56,28 @@ fn report_rule(metrics: &Metrics, report: &RuleReport) {
     if report.logs.dropped > 0 {
         metrics.log_lines_dropped(rule, report.logs.dropped);
     }
+    for late in &report.late {
+        metrics.late(rule, &late.window, late.would_cross);
+    }
+    // One of a batch is enough to find them.
+    if let Some(late) = report.late.iter().max_by_key(|late| late.would_cross) {
+        tracing::warn!(
+            rule,
+            window = late.window,
+            record = %late.record,
+            late = report.late.len(),
+            would_have_fired = late.would_cross,
+            "records came too late for a window"
+        );
+    }
+    for (window, entries) in report.adopted.iter().flat_map(|adopted| &adopted.dropped) {
+        tracing::warn!(
+            rule,
+            window,
+            entries,
+            "the window's definition changed or it is gone: what was in it is dropped"
+        );
+    }
     if report.quarantined {
         metrics.rule_state(rule, RuleState::Quarantined);
         tracing::error!(

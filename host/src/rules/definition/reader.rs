@@ -152,6 +152,16 @@ impl<'t> Reader<'t> {
         Some(Section { name: Some(key), table })
     }
 
+    /// True or false.
+    pub(super) fn flag(&mut self, section: Section<'_>, key: &str) -> Option<At<bool>> {
+        let value = section.table.get(key)?;
+        let DeValue::Boolean(flag) = value.get_ref() else {
+            self.wrong_type(&section.full(key), value, "true or false");
+            return None;
+        };
+        Some(At { line: Some(self.line(&value.span())), value: *flag })
+    }
+
     /// A whole number in the range.
     pub(super) fn whole(
         &mut self,
