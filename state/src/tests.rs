@@ -49,7 +49,7 @@ fn plan() -> Plan {
             closing: Closing::All,
             ..window("pages", Shape::Session(12), Aggregate::Distinct, two)
         },
-        window("highest", Shape::Sliding(15), Aggregate::Max, Crossing::AtLeast(4.0)),
+        window("balance", Shape::Sliding(15), Aggregate::Sum, Crossing::AtLeast(4.0)),
     ];
     Plan { version: 1, windows, ..Plan::default() }
 }

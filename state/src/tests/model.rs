@@ -20,7 +20,6 @@ enum Step {
     Fire,
     FireWall { now_ms: i64 },
     Expire,
-    Call(Cut),
 }
 
 /// Where operations are cut.
@@ -34,9 +33,17 @@ enum Cut {
     Restore,
 }
 
-fn operation() -> impl Strategy<Value = Step> {
-    let since_ms = prop_oneof![20 => -45..25_i64, 1 => RETENTION_MS - 60..RETENTION_MS + 60];
-    let add = (0..9_u32, 0..2_u8, since_ms, -3..6_i8, 0..3_u8);
+/// Operations, most of them on one of these two windows and on one key: what happens between
+/// records of one window is what is hard.
+fn operation([one, other]: [u32; 2]) -> impl Strategy<Value = Step> {
+    let since_ms = prop_oneof![
+        12 => -12..12_i64,
+        4 => -45..25_i64,
+        1 => RETENTION_MS - 60..RETENTION_MS + 60,
+    ];
+    let window = prop_oneof![6 => Just(one), 3 => Just(other), 1 => 0..9_u32];
+    let key = prop_oneof![4 => Just(0_u8), 1 => Just(1)];
+    let add = (window, key, since_ms, -3..6_i8, 0..3_u8);
     let value = || (0..3_u8, any::<u8>(), proptest::option::of(0..60_u64));
     prop_oneof![
         20 => add.prop_map(|(window, key, since_ms, number, item)| Step::Add {
@@ -56,6 +63,17 @@ fn operation() -> impl Strategy<Value = Step> {
         1 => (0..60_i64).prop_map(|now_ms| Step::FireWall { now_ms }),
         2 => Just(Step::Expire),
     ]
+}
+
+/// Operations on two windows, with what `beside` gives.
+fn steps<S: Strategy>(
+    beside: impl Fn() -> S,
+    most: usize,
+) -> impl Strategy<Value = Vec<(Step, S::Value)>> {
+    let windows = [0..9_u32, 0..9_u32];
+    windows.prop_flat_map(move |windows| {
+        proptest::collection::vec((operation(windows), beside()), 0..most)
+    })
 }
 
 fn cut() -> impl Strategy<Value = Cut> {
@@ -94,7 +112,6 @@ impl Step {
             Self::Fire => Op::Fire { until_ms: stream_ms },
             Self::FireWall { now_ms } => Op::FireWall { now_ms },
             Self::Expire => Op::Expire { stream_ms },
-            Self::Call(_) => return vec![],
         }]
     }
 }
@@ -256,29 +273,27 @@ proptest! {
 
     #[test]
     fn whatever_is_undone_and_restored_the_state_is_that_of_what_was_done(
-        steps in proptest::collection::vec(
-            prop_oneof![3 => operation(), 1 => cut().prop_map(Step::Call)],
-            0..80,
-        ),
+        steps in steps(|| proptest::option::weighted(0.3, cut()), 80),
     ) {
         let mut pair = Pair::new();
-        for (step, offset) in steps.iter().zip(0..) {
+        for ((step, cut), offset) in steps.iter().zip(0..) {
             for op in step.ops(pair.state.stream_ms().unwrap_or(0), offset) {
                 let answer = apply(&mut pair.state, &op);
                 pair.ops.push(op);
                 let (_, expected) = Naive::replay(&pair.plan, &pair.ops);
                 prop_assert_eq!(answer, expected, "{:?}", step);
             }
-            if let Step::Call(cut) = step {
-                pair.cut(*cut);
-            }
             pair.check();
+            if let Some(cut) = cut {
+                pair.cut(*cut);
+                pair.check();
+            }
         }
     }
 
     #[test]
     fn it_is_all_the_same_how_operations_are_cut_into_calls_and_transactions(
-        steps in proptest::collection::vec((operation(), 0..6_u8), 0..60),
+        steps in steps(|| 0..6_u8, 60),
     ) {
         let mut whole = state_of(plan());
         let mut cut = state_of(plan());
