@@ -110,6 +110,8 @@ pub struct RuleReport {
     pub adopted: Option<Adopted>,
     /// This batch put it into quarantine.
     pub quarantined: bool,
+    /// It never worked: its last version is to run again.
+    pub roll_back: Option<RollBack>,
 }
 
 impl RuleReport {
@@ -126,11 +128,17 @@ impl RuleReport {
             late: Vec::new(),
             adopted: None,
             quarantined: false,
+            roll_back: None,
         }
     }
 
     /// Takes over what a batch left to be told.
-    fn take(&mut self, outcome: &mut Outcome) {
+    fn take(&mut self, outcome: &mut Outcome, rule: &Rule) {
+        if !outcome.failed.is_empty() && rule.health.fails_from_the_start() {
+            let why = rule.health.last_failure().map_or_else(String::new, |last| last.message);
+            let reason = format!("it failed on its first records: {why}");
+            self.roll_back = Some(RollBack::of(rule, reason));
+        }
         self.calls = std::mem::take(&mut outcome.calls);
         self.logs = std::mem::take(&mut outcome.logs);
         self.late = std::mem::take(&mut outcome.late);
@@ -246,6 +254,38 @@ impl WorkerSet {
         &mut self.states
     }
 
+    /// Hands the keys and values of rules whose state has another version to them, in all partitions or
+    /// those given. Nothing is changed where one fails: the caller goes on with the set that it has.
+    pub fn migrate(&mut self, only: Option<&[TopicPartition]>) -> Vec<RollBack> {
+        let mut failed = Vec::new();
+        let partitions: Vec<TopicPartition> = self.states.partitions().cloned().collect();
+        for input in partitions.iter().filter(|one| only.is_none_or(|only| only.contains(one))) {
+            for slot in &mut self.slots {
+                let rule = Arc::clone(&slot.rule);
+                let stored = self.states.get(input, &rule.name).map(RuleState::stored_version);
+                let Some(Some(stored)) = stored else { continue };
+                if !rule.keeps_state() || stored == rule.plan.version {
+                    continue;
+                }
+                let Lent { mut state, .. } = self.states.lend(input, &rule);
+                state.begin_call();
+                match slot.migrate(stored, &mut state) {
+                    Ok(()) => self.states.give_back(input, &rule, state),
+                    Err(message) => {
+                        state.undo_call();
+                        self.states.give_back_untouched(input, &rule.name, state);
+                        let reason = format!(
+                            "state of version {stored} cannot become version {}: {message}",
+                            rule.plan.version
+                        );
+                        failed.push(RollBack::of(&rule, reason));
+                    }
+                }
+            }
+        }
+        failed
+    }
+
     /// Takes the state over from the set that evaluated until now.
     pub fn take_states(&mut self, old: &mut Self) {
         self.states = std::mem::take(&mut old.states);
@@ -343,7 +383,7 @@ impl WorkerSet {
         let slot = &mut self.slots[at];
         let mut outcome = slot.evaluate(&matched.batch, self.clock.as_ref());
         let mut report = RuleReport::new(&slot.rule.name, &source.partition.topic, matched);
-        report.take(&mut outcome);
+        report.take(&mut outcome, &slot.rule);
         let rule = (index as u32, slot.rule.as_ref());
         self.collected.add(source, rule, &matched.rows, outcome, &mut report);
         out.rules.push(report);
@@ -378,6 +418,9 @@ impl WorkerSet {
         let rule = Arc::clone(&slot.rule);
         let Lent { mut state, adopted } = self.states.lend(input, &rule);
         state.begin_call();
+        if state.stored_version().is_none() {
+            state.set_version(rule.plan.version);
+        }
         let own_time = source.origins.is_some() || rule.has_own_time();
         let end_ms = if own_time {
             let column = rule.event_time_column();
@@ -406,7 +449,7 @@ impl WorkerSet {
             return;
         }
         let mut report = RuleReport::new(&rule.name, &source.partition.topic, matched);
-        report.take(&mut outcome);
+        report.take(&mut outcome, &rule);
         report.adopted = adopted;
         self.collected.add(source, (index as u32, &rule), &matched.rows, outcome, &mut report);
         out.rules.push(report);
@@ -496,12 +539,29 @@ impl WorkerSet {
             let source =
                 Source { partition, records: &[], origins: None, generation: set.generation };
             let mut report = RuleReport::new(&rule.name, &partition.topic, &none);
-            report.take(&mut outcome);
+            report.take(&mut outcome, &rule);
             report.adopted = adopted;
             self.collected.add(&source, (index as u32, &rule), &[], outcome, &mut report);
             out.rules.push(report);
         }
         self.collected.drain_into(out);
+    }
+}
+
+/// A version of a rule that is to be given up for the one before it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RollBack {
+    /// The rule.
+    pub rule: Arc<str>,
+    /// The version that does not work.
+    pub version: String,
+    /// Why, for people.
+    pub reason: String,
+}
+
+impl RollBack {
+    fn of(rule: &Rule, reason: String) -> Self {
+        Self { rule: Arc::clone(&rule.name), version: rule.version.clone(), reason }
     }
 }
 

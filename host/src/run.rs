@@ -16,7 +16,7 @@ use crate::causes::with_causes;
 use crate::config::Config;
 use crate::delivery::{self, DeliveryError};
 use crate::engine::{Engine, EngineError};
-use crate::evaluation::{Repartition, WorkerSet};
+use crate::evaluation::{Repartition, RollBack, WorkerSet};
 use crate::http::{self, HttpError, Pages};
 use crate::rules::folder::FolderError;
 use crate::rules::library::{Library, View};
@@ -93,6 +93,8 @@ pub enum RunError {
 
 /// Notes about swaps that wait to be logged, off the workers' threads.
 const SWAP_NOTES_MAX: usize = 256;
+/// Versions of rules that wait to be given up; each worker may tell each.
+const ROLL_BACKS_MAX: usize = 1_024;
 
 /// Runs a host until `shutdown`, then drains and returns.
 ///
@@ -283,6 +285,7 @@ impl Evaluating {
         let kafka = Arc::new(config.kafka.clone());
         let mut threads = Vec::new();
         let (notes, inbox) = sync_channel::<SwapNote>(SWAP_NOTES_MAX);
+        let (roll_backs, given_up) = sync_channel::<RollBack>(ROLL_BACKS_MAX);
         let names = InternalTopics::of(&kafka.group_id);
         let repartition =
             Repartition { topic: names.repartition, partitions: partitions.state };
@@ -296,6 +299,7 @@ impl Evaluating {
                 effects: EffectWriter::new(&kafka.group_id, number, partitions),
                 changelog: changelog.clone(),
                 swaps: notes.clone(),
+                roll_backs: roll_backs.clone(),
                 metrics: metrics.clone(),
                 readiness: readiness.clone(),
                 stop: stop.clone(),
@@ -317,7 +321,7 @@ impl Evaluating {
             let follow = move || tables::kafka::follow(&kafka, &topics, &tables, told, &stop);
             threads.push(spawn("tables".into(), follow)?);
         }
-        let follow = move || reload::follow(library, publisher, watch, build);
+        let follow = move || reload::follow(library, publisher, watch, &given_up, build);
         threads.push(spawn("reloader".into(), follow)?);
         Ok(Self { threads, watch_stop })
     }

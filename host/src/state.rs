@@ -98,6 +98,17 @@ impl States {
         partition.rules.insert(Arc::clone(&rule.name), kept);
     }
 
+    /// Gives state back that its rule could not take up: whoever asks next takes it up anew.
+    pub fn give_back_untouched(
+        &mut self,
+        partition: &TopicPartition,
+        rule: &Arc<str>,
+        state: RuleState,
+    ) {
+        let partition = self.partitions.entry(partition.clone()).or_default();
+        partition.rules.insert(Arc::clone(rule), Kept { state, plan: None });
+    }
+
     /// Whether something changed since the last [`seal`](Self::seal).
     pub fn is_dirty(&self) -> bool {
         self.all().any(RuleState::is_dirty)

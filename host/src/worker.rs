@@ -14,8 +14,7 @@ use tokio_util::sync::CancellationToken;
 use crate::backoff::Backoff;
 use crate::causes::with_causes;
 use crate::config::KafkaConfig;
-use crate::evaluation::{Evaluation, WorkerSet};
-use crate::kafka::ClientState;
+use crate::evaluation::{Evaluation, RollBack, WorkerSet};
 use crate::progress::Progress;
 use crate::record::TopicPartition;
 use crate::rules::RuleSet;
@@ -77,6 +76,8 @@ pub struct Worker {
     pub changelog: Changelog,
     /// Where swaps are told, to be logged off this thread.
     pub swaps: SyncSender<SwapNote>,
+    /// Where versions of rules are told that are to be given up for the ones before them.
+    pub roll_backs: SyncSender<RollBack>,
     /// Telemetry.
     pub metrics: Metrics,
     /// Whether it works, under `worker-N`.
@@ -255,6 +256,9 @@ impl Session<'_> {
         if set.states().is_dirty() {
             self.pending.touch();
         }
+        let roll_backs: Vec<_> =
+            evaluation.rules.iter_mut().filter_map(|report| report.roll_back.take()).collect();
+        self.roll_back(roll_backs);
     }
 
     /// Takes note of ended commits and begins the next one when it is due.
@@ -364,9 +368,17 @@ impl Session<'_> {
 
     /// Takes up a new rule set, between two batches.
     fn take_up_rules(&mut self) -> Result<(), SessionError> {
-        let Some(new) = self.worker.slot.take() else { return Ok(()) };
-        let mut old = std::mem::replace(self.set, new);
-        self.set.take_states(&mut old);
+        let Some(mut new) = self.worker.slot.take() else { return Ok(()) };
+        new.take_states(self.set);
+        let failed = new.migrate(None);
+        if !failed.is_empty() {
+            // The old versions run on with their state; the next set comes without the new ones.
+            self.set.take_states(&mut new);
+            self.worker.slot.retire(new);
+            self.roll_back(failed);
+            return Ok(());
+        }
+        let old = std::mem::replace(self.set, new);
         let partitions = self.progress.partitions();
         let positions = partitions.filter_map(|one| Some((one.clone(), self.progress.next(one)?)));
         let positions: Vec<_> = positions.collect();
@@ -377,6 +389,15 @@ impl Session<'_> {
             tracing::warn!(worker = self.worker.number, "too many swaps to log them all");
         }
         self.subscribe()
+    }
+
+    /// Asks for the last versions of rules whose new ones do not work.
+    fn roll_back(&self, rules: impl IntoIterator<Item = RollBack>) {
+        for rule in rules {
+            if self.worker.roll_backs.try_send(rule).is_err() {
+                tracing::warn!("too many rules are to be rolled back at once; they are asked for again");
+            }
+        }
     }
 
     /// Reads the topics that the rules need.

@@ -6,6 +6,9 @@ use std::sync::{Mutex, PoisonError};
 use crate::engine::FailureReason;
 use crate::record::RecordId;
 
+/// Failed records in a row, without one that went well, after which a new version is given up.
+const FIRST_FAILURES: u32 = 3;
+
 /// The last record that a rule failed on.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct LastFailure {
@@ -45,6 +48,8 @@ pub struct Health {
     in_a_row: AtomicU32,
     failed: AtomicU64,
     quarantined: AtomicBool,
+    /// A call went well once.
+    worked: AtomicBool,
     last: Mutex<Option<LastFailure>>,
 }
 
@@ -75,8 +80,17 @@ impl Health {
         self.last.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
+    /// Whether this version fails from its first record on: the one before it is to run again.
+    pub fn fails_from_the_start(&self) -> bool {
+        !self.worked.load(Ordering::Relaxed)
+            && self.in_a_row.load(Ordering::Relaxed) >= FIRST_FAILURES
+    }
+
     /// A call went well.
     pub fn succeeded(&self) {
+        if !self.worked.load(Ordering::Relaxed) {
+            self.worked.store(true, Ordering::Relaxed);
+        }
         // Read first: workers share this line of memory, and nearly all calls go well.
         if self.in_a_row.load(Ordering::Relaxed) != 0 {
             self.in_a_row.store(0, Ordering::Relaxed);
@@ -120,6 +134,18 @@ mod tests {
         assert_eq!(health.state(), State::Quarantined);
         assert_eq!(health.failed(), 4);
         assert_eq!(health.last_failure(), Some(failure(4)));
+    }
+
+    #[test]
+    fn a_version_that_never_worked_fails_from_the_start_and_one_that_did_does_not() {
+        let (new, old) = (Health::default(), Health::default());
+        old.succeeded();
+        for offset in 0..3 {
+            assert!(!new.fails_from_the_start());
+            new.failed_record(failure(offset), 0);
+            old.failed_record(failure(offset), 0);
+        }
+        assert!(new.fails_from_the_start() && !old.fails_from_the_start());
     }
 
     #[test]

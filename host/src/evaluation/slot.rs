@@ -4,6 +4,8 @@ use std::ops::Range;
 use std::sync::Arc;
 use std::time::Duration;
 
+use firebell_state::RuleState;
+
 use crate::batch::Batch;
 use crate::causes::with_causes;
 use crate::effect::RowEffect;
@@ -99,6 +101,19 @@ impl Slot {
             }
         };
         Ok(self.instance.insert(instance))
+    }
+
+    /// Hands keys and values of version `from` over, and puts what they became into `state`.
+    pub(super) fn migrate(&mut self, from: u32, state: &mut RuleState) -> Result<(), String> {
+        let entries = state.entries_for_migration();
+        let migrated = self.prepare().and_then(|instance| instance.migrate(from, &entries));
+        let migrated = migrated.map_err(|failure| {
+            self.instance = None;
+            failure.message
+        })?;
+        state.replace_values(migrated).map_err(|error| error.to_string())?;
+        state.set_version(self.rule.plan.version);
+        Ok(())
     }
 
     /// Shows the rule a batch that is not empty. What fails is found record by record.

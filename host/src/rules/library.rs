@@ -12,6 +12,7 @@ use tracing::info;
 
 use crate::config::Config;
 use crate::engine::Engine;
+use crate::evaluation::RollBack;
 use crate::rules::finding::Finding;
 use crate::rules::folder::{FolderError, Snapshot};
 use crate::rules::load::Defaults;
@@ -70,6 +71,10 @@ pub struct Library {
     loader: Loader,
     problems: Problems,
     tables: Tables,
+    /// The version before the present one of each rule that changed.
+    previous: BTreeMap<Arc<str>, Arc<Rule>>,
+    /// Versions that were given up, and why; until their files change.
+    given_up: BTreeMap<Arc<str>, RollBack>,
     /// Rules of which no version is good.
     rejected: BTreeSet<Arc<str>>,
     view: View,
@@ -97,6 +102,8 @@ impl Library {
             ),
             tables,
             problems: Problems::new(dir.clone()),
+            previous: BTreeMap::new(),
+            given_up: BTreeMap::new(),
             rejected: BTreeSet::new(),
             view: View::default(),
         };
@@ -141,7 +148,14 @@ impl Library {
             last_good.map(|(name, rule)| (Arc::clone(name), Arc::clone(rule))).collect();
         for rule in &wanted.rules {
             match self.loader.load(rule, &self.files, old.rules.get(&rule.name)) {
-                Ok(loaded) => drop(rules.insert(Arc::clone(&rule.name), loaded)),
+                Ok(loaded) => match self.is_given_up(&loaded) {
+                    Some(finding) => noted.push(Noted {
+                        file: Some(rule.file.clone()),
+                        finding,
+                        rules: vec![Arc::clone(&rule.name)],
+                    }),
+                    None => drop(rules.insert(Arc::clone(&rule.name), loaded)),
+                },
                 Err(findings) => noted.extend(findings.into_iter().map(|finding| Noted {
                     file: Some(rule.file.clone()),
                     finding,
@@ -170,8 +184,46 @@ impl Library {
         outcome
     }
 
-    fn publish(&self, old: &RuleSet, set: RuleSet) -> Reloaded {
+    /// Gives a version of a rule up for the one before it. Without one, it stays and is told.
+    pub fn roll_back(&mut self, wanted: RollBack) -> Reloaded {
+        let set = self.view.current();
+        let current = set.rules.get(&wanted.rule).filter(|rule| rule.version == wanted.version);
+        let previous = self.previous.get(&wanted.rule).cloned();
+        let (Some(_), Some(previous)) = (current, previous) else { return Reloaded::Unchanged };
+        tracing::error!(
+            rule = %wanted.rule,
+            version = wanted.version,
+            "rule is rolled back to its last version: {}", wanted.reason
+        );
+        self.metrics.reloads("rolled_back", 1);
+        self.given_up.insert(Arc::clone(&wanted.rule), wanted);
+        let mut rules = set.rules.clone();
+        rules.insert(Arc::clone(&previous.name), previous);
+        let swapped = match publishable(&set, rules) {
+            Ok(Some(next)) => self.publish(&set, next),
+            Ok(None) | Err(_) => Reloaded::Unchanged,
+        };
+        // The problem is told beside those of the files.
+        self.reload(Change { snapshot: self.folder.clone(), touched: BTreeSet::new() });
+        swapped
+    }
+
+    /// What is wrong with a version that was given up.
+    fn is_given_up(&mut self, rule: &Arc<Rule>) -> Option<Finding> {
+        let given_up = self.given_up.get(&rule.name)?;
+        if given_up.version == rule.version {
+            return Some(Finding::new(GivenUp(given_up.reason.clone())));
+        }
+        self.given_up.remove(&rule.name);
+        None
+    }
+
+    fn publish(&mut self, old: &RuleSet, set: RuleSet) -> Reloaded {
         for change in RuleSet::differences(old, &set) {
+            match old.rules.get(&change.rule) {
+                Some(rule) => self.previous.insert(Arc::clone(&change.rule), Arc::clone(rule)),
+                None => self.previous.remove(&change.rule),
+            };
             match set.rules.get(&change.rule).map(|rule| rule.mode) {
                 Some(Mode::Active) => self.metrics.rule_state(&change.rule, RuleState::Active),
                 Some(Mode::Shadow) => self.metrics.rule_state(&change.rule, RuleState::Shadow),
@@ -221,6 +273,11 @@ impl Library {
         has_new
     }
 }
+
+/// Why a version does not run though it was loaded.
+#[derive(Debug, thiserror::Error)]
+#[error("this version was rolled back: {0}; mend it and save it")]
+struct GivenUp(String);
 
 /// The next rule set, unless it would be the same.
 fn publishable(

@@ -4,21 +4,30 @@
 //! old. A failure at any step leaves everything as it was.
 
 use std::sync::Arc;
+use std::sync::mpsc::Receiver;
 
+use crate::evaluation::RollBack;
 use crate::rules::RuleSet;
 use crate::rules::library::{Library, Reloaded};
 use crate::rules::publish::Publisher;
 use crate::rules::watch::{Wait, Watch};
 
-/// Takes up changes of the folder, one after the other, until the watch is stopped. `build` makes
-/// what a worker needs to run a set.
+/// Takes up changes of the folder, one after the other, until the watch is stopped; and versions that
+/// do not work, which workers tell by `roll_backs`. `build` makes what a worker needs to run a set.
 pub fn follow<T>(
     mut library: Library,
     mut publisher: Publisher<T>,
     mut watch: Watch,
+    roll_backs: &Receiver<RollBack>,
     build: impl Fn(&Arc<RuleSet>) -> T,
 ) {
     loop {
+        for wanted in roll_backs.try_iter() {
+            if library.roll_back(wanted) == Reloaded::Swapped {
+                let set = library.view().current();
+                publisher.publish(|| build(&set));
+            }
+        }
         match watch.wait(library.folder()) {
             Wait::Stopped => return,
             Wait::Quiet => {}
