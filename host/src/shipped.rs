@@ -16,6 +16,21 @@ pub struct Shipped {
 /// All of them, by name.
 pub const SHIPPED: &[Shipped] = &[
     Shipped {
+        name: "first-seen",
+        component: include_bytes!("../../plugins/components/first-seen.wasm"),
+        toml: include_str!("../../plugins/first-seen/rule.toml"),
+    },
+    Shipped {
+        name: "heartbeat",
+        component: include_bytes!("../../plugins/components/heartbeat.wasm"),
+        toml: include_str!("../../plugins/heartbeat/rule.toml"),
+    },
+    Shipped {
+        name: "invalid-login-burst",
+        component: include_bytes!("../../plugins/components/invalid-login-burst.wasm"),
+        toml: include_str!("../../plugins/invalid-login-burst/rule.toml"),
+    },
+    Shipped {
         name: "invalid-user",
         component: include_bytes!("../../plugins/components/invalid-user.wasm"),
         toml: include_str!("../../plugins/invalid-user/rule.toml"),

@@ -80,26 +80,33 @@
 mod condition;
 mod config;
 mod effects;
+mod host;
 mod instance;
 pub mod log;
 mod notification;
 mod record;
+mod state;
 mod subscription;
 #[cfg(not(target_arch = "wasm32"))]
 pub mod testing;
 pub mod time;
+mod timer;
+mod window;
 
 pub use condition::{Condition, FieldName, Literal, field};
 pub use config::Config;
-pub use effects::{Derived, Effect, Effects, Emitted, RowEffect};
+pub use effects::{Derived, Effect, Effects, Emitted, RowEffect, Table, Windows};
 pub use notification::{IntoSpans, Kind, Notification, Severity, Span};
 pub use record::Record;
+pub use state::{Entries, State};
 pub use subscription::{Field, FieldType, Subscription};
+pub use timer::{Due, Timer};
+pub use window::{Aggregate, Closing, Crossing, Evidence, Shape, Window, WindowState};
 
 /// A rule: what it needs from records and what follows from one.
 ///
 /// [`export!`] makes a component of it; the [crate's page](crate) has a whole example.
-pub trait Rule: Sized {
+pub trait Rule: Sized + 'static {
     /// Makes the rule from what the operator wrote under `[config]`.
     ///
     /// # Errors
@@ -117,6 +124,39 @@ pub trait Rule: Sized {
     /// A panic, or [`Effects::fail`], gives this record to the dead-letter topic for this rule; the
     /// records beside it are not touched.
     fn record(&self, record: &Record<'_>, out: &mut Effects);
+
+    /// What the rule keeps from record to record; nothing unless said. Equal configurations must
+    /// give equal answers.
+    #[inline(always)]
+    fn state(&self) -> State {
+        State::none()
+    }
+
+    /// A window became what [`Window::at_least`] or [`Window::at_most`] said, by this record: once
+    /// for each key and window. It comes after [`record`](Self::record) of the same record and
+    /// before that of any later one that could tell the difference.
+    #[expect(unused_variables, reason = "named for the author")]
+    fn crossed(&self, window: &WindowState, record: &Record<'_>, out: &mut Effects) {}
+
+    /// A window takes no more records; only where [`Window::tell_closed`] asked for it.
+    #[expect(unused_variables, reason = "named for the author")]
+    fn closed(&self, window: &WindowState, out: &mut Effects) {}
+
+    /// A timer is due that [`Effects::set_timer`] set.
+    #[expect(unused_variables, reason = "named for the author")]
+    fn timer(&self, timer: &Timer, out: &mut Effects) {}
+
+    /// Makes keys and values of another version of [`State`] into those of this one. Windows and
+    /// timers are not asked for: windows that were changed begin anew.
+    ///
+    /// # Errors
+    ///
+    /// A sentence for the operator: why the state can't be taken over. The rule's last good version
+    /// runs on.
+    #[expect(unused_variables, reason = "named for the author")]
+    fn migrate(&self, from: u32, entries: Entries) -> Result<Entries, String> {
+        Err(format!("this rule can't read the state that version {from} of it left"))
+    }
 }
 
 /// Makes a component of a [`Rule`]. Once per crate.
@@ -154,8 +194,34 @@ macro_rules! export {
                     ::std::string::String,
                 > {
                     INSTANCE
-                        .with(|instance| instance.evaluate(&batch))
+                        .with(|instance| instance.evaluate(batch))
                         .map($crate::__private::lower)
+                }
+            }
+
+            impl $crate::__private::Stateful for Component {
+                fn declare() -> $crate::__private::wit::Plan {
+                    $crate::__private::lower_plan(INSTANCE.with(|instance| instance.declare()))
+                }
+
+                fn elapsed(
+                    firings: ::std::vec::Vec<$crate::__private::Firing>,
+                    stream_time_ms: i64,
+                    wall_clock_ms: ::core::option::Option<i64>,
+                ) -> ::core::result::Result<
+                    ::std::vec::Vec<$crate::__private::wit::Effect>,
+                    ::std::string::String,
+                > {
+                    INSTANCE
+                        .with(|instance| instance.elapsed(firings, stream_time_ms, wall_clock_ms))
+                        .map($crate::__private::lower)
+                }
+
+                fn migrate(
+                    from: u32,
+                    entries: $crate::Entries,
+                ) -> ::core::result::Result<$crate::Entries, ::std::string::String> {
+                    INSTANCE.with(|instance| instance.migrate(from, entries))
                 }
             }
 
@@ -182,8 +248,8 @@ pub mod __private {
     )]
     pub mod bindings {
         wit_bindgen::generate!({
-            path: "wit/0.1.0",
-            world: "rule",
+            path: "wit/0.1.1",
+            world: "stateful-rule",
             generate_all,
             pub_export_macro: true,
             export_macro_name: "export_component",
@@ -193,10 +259,12 @@ pub mod __private {
 
     pub use bindings::export_component;
     pub use bindings::exports::firebell::rule::guest::Guest;
+    pub use bindings::exports::firebell::rule::stateful::Guest as Stateful;
+    pub use bindings::exports::firebell::rule::stateful::{Firing, Timer};
     pub use bindings::firebell::rule::types as wit;
 
     pub use crate::effects::lower;
-    pub use crate::instance::Instance;
+    pub use crate::instance::{Instance, lower_plan};
     #[cfg(target_arch = "wasm32")]
     pub use crate::log::report_panics;
 
