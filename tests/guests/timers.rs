@@ -36,8 +36,7 @@ impl Rule for Timers {
 
     fn record(&self, record: &Record<'_>, out: &mut Effects) {
         let due_ms = record.event_time_ms().unwrap_or_default() + self.after_ms;
-        let due =
-            if self.wall_clock { Due::wall_clock(due_ms) } else { Due::event_time(due_ms) };
+        let due = if self.wall_clock { Due::wall_clock(due_ms) } else { Due::event_time(due_ms) };
         out.set_timer(record.text("host").unwrap_or_default(), due);
     }
 

@@ -41,12 +41,12 @@ impl Rule for InvalidLoginBurst {
 
     fn subscribe(&self) -> Subscription {
         let condition = field("message").contains("Invalid user");
-        Subscription::new().text("host", "/host").text("message", "/message").condition(
-            match &self.host {
-                Some(host) => field("host").eq(host).and(condition),
-                None => condition,
-            },
-        )
+        Subscription::new().text("host", "/host").text("message", "/message").condition(match &self
+            .host
+        {
+            Some(host) => field("host").eq(host).and(condition),
+            None => condition,
+        })
     }
 
     fn state(&self) -> State {

@@ -65,10 +65,8 @@ fn another_size_and_threshold_are_said() {
     let rows = [attempt("a", 1), attempt("a", 8)];
     assert_eq!(
         titles(r#"{"threshold": 2, "window_seconds": 10}"#, rows),
-        [
-            "2018-03-21 16:21:00: ❗ On a there were 2 invalid user login attempts in the last 10 \
-          seconds (threshold is >=2)"
-        ]
+        ["2018-03-21 16:21:00: ❗ On a there were 2 invalid user login attempts in the last 10 \
+          seconds (threshold is >=2)"]
     );
 }
 

@@ -31,10 +31,8 @@ impl<R: Rule> Instance<R> {
         let subscription = rule.subscribe();
         subscription.check()?;
         let state = rule.state();
-        let columns = Columns {
-            fields: subscription.fields.clone(),
-            event_time: state.event_time.clone(),
-        };
+        let columns =
+            Columns { fields: subscription.fields.clone(), event_time: state.event_time.clone() };
         self.0.replace(Some(Rc::new(Described { rule, columns, state })));
         Ok(subscription)
     }

@@ -193,9 +193,7 @@ macro_rules! export {
                     ::std::vec::Vec<$crate::__private::wit::Effect>,
                     ::std::string::String,
                 > {
-                    INSTANCE
-                        .with(|instance| instance.evaluate(batch))
-                        .map($crate::__private::lower)
+                    INSTANCE.with(|instance| instance.evaluate(batch)).map($crate::__private::lower)
                 }
             }
 

@@ -29,82 +29,27 @@
 //! state.
 
 pub(crate) mod host;
+mod outcome;
 mod plan;
 mod row;
+mod run;
 
 use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use firebell_state::{Evidence, Moment, Plan, RuleState};
+use firebell_state::{Plan, RuleState};
 
-use self::host::{Place, World};
-use crate::effects::{Effect, RowEffect};
+use self::host::World;
 use crate::instance::Instance;
-use crate::log::Level;
-use crate::{Entries, Notification, Rule, Subscription};
+use crate::{Rule, Subscription};
 
+pub(crate) use outcome::log;
+pub use outcome::{LogLine, Outcome};
 pub use row::{Row, Value};
-
-thread_local! {
-    /// What the rule logged on this thread since it was last taken.
-    static LOGS: RefCell<Vec<LogLine>> = const { RefCell::new(Vec::new()) };
-}
-
-pub(crate) fn log(level: Level, message: &str) {
-    LOGS.with_borrow_mut(|logs| logs.push(LogLine { level, message: message.to_owned() }));
-}
-
-/// A line that the rule logged.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct LogLine {
-    /// How much it matters.
-    pub level: Level,
-    /// The text.
-    pub message: String,
-}
-
-/// What a batch, or time, led to.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub struct Outcome {
-    /// What the rule asked for, in order. What it asked for when time went on has the row that
-    /// made time go on.
-    pub effects: Vec<RowEffect>,
-    /// What it logged, in order.
-    pub logs: Vec<LogLine>,
-    /// How many adds came too late for a window.
-    pub late: usize,
-}
-
-impl Outcome {
-    /// The notifications, in order.
-    pub fn notifications(&self) -> Vec<&Notification> {
-        self.effects
-            .iter()
-            .filter_map(|effect| match &effect.effect {
-                Effect::Notify(notification) => Some(notification),
-                Effect::Emit { .. } => None,
-            })
-            .collect()
-    }
-
-    /// The topics that records were emitted to, in order.
-    pub fn emitted_to(&self) -> Vec<&str> {
-        self.effects
-            .iter()
-            .filter_map(|effect| match &effect.effect {
-                Effect::Emit { topic, .. } => Some(topic.as_str()),
-                Effect::Notify(_) => None,
-            })
-            .collect()
-    }
-}
 
 /// State of a rule in a test: no operator gives more by default.
 const STATE_BYTES_MAX: usize = 64 << 20;
-
-/// How often time may go on without getting further: a timer that sets itself for the past.
-const ELAPSED_MAX: usize = 100_000;
 
 /// A rule as a host would have it: described, and ready for batches of one partition.
 pub struct Harness<R> {
@@ -114,7 +59,7 @@ pub struct Harness<R> {
     plan: Arc<Plan>,
     /// What the host keeps for the rule; none while a call has it.
     world: RefCell<Option<World>>,
-    /// The largest event time that was seen.
+    /// The largest event time that was seen, milliseconds since the Unix epoch.
     stream_ms: Cell<i64>,
     /// The offset of the next record.
     next_offset: Cell<i64>,
@@ -130,12 +75,13 @@ impl<R: Rule> Harness<R> {
         let (instance, subscription, plan) = describe(config_json)?;
         let mut state = RuleState::new(STATE_BYTES_MAX);
         state.adopt(plan.clone());
+        state.set_version(plan.version);
         Ok(Self {
             instance,
             config_json: config_json.to_owned(),
             subscription,
             plan,
-            world: RefCell::new(Some(World::new(state))),
+            world: RefCell::new(Some(World::new(state, BTreeMap::new()))),
             stream_ms: Cell::new(i64::MIN),
             next_offset: Cell::new(0),
         })
@@ -160,7 +106,10 @@ impl<R: Rule> Harness<R> {
     /// The value that the rule keeps for a key.
     pub fn value(&self, key: impl AsRef<[u8]>) -> Option<Vec<u8>> {
         let stream_ms = self.stream_ms.get();
-        self.with_world(|world| world.state.get(stream_ms, key.as_ref()).map(|value| value.to_vec()))
+        self.with_world(|world| {
+            let value = world.state.get(stream_ms, key.as_ref()).ok().flatten();
+            value.map(<[u8]>::to_vec)
+        })
     }
 
     /// Gives the rule a batch: records of partition 0 of its first topic (or `TEST`), at offsets
@@ -177,37 +126,7 @@ impl<R: Rule> Harness<R> {
     /// When the rule does, and when a row has a field that the rule did not declare, or a value of
     /// another type: the test is wrong then.
     pub fn evaluate(&self, rows: impl IntoIterator<Item = Row>) -> Result<Outcome, String> {
-        let rows: Vec<Row> = rows.into_iter().collect();
-        let places = self.places(&rows);
-        let mut outcome = Outcome::default();
-        let mut at = 0;
-        while at < rows.len() {
-            self.elapse(places[at].moment.stream_ms, at, &mut outcome)?;
-            let due = self.next_notice_ms();
-            let mut end = cut(&places, at, rows.len(), due);
-            loop {
-                let batch = row::batch(
-                    &self.subscription,
-                    &self.topic(),
-                    places[at].evidence.offset,
-                    &rows[at..end],
-                );
-                let called =
-                    self.call(&places[at..end], || self.instance.evaluate(batch.clone()))?;
-                // The call may have made something that is due at one of its later rows.
-                let shorter = cut(&places, at, end, self.next_notice_ms());
-                if shorter == end {
-                    outcome.add(called, |row| row + at as u32);
-                    break;
-                }
-                self.with_world(|world| world.state.undo_call());
-                end = shorter;
-            }
-            self.stream_ms.set(places[end - 1].moment.stream_ms);
-            at = end;
-        }
-        self.elapse(self.stream_ms.get(), rows.len().saturating_sub(1), &mut outcome)?;
-        Ok(outcome)
+        self.evaluate_rows(&rows.into_iter().collect::<Vec<_>>())
     }
 
     /// Lets event time go on without a record, as a host does for a rule that declares
@@ -221,9 +140,9 @@ impl<R: Rule> Harness<R> {
     ///
     /// When the rule does, and when it sets timers for the past without end.
     pub fn advance_to(&self, stream_ms: i64) -> Result<Outcome, String> {
-        self.stream_ms.set(self.stream_ms.get().max(stream_ms));
         let mut outcome = Outcome::default();
-        self.elapse(self.stream_ms.get(), 0, &mut outcome)?;
+        self.elapse(stream_ms, 0, &mut outcome)?;
+        self.reached(stream_ms);
         Ok(outcome)
     }
 
@@ -261,132 +180,32 @@ impl<R: Rule> Harness<R> {
         self.instance = instance;
     }
 
-    /// Has the rule read the state of another version; see [`Rule::migrate`].
+    /// Puts another version of the rule in its place: it takes over the state, by
+    /// [`Rule::migrate`] where that has another version.
     ///
     /// # Errors
     ///
-    /// What the operator would read.
-    pub fn migrate(&self, from: u32, entries: Entries) -> Result<Entries, String> {
-        self.instance.migrate(from, entries)
-    }
-
-    /// Where the rows are, and when.
-    fn places(&self, rows: &[Row]) -> Vec<Place> {
-        let topic: Arc<str> = self.topic().into();
-        let mut stream_ms = self.stream_ms.get();
-        let first = self.next_offset.get();
-        self.next_offset.set(first + rows.len() as i64);
-        let place = |(offset, row): (i64, &Row)| {
-            let of_field = self.plan.event_time.as_ref().and_then(|name| row.integer(name));
-            let event_ms = of_field.or(row.timestamp_ms).unwrap_or(stream_ms.max(0));
-            stream_ms = stream_ms.max(event_ms);
-            let timestamp_ms = row.timestamp_ms.unwrap_or(-1);
-            Place {
-                moment: Moment { event_ms, stream_ms },
-                evidence: Evidence { topic: topic.clone(), partition: 0, offset, timestamp_ms },
+    /// What the operator would read; a host keeps the old version running.
+    pub fn reload<S: Rule>(self, config_json: &str) -> Result<Harness<S>, String> {
+        let new = Harness::<S>::new(config_json)?;
+        let (stream_ms, next_offset) = (self.stream_ms.get(), self.next_offset.get());
+        if let Some(World { mut state, tables, .. }) = self.world.take() {
+            if let Some(from) = state.stored_version().filter(|from| *from != new.plan.version) {
+                let entries = new.instance.migrate(from, state.entries_for_migration())?;
+                state.replace_values(entries).map_err(|error| error.to_string())?;
             }
-        };
-        (first..).zip(rows).map(place).collect()
-    }
-
-    /// Fires all that is due at a stream time, one time after the other.
-    #[allow(clippy::panic, reason = "a wrong rule must fail its test")]
-    fn elapse(&self, stream_ms: i64, row: usize, outcome: &mut Outcome) -> Result<(), String> {
-        for _ in 0..ELAPSED_MAX {
-            let fired = self.with_world(|world| {
-                world.state.begin_call();
-                world.state.fire(stream_ms)
-            });
-            let Some((due_ms, firings)) = fired else { return Ok(()) };
-            self.fire(firings, due_ms, None, row, outcome)?;
+            state.adopt(new.plan.clone());
+            state.set_version(new.plan.version);
+            new.world.replace(Some(World::new(state, tables)));
         }
-        panic!("the rule sets timers for the past without end")
+        new.stream_ms.set(stream_ms);
+        new.next_offset.set(next_offset);
+        Ok(new)
     }
-
-    /// Tells the rule of what time did.
-    fn fire(
-        &self,
-        firings: Vec<firebell_state::Firing>,
-        stream_ms: i64,
-        wall_ms: Option<i64>,
-        row: usize,
-        outcome: &mut Outcome,
-    ) -> Result<(), String> {
-        let place = Place {
-            moment: Moment { event_ms: stream_ms, stream_ms },
-            evidence: Evidence {
-                topic: self.topic().into(),
-                partition: 0,
-                offset: -1,
-                timestamp_ms: stream_ms,
-            },
-        };
-        let places = vec![place; firings.len()];
-        let firings: Vec<_> = firings.into_iter().map(plan::lower_firing).collect();
-        let called =
-            self.running(&places, || self.instance.elapsed(firings, stream_ms, wall_ms))?;
-        outcome.add(called, |_| row as u32);
-        Ok(())
-    }
-
-    /// Calls the rule about rows.
-    fn call(
-        &self,
-        places: &[Place],
-        call: impl FnOnce() -> Result<Vec<RowEffect>, String>,
-    ) -> Result<Outcome, String> {
-        self.with_world(|world| world.state.begin_call());
-        self.running(places, call)
-    }
-
-    /// Calls the rule in a call that has begun; a failure undoes it.
-    fn running(
-        &self,
-        places: &[Place],
-        call: impl FnOnce() -> Result<Vec<RowEffect>, String>,
-    ) -> Result<Outcome, String> {
-        LOGS.take();
-        let mut running = host::run(&self.world, places);
-        let mut effects = call()?;
-        effects.sort_by_key(|effect| effect.row);
-        Ok(Outcome { effects, logs: LOGS.take(), late: running.done() })
-    }
-
-    fn next_notice_ms(&self) -> Option<i64> {
-        self.with_world(|world| world.state.next_notice_ms())
-    }
-
-    #[allow(clippy::expect_used, reason = "a wrong test must fail")]
-    fn with_world<T>(&self, look: impl FnOnce(&mut World) -> T) -> T {
-        look(self.world.borrow_mut().as_mut().expect("the harness is not used by the rule"))
-    }
-
-    fn topic(&self) -> String {
-        self.subscription.topics.first().map_or("TEST", String::as_str).to_owned()
-    }
-}
-
-impl Outcome {
-    fn add(&mut self, other: Self, row: impl Fn(u32) -> u32) {
-        let effect = |RowEffect { row: of, effect }| RowEffect { row: row(of), effect };
-        self.effects.extend(other.effects.into_iter().map(effect));
-        self.logs.extend(other.logs);
-        self.late += other.late;
-    }
-}
-
-/// The end of a call that begins at row `at`: before the first later row whose stream time reaches
-/// what is due.
-fn cut(places: &[Place], at: usize, end: usize, due_ms: Option<i64>) -> usize {
-    let Some(due_ms) = due_ms else { return end };
-    let later = at + 1..end;
-    later.into_iter().find(|row| places[*row].moment.stream_ms >= due_ms).unwrap_or(end)
 }
 
 /// A new instance, what it asked for and what it keeps.
-fn describe<R: Rule>(
-    config_json: &str,
-) -> Result<(Instance<R>, Subscription, Arc<Plan>), String> {
+fn describe<R: Rule>(config_json: &str) -> Result<(Instance<R>, Subscription, Arc<Plan>), String> {
     let instance = Instance::new();
     let subscription = instance.describe(config_json.to_owned())?;
     let plan = plan::checked(&instance.declare(), &subscription)?;

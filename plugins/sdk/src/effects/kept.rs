@@ -6,9 +6,9 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use super::Effects;
+use crate::Due;
 use crate::host;
 use crate::state::as_ms;
-use crate::Due;
 
 /// Values, timers, tables: what the host keeps for the rule, by key. What is done counts as
 /// happening at the record.
@@ -153,7 +153,6 @@ fn ms(ttl: Option<Duration>) -> Option<u64> {
 fn undeclared(name: &str) -> ! {
     panic!("table `{name}` was not declared by state(): add `.table(\"{name}\")`")
 }
-
 
 #[cold]
 #[inline(never)]

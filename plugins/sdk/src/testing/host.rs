@@ -18,6 +18,8 @@ pub(super) struct World {
     places: Vec<Place>,
     /// Adds of the call that came too late.
     late: usize,
+    /// The first row at which a timer was due that the call itself set, before that row.
+    pub(super) due_row: Option<usize>,
 }
 
 /// Where a row is, and when.
@@ -28,8 +30,15 @@ pub(super) struct Place {
 }
 
 impl World {
-    pub(super) fn new(state: RuleState) -> Self {
-        Self { state, tables: BTreeMap::new(), places: Vec::new(), late: 0 }
+    pub(super) fn new(state: RuleState, tables: BTreeMap<String, Table>) -> Self {
+        Self { state, tables, places: Vec::new(), late: 0, due_row: None }
+    }
+
+    /// The row before which something is due that row `set` made.
+    fn due_row(&self, set: usize, due_ms: i64) -> Option<usize> {
+        let later = &self.places[set + 1..];
+        let row = later.partition_point(|place| place.moment.stream_ms < due_ms);
+        (row < later.len()).then_some(set + 1 + row)
     }
 }
 
@@ -50,6 +59,7 @@ pub(super) fn run<'h>(home: &'h RefCell<Option<World>>, places: &[Place]) -> Run
     if let Some(world) = &mut world {
         world.places = places.to_vec();
         world.late = 0;
+        world.due_row = None;
     }
     RUNNING.set(world);
     Running { home, late: None }
@@ -158,7 +168,8 @@ pub(crate) mod state {
     pub(crate) fn get(rows: &[u32], key_bytes: &[u8], key_ends: &[u32]) -> Vec<Option<Vec<u8>>> {
         let get = |(row, key): (&u32, &[u8])| {
             at(*row, |world, place| {
-                Ok(world.state.get(place.moment.stream_ms, key).map(|value| value.to_vec()))
+                let value = world.state.get(place.moment.stream_ms, key)?;
+                Ok(value.map(<[u8]>::to_vec))
             })
         };
         rows.iter().zip(keys(key_bytes, key_ends)).map(get).collect()
@@ -176,9 +187,7 @@ pub(crate) mod state {
         ttl_ms: Option<u64>,
     ) -> Vec<bool> {
         let insert = |(row, key): (&u32, &[u8])| {
-            at(*row, |world, place| {
-                world.state.insert(place.moment.stream_ms, key, value, ttl_ms)
-            })
+            at(*row, |world, place| world.state.insert(place.moment.stream_ms, key, value, ttl_ms))
         };
         rows.iter().zip(keys(key_bytes, key_ends)).map(insert).collect()
     }
@@ -192,11 +201,20 @@ pub(crate) mod state {
             wit::Due::EventTime(ms) => Due::EventTime(ms),
             wit::Due::WallClock(ms) => Due::WallClock(ms),
         };
-        at(row, |world, _| world.state.set_timer(key, due));
+        at(row, |world, _| {
+            if let Due::EventTime(due_ms) = due {
+                let row = world.due_row(row as usize, due_ms);
+                world.due_row = world.due_row.into_iter().chain(row).min();
+            }
+            world.state.set_timer(key, due)
+        });
     }
 
     pub(crate) fn clear_timer(row: u32, key: &[u8]) {
-        at(row, |world, _| world.state.clear_timer(key));
+        at(row, |world, _| {
+            world.state.clear_timer(key);
+            Ok(())
+        });
     }
 }
 
