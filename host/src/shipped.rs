@@ -1,6 +1,6 @@
 //! The rules that ship: their components are in the binary.
 //!
-//! `cargo xtask components --update` makes them from `plugins/`.
+//! `cargo xtask rules` makes them from `plugins/`.
 
 /// A rule that ships.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

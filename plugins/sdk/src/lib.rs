@@ -60,9 +60,66 @@
 //!
 //! # A rule has no memory
 //!
-//! A rule is a function of the record and its configuration, which is why [`Rule::record`] takes
-//! `&self`: an instance is gone after a trap, a reload or a move to another host, and a replay must
-//! give what live gave.
+//! A rule is a function of the record, its configuration and the state that the host keeps for it,
+//! which is why [`Rule::record`] takes `&self`: an instance is gone after a trap, a reload or a move
+//! to another host, and a replay must give what live gave.
+//!
+//! # State
+//!
+//! [`Rule::state`] says what is kept: windows, values by key, timers, tables that are looked up.
+//! [`Effects`] changes it from [`Rule::record`]; [`Rule::crossed`], [`Rule::closed`] and
+//! [`Rule::timer`] are told what came of it.
+//!
+//! ```
+//! use std::time::Duration;
+//! use firebell_rule::{Config, Effects, Notification, Record, Rule, State, Subscription};
+//! use firebell_rule::{Window, WindowState};
+//!
+//! struct Slow;
+//!
+//! impl Rule for Slow {
+//!     fn new(_: Config) -> Result<Self, String> {
+//!         Ok(Self)
+//!     }
+//!
+//!     fn subscribe(&self) -> Subscription {
+//!         Subscription::new().text("path", "/path").condition("ms > 500").integer("ms", "/ms")
+//!     }
+//!
+//!     fn state(&self) -> State {
+//!         let slow = Window::sliding("slow", Duration::from_secs(60)).count().at_least(3.0);
+//!         State::new(1).key_by("path").window(slow.evidence(3))
+//!     }
+//!
+//!     fn record(&self, record: &Record<'_>, out: &mut Effects) {
+//!         out.window("slow").add(record.text("path").unwrap_or_default());
+//!     }
+//!
+//!     fn crossed(&self, window: &WindowState, record: &Record<'_>, out: &mut Effects) {
+//!         let (path, ms) = (window.key_text(), record.integer("ms").unwrap_or_default());
+//!         let title = format!("{path} was slow {} times in a minute, now {ms} ms", window.count);
+//!         out.notify(Notification::fire(title).key(&*path).field("at", window.evidence_text()));
+//!     }
+//! }
+//!
+//! firebell_rule::export!(Slow);
+//!
+//! // Rows with times; batches may be cut anywhere.
+//! use firebell_rule::testing::{Harness, Row};
+//!
+//! let mut rule = Harness::<Slow>::new("{}").unwrap();
+//! let slow = |at_ms| Row::new().timestamp_ms(at_ms).set("path", "/buy").set("ms", 900);
+//! assert!(rule.evaluate([slow(55_000), slow(60_000)]).unwrap().notifications().is_empty());
+//! rule.restart(); // The state stays.
+//! let outcome = rule.evaluate([slow(70_000), slow(71_000)]).unwrap();
+//! assert_eq!(
+//!     outcome.notifications()[0].title,
+//!     "/buy was slow 3 times in a minute, now 900 ms"
+//! );
+//! ```
+//!
+//! How records come in batches makes no difference to a rule: what crossed at a record is told
+//! before a later record looks at what is kept.
 //!
 //! # Layout
 //!
@@ -70,7 +127,8 @@
 //!
 //! - [`Config`]: what the operator wrote.
 //! - [`Subscription`], [`Condition`]: what the rule needs.
-//! - [`Record`]: what it is given.
+//! - [`State`], [`Window`]: what is kept for it.
+//! - [`Record`], [`WindowState`], [`Timer`]: what it is given.
 //! - [`Effects`], [`Notification`], [`Derived`]: what it asks for.
 //! - [`log`](mod@log), [`time`]: lines for the operator, times as text.
 //! - [`testing`]: all of it natively.
