@@ -60,6 +60,7 @@ impl<R: Rule> Instance<R> {
     }
 
     /// The contract's `elapsed`.
+    #[inline(always)]
     pub fn elapsed(
         &self,
         firings: Vec<Firing>,
@@ -67,6 +68,9 @@ impl<R: Rule> Instance<R> {
         wall_clock_ms: Option<i64>,
     ) -> Result<Vec<RowEffect>, String> {
         let described = self.described()?;
+        if keeps_nothing(&described.rule) {
+            return Err(NOTHING_KEPT.into());
+        }
         let mut out = Effects::of_time(Rc::new(Elapsing(described.clone())));
         for (row, firing) in firings.into_iter().enumerate() {
             out.about(row);
@@ -89,8 +93,13 @@ impl<R: Rule> Instance<R> {
     }
 
     /// The contract's `migrate`.
+    #[inline(always)]
     pub fn migrate(&self, from: u32, entries: Entries) -> Result<Entries, String> {
-        self.described()?.rule.migrate(from, entries)
+        let described = self.described()?;
+        if keeps_nothing(&described.rule) {
+            return Err(NOTHING_KEPT.into());
+        }
+        described.rule.migrate(from, entries)
     }
 
     fn described(&self) -> Result<Rc<Described<R>>, String> {
@@ -102,6 +111,16 @@ impl<R: Rule> Default for Instance<R> {
     fn default() -> Self {
         Self::new()
     }
+}
+
+/// What a host is told that calls such a rule about its state.
+const NOTHING_KEPT: &str = "the rule keeps nothing";
+
+/// Whether nothing is kept for the rule. Where its answer is known to the compiler, nothing is
+/// compiled of what follows: a rule without state is hardly larger for what it does not use.
+#[inline(always)]
+fn keeps_nothing(rule: &impl Rule) -> bool {
+    rule.state().version == 0
 }
 
 /// A call of `evaluate`.

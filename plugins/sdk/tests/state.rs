@@ -441,6 +441,7 @@ fn a_plan_that_a_host_would_refuse_is_refused_with_the_cure() {
             Ok(Self(match config.as_json() {
                 "key" => State::new(1).key_by("hots"),
                 "time" => State::new(1).event_time("do"),
+                "none" => State::none().key_by("k"),
                 _ => State::new(1)
                     .window(Window::sliding("w", minute))
                     .window(Window::tumbling("w", minute)),
@@ -457,5 +458,6 @@ fn a_plan_that_a_host_would_refuse_is_refused_with_the_cure() {
     let error = |json: &str| Harness::<Planned>::new(json).err().unwrap();
     assert!(error("key").contains("`hots`"));
     assert!(error("time").contains("does not declare as integer"));
+    assert!(error("none").contains("`State::new(1)`"));
     assert!(error("windows").contains("two windows are named `w`"));
 }

@@ -9,6 +9,9 @@ use crate::{Aggregate, Closing, Crossing, FieldType, Shape, State, Subscription,
 /// The plan, if a host would take it.
 pub(super) fn checked(state: &State, subscription: &Subscription) -> Result<kept::Plan, String> {
     let plan = plan(state);
+    if plan.version == 0 && !plan.is_empty() {
+        return Err("state() keeps something as version 0: begin it with `State::new(1)`".into());
+    }
     plan.check().map_err(|error| error.to_string())?;
     let field_type = |name: &str| {
         let field = subscription.fields.iter().find(|field| field.name == name);
