@@ -20,6 +20,9 @@ mod values;
 mod windows;
 mod wire;
 
+#[cfg(test)]
+mod tests;
+
 pub use limits::{
     ENTRY_BYTES_MAX, KEY_BYTES_MAX, RETENTION_MS, StateError, VALUE_BYTES_MAX, WIRE_BYTES_MAX,
 };

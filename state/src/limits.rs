@@ -15,9 +15,9 @@ pub const WIRE_BYTES_MAX: usize = 5 << 20;
 pub const RETENTION_MS: i64 = 24 * 60 * 60 * 1_000;
 
 /// What an entry costs besides its bytes: the places in the map and the indices.
-pub(crate) const ENTRY_BYTES: usize = 200;
+pub(crate) const ENTRY_BYTES: usize = 240;
 /// What a contributing record costs.
-pub(crate) const EVIDENCE_BYTES: usize = 48;
+pub(crate) const EVIDENCE_BYTES: usize = 64;
 /// What an item of a `distinct` window costs besides its bytes.
 pub(crate) const ITEM_BYTES: usize = 48;
 /// What a record of a sliding window costs: its time and number.

@@ -283,3 +283,51 @@ impl Store {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::moment::Due;
+
+    /// A store with a timer that changed in this many calls of one transaction.
+    fn changed(calls: i64) -> (Store, Key) {
+        let mut store = Store::new(1 << 20);
+        let key = KeyRef::timer(b"k").owned();
+        for call in 0..calls {
+            store.begin_call();
+            for change in 0..3 {
+                let due = Due::EventTime(call * 3 + change);
+                store.replace(key.clone(), Some(Entry::Timer(due)));
+                store.replace(key.clone(), None);
+            }
+        }
+        store.begin_call();
+        (store, key)
+    }
+
+    #[test]
+    fn an_entry_is_noted_once_for_all_calls_of_a_transaction() {
+        let (mut store, key) = changed(10);
+        assert_eq!(store.journal.len(), 1);
+        store.replace(key.clone(), Some(Entry::Timer(Due::EventTime(0))));
+        assert_eq!(store.journal.len(), 2);
+        store.undo_call();
+        store.replace(key, Some(Entry::Timer(Due::EventTime(0))));
+        store.begin_call();
+        assert_eq!(store.journal.len(), 1);
+        store.seal(&mut |_, _| {});
+        store.committed();
+        assert_eq!(store.journal.len(), 0);
+    }
+
+    #[test]
+    fn nothing_is_left_of_an_entry_that_is_gone() {
+        let (mut store, _) = changed(2);
+        assert_eq!((store.len(), store.entries.len()), (0, 1));
+        store.seal(&mut |_, _| {});
+        assert_eq!(store.entries.len(), 0);
+        let (mut store, _) = changed(2);
+        store.abort();
+        assert_eq!(store.entries.len(), 0);
+    }
+}

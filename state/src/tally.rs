@@ -115,7 +115,12 @@ impl Tally {
         }
         let kept = self.evidence.as_ref().map_or(0, |evidence| evidence.len());
         if kept < window.evidence as usize {
-            Arc::make_mut(self.evidence.get_or_insert_default()).push(record.clone());
+            let evidence = Arc::make_mut(self.evidence.get_or_insert_default());
+            if evidence.len() == evidence.capacity() {
+                // Most windows keep one or two: there are many windows.
+                evidence.reserve_exact(kept.max(1));
+            }
+            evidence.push(record.clone());
         }
         self.cross(window)
     }

@@ -179,7 +179,8 @@ fn decode_tally(reader: &mut Reader<'_>, topics: &mut Topics) -> Result<Tally, W
     }
     tally.items = (items.len() > 0).then(|| Box::new(items));
     let topics = reader.list(|reader| Ok(topics.shared(reader.text()?)))?;
-    let evidence = reader.list(|reader| reader.evidence(&topics))?;
+    let mut evidence = reader.list(|reader| reader.evidence(&topics))?;
+    evidence.shrink_to_fit();
     tally.evidence = (!evidence.is_empty()).then(|| Arc::new(evidence));
     Ok(tally)
 }

@@ -108,4 +108,10 @@ impl Journal {
     pub(super) fn is_dirty(&self) -> bool {
         self.log.len() > self.sealed
     }
+
+    /// Number of changes that are noted.
+    #[cfg(test)]
+    pub(super) fn len(&self) -> usize {
+        self.log.len()
+    }
 }

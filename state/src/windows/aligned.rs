@@ -27,16 +27,17 @@ pub(super) fn add(
             added.note_late(definition.would_cross(tally(store, &key), &row));
             continue;
         }
-        let taken = store.update(&key, Some(definition), |entry| match entry {
-            Entry::Tally(tally) if !tally.told => Some(
-                tally
-                    .add(window, row.input, row.record)
-                    .then(|| tally.state(definition.position, row.key, start_ms)),
-            ),
+        let crosses = store.update(&key, Some(definition), |entry| match entry {
+            Entry::Tally(tally) if !tally.told => Some(tally.add(window, row.input, row.record)),
             _ => None,
         });
-        match taken {
-            Some(Some(crossed)) => added.crossed.extend(crossed),
+        match crosses {
+            Some(Some(false)) => {}
+            Some(Some(true)) => {
+                let crossed = tally(store, &key);
+                let state = |tally: &Tally| tally.state(definition.position, row.key, start_ms);
+                added.crossed.extend(crossed.map(state));
+            }
             // It was told that it closed, and only then the grace was made longer.
             Some(None) => added.note_late(definition.would_cross(tally(store, &key), &row)),
             None => {

@@ -113,3 +113,20 @@ fn a_record_that_is_old_by_itself_is_taken_by_the_open_session_around_it() {
     assert_eq!(scene.add(1, 0.0).late, None);
     assert_eq!(sessions(&scene), [(0, 37, 5, false)]);
 }
+
+#[test]
+fn a_session_that_is_no_longer_retained_holds_nothing_back_whether_or_not_it_was_removed() {
+    for expires in [false, true] {
+        let gap_ms = 3 * RETENTION_MS;
+        let mut scene = Scene::new(count(Shape::Session(gap_ms), 9.0));
+        scene.add(0, 0.0);
+        scene.stream_ms = gap_ms + RETENTION_MS - 1;
+        assert!(scene.add(gap_ms - 1, 0.0).late.is_some());
+        scene.stream_ms += 1;
+        if expires {
+            scene.state.expire(scene.stream_ms);
+        }
+        assert_eq!(scene.add(gap_ms - 1, 0.0).late, None);
+        assert_eq!(scene.windows(gap_ms), [(gap_ms - 1, 2 * gap_ms - 1, 1.0)]);
+    }
+}
