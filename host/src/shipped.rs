@@ -1,6 +1,6 @@
 //! The rules that ship: their components are in the binary.
 //!
-//! `cargo xtask components --update` makes them from `plugins/`.
+//! `cargo xtask rules` makes them from `plugins/`.
 
 /// A rule that ships.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -15,6 +15,21 @@ pub struct Shipped {
 
 /// All of them, by name.
 pub const SHIPPED: &[Shipped] = &[
+    Shipped {
+        name: "first-seen",
+        component: include_bytes!("../../plugins/components/first-seen.wasm"),
+        toml: include_str!("../../plugins/first-seen/rule.toml"),
+    },
+    Shipped {
+        name: "heartbeat",
+        component: include_bytes!("../../plugins/components/heartbeat.wasm"),
+        toml: include_str!("../../plugins/heartbeat/rule.toml"),
+    },
+    Shipped {
+        name: "invalid-login-burst",
+        component: include_bytes!("../../plugins/components/invalid-login-burst.wasm"),
+        toml: include_str!("../../plugins/invalid-login-burst/rule.toml"),
+    },
     Shipped {
         name: "invalid-user",
         component: include_bytes!("../../plugins/components/invalid-user.wasm"),

@@ -25,7 +25,18 @@
 //! | no-interface | always | is a core module without any interface |
 //! | v1, v2 | every record | its title is `v1: MESSAGE`, `v2: MESSAGE` |
 //! | parses-value | the same | parses the whole value itself |
+//! | state-hog | `hog` | keeps ever more values of 1 MiB |
 //! | predicate | `Invalid user` on host `rpi-03` | looks itself: it declares no condition |
+//!
+//! Those that keep state, and what their notifications say; each keeps it by host:
+//!
+//! | name | says | what it keeps |
+//! |---|---|---|
+//! | counter | `count KEY N` when a window reaches the threshold | `[config]` `shape`, `window_ms`, `threshold`, `key`, `key_by`, `grace_ms` |
+//! | kv | `HOST seen N` | a value; a message with `fail` fails after it was put |
+//! | timers | `timer HOST due MS` | a timer `[config] after_ms` after each record, or by the `wall_clock`; `idle_ms` |
+//! | migrates-v1, migrates-v2 | `v1 HOST N`, `v2 HOST N` | the same count, written in two ways; `[config] refuse` of v2 |
+//! | table-join | `HOST is VALUE` | nothing; the value is of the table `hosts` |
 
 #![allow(missing_docs, reason = "the table above says it")]
 

@@ -264,6 +264,24 @@ mod tests {
     }
 
     #[test]
+    fn rules_import_only_what_they_use() {
+        let keeps = |names: &[String], interface: &str| {
+            names.iter().any(|name| name.starts_with(&format!("firebell:rule/{interface}@")))
+        };
+        for guest in build().unwrap() {
+            let imports = imports(&fs::read(&guest.component).unwrap()).unwrap();
+            let (state, tables) = match guest.name.as_str() {
+                "invalid-user" | "notify-relay" | "v1" => (false, false),
+                "invalid-login-burst" | "heartbeat" | "first-seen" | "kv" => (true, false),
+                "table-join" => (false, true),
+                _ => continue,
+            };
+            assert_eq!(keeps(&imports, "state"), state, "{}: {imports:?}", guest.name);
+            assert_eq!(keeps(&imports, "tables"), tables, "{}: {imports:?}", guest.name);
+        }
+    }
+
+    #[test]
     fn no_path_of_this_machine_is_in_a_component_that_ships() {
         let home = std::env::home_dir().unwrap();
         for guest in build().unwrap().iter().filter(|guest| guest.ships) {

@@ -1,7 +1,17 @@
-//! What a rule asks for: notifications, records to emit.
+//! What a rule asks for: notifications, records to emit, and changes of what is kept for it.
 
+mod kept;
+mod windows;
+
+use std::fmt;
+use std::rc::Rc;
+
+use self::windows::Pending;
 use crate::__private::wit;
-use crate::Notification;
+use crate::{Notification, State, WindowState};
+
+pub use kept::Table;
+pub use windows::Windows;
 
 /// One thing that a rule asked for.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -78,15 +88,53 @@ pub struct RowEffect {
     pub effect: Effect,
 }
 
+/// What the rule is doing.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+enum Phase {
+    /// Looking at a record.
+    #[default]
+    Record,
+    /// Told that a window crossed.
+    Crossed,
+    /// Told that time went on.
+    Elapsed,
+}
+
+/// The call of the host that effects are of.
+pub(crate) trait Call {
+    /// What the rule keeps.
+    fn state(&self) -> &State;
+
+    /// Tells the rule of a window that crossed at a row.
+    fn crossed(&self, window: &WindowState, row: u32, out: &mut Effects);
+}
+
 /// Takes what a rule asks for. Nothing happens until the batch is done and its transaction commits.
-#[derive(Debug, Default)]
+#[derive(Default)]
 pub struct Effects {
     effects: Vec<RowEffect>,
     failure: Option<String>,
     row: u32,
+    call: Option<Rc<dyn Call>>,
+    phase: Phase,
+    in_step: bool,
+    pending: Option<Box<Pending>>,
 }
 
 impl Effects {
+    /// For the records of a call.
+    #[inline(always)]
+    pub(crate) fn of_records(call: Rc<dyn Call>) -> Self {
+        let in_step = call.state().in_step;
+        Self { in_step, call: Some(call), ..Self::default() }
+    }
+
+    /// For what time did.
+    #[inline(always)]
+    pub(crate) fn of_time(call: Rc<dyn Call>) -> Self {
+        Self { phase: Phase::Elapsed, ..Self::of_records(call) }
+    }
+
     /// Tells somebody.
     pub fn notify(&mut self, notification: Notification) {
         self.push(Effect::Notify(notification));
@@ -118,16 +166,53 @@ impl Effects {
         self.row = row as u32;
     }
 
+    /// The row is done.
+    #[inline(always)]
+    pub(crate) fn row_done(&mut self) {
+        if self.in_step {
+            self.settle(self.row + 1);
+        }
+    }
+
     #[inline(always)]
     pub(crate) fn failed(&self) -> bool {
         self.failure.is_some()
     }
 
-    pub(crate) fn finish(self) -> Result<Vec<RowEffect>, String> {
+    #[inline(always)]
+    pub(crate) fn finish(mut self) -> Result<Vec<RowEffect>, String> {
+        self.settle(u32::MAX);
         match self.failure {
             Some(reason) => Err(reason),
             None => Ok(self.effects),
         }
+    }
+
+    /// Tells the host all adds, and the rule what crossed at rows before this one.
+    #[inline(always)]
+    fn settle(&mut self, before: u32) {
+        if let Some(Pending { settle, .. }) = self.pending.as_deref() {
+            settle(self, before);
+        }
+    }
+
+    /// Before a record's look at what is kept: lets what crossed at earlier records happen first,
+    /// so that it does not matter how records were cut into batches.
+    fn catch_up(&mut self) {
+        let tells = self.pending.as_ref().is_some_and(|pending| pending.tells);
+        if tells && self.phase == Phase::Record {
+            self.settle(self.row);
+        }
+    }
+}
+
+impl fmt::Debug for Effects {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Effects")
+            .field("row", &self.row)
+            .field("effects", &self.effects)
+            .field("failure", &self.failure)
+            .finish_non_exhaustive()
     }
 }
 

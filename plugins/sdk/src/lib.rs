@@ -60,9 +60,66 @@
 //!
 //! # A rule has no memory
 //!
-//! A rule is a function of the record and its configuration, which is why [`Rule::record`] takes
-//! `&self`: an instance is gone after a trap, a reload or a move to another host, and a replay must
-//! give what live gave.
+//! A rule is a function of the record, its configuration and the state that the host keeps for it,
+//! which is why [`Rule::record`] takes `&self`: an instance is gone after a trap, a reload or a move
+//! to another host, and a replay must give what live gave.
+//!
+//! # State
+//!
+//! [`Rule::state`] says what is kept: windows, values by key, timers, tables that are looked up.
+//! [`Effects`] changes it from [`Rule::record`]; [`Rule::crossed`], [`Rule::closed`] and
+//! [`Rule::timer`] are told what came of it.
+//!
+//! ```
+//! use std::time::Duration;
+//! use firebell_rule::{Config, Effects, Notification, Record, Rule, State, Subscription};
+//! use firebell_rule::{Window, WindowState};
+//!
+//! struct Slow;
+//!
+//! impl Rule for Slow {
+//!     fn new(_: Config) -> Result<Self, String> {
+//!         Ok(Self)
+//!     }
+//!
+//!     fn subscribe(&self) -> Subscription {
+//!         Subscription::new().text("path", "/path").condition("ms > 500").integer("ms", "/ms")
+//!     }
+//!
+//!     fn state(&self) -> State {
+//!         let slow = Window::sliding("slow", Duration::from_secs(60)).count().at_least(3.0);
+//!         State::new(1).key_by("path").window(slow.evidence(3))
+//!     }
+//!
+//!     fn record(&self, record: &Record<'_>, out: &mut Effects) {
+//!         out.window("slow").add(record.text("path").unwrap_or_default());
+//!     }
+//!
+//!     fn crossed(&self, window: &WindowState, record: &Record<'_>, out: &mut Effects) {
+//!         let (path, ms) = (window.key_text(), record.integer("ms").unwrap_or_default());
+//!         let title = format!("{path} was slow {} times in a minute, now {ms} ms", window.count);
+//!         out.notify(Notification::fire(title).key(&*path).field("at", window.evidence_text()));
+//!     }
+//! }
+//!
+//! firebell_rule::export!(Slow);
+//!
+//! // Rows with times; batches may be cut anywhere.
+//! use firebell_rule::testing::{Harness, Row};
+//!
+//! let mut rule = Harness::<Slow>::new("{}").unwrap();
+//! let slow = |at_ms| Row::new().timestamp_ms(at_ms).set("path", "/buy").set("ms", 900);
+//! assert!(rule.evaluate([slow(55_000), slow(60_000)]).unwrap().notifications().is_empty());
+//! rule.restart(); // The state stays.
+//! let outcome = rule.evaluate([slow(70_000), slow(71_000)]).unwrap();
+//! assert_eq!(
+//!     outcome.notifications()[0].title,
+//!     "/buy was slow 3 times in a minute, now 900 ms"
+//! );
+//! ```
+//!
+//! How records come in batches makes no difference to a rule: what crossed at a record is told
+//! before a later record looks at what is kept.
 //!
 //! # Layout
 //!
@@ -70,7 +127,8 @@
 //!
 //! - [`Config`]: what the operator wrote.
 //! - [`Subscription`], [`Condition`]: what the rule needs.
-//! - [`Record`]: what it is given.
+//! - [`State`], [`Window`]: what is kept for it.
+//! - [`Record`], [`WindowState`], [`Timer`]: what it is given.
 //! - [`Effects`], [`Notification`], [`Derived`]: what it asks for.
 //! - [`log`](mod@log), [`time`]: lines for the operator, times as text.
 //! - [`testing`]: all of it natively.
@@ -80,26 +138,33 @@
 mod condition;
 mod config;
 mod effects;
+mod host;
 mod instance;
 pub mod log;
 mod notification;
 mod record;
+mod state;
 mod subscription;
 #[cfg(not(target_arch = "wasm32"))]
 pub mod testing;
 pub mod time;
+mod timer;
+mod window;
 
 pub use condition::{Condition, FieldName, Literal, field};
 pub use config::Config;
-pub use effects::{Derived, Effect, Effects, Emitted, RowEffect};
+pub use effects::{Derived, Effect, Effects, Emitted, RowEffect, Table, Windows};
 pub use notification::{IntoSpans, Kind, Notification, Severity, Span};
 pub use record::Record;
+pub use state::{Entries, State};
 pub use subscription::{Field, FieldType, Subscription};
+pub use timer::{Due, Timer};
+pub use window::{Aggregate, Closing, Crossing, Evidence, Shape, Window, WindowState};
 
 /// A rule: what it needs from records and what follows from one.
 ///
 /// [`export!`] makes a component of it; the [crate's page](crate) has a whole example.
-pub trait Rule: Sized {
+pub trait Rule: Sized + 'static {
     /// Makes the rule from what the operator wrote under `[config]`.
     ///
     /// # Errors
@@ -117,6 +182,39 @@ pub trait Rule: Sized {
     /// A panic, or [`Effects::fail`], gives this record to the dead-letter topic for this rule; the
     /// records beside it are not touched.
     fn record(&self, record: &Record<'_>, out: &mut Effects);
+
+    /// What the rule keeps from record to record; nothing unless said. Equal configurations must
+    /// give equal answers.
+    #[inline(always)]
+    fn state(&self) -> State {
+        State::none()
+    }
+
+    /// A window became what [`Window::at_least`] or [`Window::at_most`] said, by this record: once
+    /// for each key and window. It comes after [`record`](Self::record) of the same record and
+    /// before that of any later one that could tell the difference.
+    #[expect(unused_variables, reason = "named for the author")]
+    fn crossed(&self, window: &WindowState, record: &Record<'_>, out: &mut Effects) {}
+
+    /// A window takes no more records; only where [`Window::tell_closed`] asked for it.
+    #[expect(unused_variables, reason = "named for the author")]
+    fn closed(&self, window: &WindowState, out: &mut Effects) {}
+
+    /// A timer is due that [`Effects::set_timer`] set.
+    #[expect(unused_variables, reason = "named for the author")]
+    fn timer(&self, timer: &Timer, out: &mut Effects) {}
+
+    /// Makes keys and values of another version of [`State`] into those of this one. Windows and
+    /// timers are not asked for: windows that were changed begin anew.
+    ///
+    /// # Errors
+    ///
+    /// A sentence for the operator: why the state can't be taken over. The rule's last good version
+    /// runs on.
+    #[expect(unused_variables, reason = "named for the author")]
+    fn migrate(&self, from: u32, entries: Entries) -> Result<Entries, String> {
+        Err(format!("this rule can't read the state that version {from} of it left"))
+    }
 }
 
 /// Makes a component of a [`Rule`]. Once per crate.
@@ -153,9 +251,33 @@ macro_rules! export {
                     ::std::vec::Vec<$crate::__private::wit::Effect>,
                     ::std::string::String,
                 > {
+                    INSTANCE.with(|instance| instance.evaluate(batch)).map($crate::__private::lower)
+                }
+            }
+
+            impl $crate::__private::Stateful for Component {
+                fn declare() -> $crate::__private::wit::Plan {
+                    $crate::__private::lower_plan(INSTANCE.with(|instance| instance.declare()))
+                }
+
+                fn elapsed(
+                    firings: ::std::vec::Vec<$crate::__private::Firing>,
+                    stream_time_ms: i64,
+                    wall_clock_ms: ::core::option::Option<i64>,
+                ) -> ::core::result::Result<
+                    ::std::vec::Vec<$crate::__private::wit::Effect>,
+                    ::std::string::String,
+                > {
                     INSTANCE
-                        .with(|instance| instance.evaluate(&batch))
+                        .with(|instance| instance.elapsed(firings, stream_time_ms, wall_clock_ms))
                         .map($crate::__private::lower)
+                }
+
+                fn migrate(
+                    from: u32,
+                    entries: $crate::Entries,
+                ) -> ::core::result::Result<$crate::Entries, ::std::string::String> {
+                    INSTANCE.with(|instance| instance.migrate(from, entries))
                 }
             }
 
@@ -182,8 +304,8 @@ pub mod __private {
     )]
     pub mod bindings {
         wit_bindgen::generate!({
-            path: "wit/0.1.0",
-            world: "rule",
+            path: "wit/0.1.1",
+            world: "stateful-rule",
             generate_all,
             pub_export_macro: true,
             export_macro_name: "export_component",
@@ -193,10 +315,12 @@ pub mod __private {
 
     pub use bindings::export_component;
     pub use bindings::exports::firebell::rule::guest::Guest;
+    pub use bindings::exports::firebell::rule::stateful::Guest as Stateful;
+    pub use bindings::exports::firebell::rule::stateful::{Firing, Timer};
     pub use bindings::firebell::rule::types as wit;
 
     pub use crate::effects::lower;
-    pub use crate::instance::Instance;
+    pub use crate::instance::{Instance, lower_plan};
     #[cfg(target_arch = "wasm32")]
     pub use crate::log::report_panics;
 

@@ -1,5 +1,7 @@
 //! A record as a rule sees it: named fields over the batch's columns, nothing copied.
 
+use std::borrow::Cow;
+
 use crate::__private::wit::Batch;
 use crate::subscription::{Field, FieldType};
 
@@ -10,14 +12,22 @@ use crate::subscription::{Field, FieldType};
 #[derive(Clone, Copy)]
 pub struct Record<'b> {
     batch: &'b Batch,
-    fields: &'b [Field],
+    columns: &'b Columns,
     row: usize,
+}
+
+/// The declared fields.
+pub(crate) struct Columns {
+    /// In the order of their declaration.
+    pub(crate) fields: Vec<Field>,
+    /// The name of the one that holds the event time.
+    pub(crate) event_time: Option<Cow<'static, str>>,
 }
 
 impl<'b> Record<'b> {
     #[inline(always)]
-    pub(crate) fn new(batch: &'b Batch, fields: &'b [Field], row: usize) -> Self {
-        Self { batch, fields, row }
+    pub(crate) fn new(batch: &'b Batch, columns: &'b Columns, row: usize) -> Self {
+        Self { batch, columns, row }
     }
 
     /// The topic.
@@ -41,6 +51,14 @@ impl<'b> Record<'b> {
     pub fn timestamp_ms(&self) -> Option<i64> {
         let timestamp = self.batch.timestamps[self.row];
         (timestamp >= 0).then_some(timestamp)
+    }
+
+    /// The event time, milliseconds since the Unix epoch: of the field that
+    /// [`State::event_time`](crate::State::event_time) names, or else the record's timestamp.
+    #[inline]
+    pub fn event_time_ms(&self) -> Option<i64> {
+        let of_field = self.columns.event_time.as_ref().and_then(|name| self.integer(name));
+        of_field.or_else(|| self.timestamp_ms())
     }
 
     /// A field declared as text.
@@ -82,12 +100,13 @@ impl<'b> Record<'b> {
     /// The bytes of a cell; `None` = null.
     #[inline(always)]
     fn cell(&self, name: &str, field_type: FieldType) -> Option<&'b [u8]> {
-        let column = column(self.fields, name);
-        let field = &self.fields[column];
+        let fields = &self.columns.fields;
+        let column = column(fields, name);
+        let field = &fields[column];
         if field.field_type != field_type {
             misread(field, field_type)
         }
-        let cell = self.row * self.fields.len() + column;
+        let cell = self.row * fields.len() + column;
         let nulls = &self.batch.nulls;
         if !nulls.is_empty() && nulls[cell / 8] >> (cell % 8) & 1 == 1 {
             return None;
@@ -132,7 +151,7 @@ impl std::fmt::Debug for Record<'_> {
 )]
 #[inline(always)]
 fn as_text(bytes: &[u8]) -> &str {
-    // SAFETY: the host writes text and json cells as UTF-8 (wit/0.1.0, `column-type`).
+    // SAFETY: the host writes text and json cells as UTF-8 (wit/0.1.1, `column-type`).
     unsafe { str::from_utf8_unchecked(bytes) }
 }
 

@@ -22,149 +22,47 @@
 //! assert_eq!(outcome.notifications()[0].title, "HELP");
 //! assert_eq!(outcome.logs[0].message, "no message at offset 1");
 //! ```
+//!
+//! A rule with state sees the windows, values and timers that it would see in a host: by the same
+//! code, with batches cut where time has something to tell. [`Row::timestamp_ms`] makes time go on,
+//! [`Harness::advance_to`] does without a record, and [`Harness::restart`] forgets all that is not
+//! state.
 
-use std::cell::RefCell;
+pub(crate) mod host;
+mod outcome;
+mod plan;
+mod row;
+mod run;
 
-use crate::__private::wit::Batch;
-use crate::effects::{Effect, RowEffect};
+use std::cell::{Cell, RefCell};
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use firebell_state::{Plan, RuleState};
+
+use self::host::World;
 use crate::instance::Instance;
-use crate::log::Level;
-use crate::{FieldType, Notification, Rule, Subscription};
+use crate::{Rule, Subscription};
 
-thread_local! {
-    /// What the rule logged on this thread since it was last taken.
-    static LOGS: RefCell<Vec<LogLine>> = const { RefCell::new(Vec::new()) };
-}
+pub(crate) use outcome::log;
+pub use outcome::{LogLine, Outcome};
+pub use row::{Row, Value};
 
-pub(crate) fn log(level: Level, message: &str) {
-    LOGS.with_borrow_mut(|logs| logs.push(LogLine { level, message: message.to_owned() }));
-}
+/// State of a rule in a test: no operator gives more by default.
+const STATE_BYTES_MAX: usize = 64 << 20;
 
-/// A line that the rule logged.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct LogLine {
-    /// How much it matters.
-    pub level: Level,
-    /// The text.
-    pub message: String,
-}
-
-/// What a batch led to.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Outcome {
-    /// What the rule asked for, in order.
-    pub effects: Vec<RowEffect>,
-    /// What it logged, in order.
-    pub logs: Vec<LogLine>,
-}
-
-impl Outcome {
-    /// The notifications, in order.
-    pub fn notifications(&self) -> Vec<&Notification> {
-        self.effects
-            .iter()
-            .filter_map(|effect| match &effect.effect {
-                Effect::Notify(notification) => Some(notification),
-                Effect::Emit { .. } => None,
-            })
-            .collect()
-    }
-
-    /// The topics that records were emitted to, in order.
-    pub fn emitted_to(&self) -> Vec<&str> {
-        self.effects
-            .iter()
-            .filter_map(|effect| match &effect.effect {
-                Effect::Emit { topic, .. } => Some(topic.as_str()),
-                Effect::Notify(_) => None,
-            })
-            .collect()
-    }
-}
-
-/// A value of a field.
-#[derive(Debug, Clone, PartialEq)]
-pub enum Value {
-    /// For a field of text, bytes or json.
-    Text(String),
-    /// For a field of bytes.
-    Bytes(Vec<u8>),
-    /// For a field of integers.
-    Integer(i64),
-    /// For a field of floats.
-    Float(f64),
-    /// For a field of booleans.
-    Boolean(bool),
-}
-
-impl From<&str> for Value {
-    fn from(text: &str) -> Self {
-        Self::Text(text.to_owned())
-    }
-}
-
-impl From<String> for Value {
-    fn from(text: String) -> Self {
-        Self::Text(text)
-    }
-}
-
-impl From<&[u8]> for Value {
-    fn from(bytes: &[u8]) -> Self {
-        Self::Bytes(bytes.to_owned())
-    }
-}
-
-impl From<i64> for Value {
-    fn from(number: i64) -> Self {
-        Self::Integer(number)
-    }
-}
-
-impl From<f64> for Value {
-    fn from(number: f64) -> Self {
-        Self::Float(number)
-    }
-}
-
-impl From<bool> for Value {
-    fn from(truth: bool) -> Self {
-        Self::Boolean(truth)
-    }
-}
-
-/// A record: the fields that it has, by name. A field that is not set is missing.
-#[derive(Debug, Clone, PartialEq, Default)]
-pub struct Row {
-    timestamp_ms: Option<i64>,
-    values: Vec<(String, Value)>,
-}
-
-impl Row {
-    /// A record without a timestamp and with no field.
-    pub fn new() -> Self {
-        Self::default()
-    }
-
-    /// Gives it a field.
-    #[must_use]
-    pub fn set(mut self, field: impl Into<String>, value: impl Into<Value>) -> Self {
-        self.values.push((field.into(), value.into()));
-        self
-    }
-
-    /// Gives it a timestamp, milliseconds since the Unix epoch.
-    #[must_use]
-    pub fn timestamp_ms(mut self, timestamp_ms: i64) -> Self {
-        self.timestamp_ms = Some(timestamp_ms);
-        self
-    }
-}
-
-/// A rule as a host would have it: described, and ready for batches.
+/// A rule as a host would have it: described, and ready for batches of one partition.
 pub struct Harness<R> {
     instance: Instance<R>,
+    config_json: String,
     subscription: Subscription,
+    plan: Arc<Plan>,
+    /// What the host keeps for the rule; none while a call has it.
+    world: RefCell<Option<World>>,
+    /// The largest event time that was seen, milliseconds since the Unix epoch.
+    stream_ms: Cell<i64>,
+    /// The offset of the next record.
+    next_offset: Cell<i64>,
 }
 
 impl<R: Rule> Harness<R> {
@@ -174,9 +72,19 @@ impl<R: Rule> Harness<R> {
     ///
     /// What the operator would read.
     pub fn new(config_json: &str) -> Result<Self, String> {
-        let instance = Instance::new();
-        let subscription = instance.describe(config_json.to_owned())?;
-        Ok(Self { instance, subscription })
+        let (instance, subscription, plan) = describe(config_json)?;
+        let mut state = RuleState::new(STATE_BYTES_MAX);
+        state.adopt(plan.clone());
+        state.set_version(plan.version);
+        Ok(Self {
+            instance,
+            config_json: config_json.to_owned(),
+            subscription,
+            plan,
+            world: RefCell::new(Some(World::new(state, BTreeMap::new()))),
+            stream_ms: Cell::new(i64::MIN),
+            next_offset: Cell::new(0),
+        })
     }
 
     /// What the rule asked for.
@@ -184,8 +92,45 @@ impl<R: Rule> Harness<R> {
         &self.subscription
     }
 
+    /// Puts a value into a lookup table; `None` takes it out.
+    pub fn table(&self, table: &str, key: impl AsRef<[u8]>, value: Option<&[u8]>) {
+        self.with_world(|world| {
+            let table: &mut BTreeMap<_, _> = world.tables.entry(table.to_owned()).or_default();
+            match value {
+                Some(value) => table.insert(key.as_ref().to_owned(), value.to_owned()),
+                None => table.remove(key.as_ref()),
+            };
+        });
+    }
+
+    /// The value that the rule keeps for a key.
+    pub fn value(&self, key: impl AsRef<[u8]>) -> Option<Vec<u8>> {
+        let stream_ms = self.stream_ms.get();
+        self.with_world(|world| {
+            let value = world.state.get(stream_ms, key.as_ref()).ok().flatten();
+            value.map(<[u8]>::to_vec)
+        })
+    }
+
     /// Gives the rule a batch: records of partition 0 of its first topic (or `TEST`), at offsets
-    /// from 0.
+    /// that begin at 0 and go on from batch to batch. A record without a timestamp does not make
+    /// time go on.
+    ///
+    /// # Errors
+    ///
+    /// The reason that the rule gave to [`Effects::fail`](crate::Effects::fail). What the call that
+    /// failed has changed is undone; a host would give it the records again, one by one.
+    ///
+    /// # Panics
+    ///
+    /// When the rule does, and when a row has a field that the rule did not declare, or a value of
+    /// another type: the test is wrong then.
+    pub fn evaluate(&self, rows: impl IntoIterator<Item = Row>) -> Result<Outcome, String> {
+        self.evaluate_rows(&rows.into_iter().collect::<Vec<_>>())
+    }
+
+    /// Lets event time go on without a record, as a host does for a rule that declares
+    /// [`State::idle`](crate::State::idle): fires the timers and closes the windows that are due.
     ///
     /// # Errors
     ///
@@ -193,65 +138,76 @@ impl<R: Rule> Harness<R> {
     ///
     /// # Panics
     ///
-    /// When the rule does, and when a row has a field that the rule did not declare, or a value of
-    /// another type: the test is wrong then.
-    pub fn evaluate(&self, rows: impl IntoIterator<Item = Row>) -> Result<Outcome, String> {
-        let rows: Vec<Row> = rows.into_iter().collect();
-        let batch = self.batch(&rows);
-        LOGS.take();
-        let effects = self.instance.evaluate(&batch)?;
-        Ok(Outcome { effects, logs: LOGS.take() })
+    /// When the rule does, and when it sets timers for the past without end.
+    pub fn advance_to(&self, stream_ms: i64) -> Result<Outcome, String> {
+        let mut outcome = Outcome::default();
+        self.elapse(stream_ms, 0, &mut outcome)?;
+        self.reached(stream_ms);
+        Ok(outcome)
     }
 
-    #[allow(clippy::panic, reason = "a wrong test must fail")]
-    fn batch(&self, rows: &[Row]) -> Batch {
-        let fields = &self.subscription.fields;
-        let topic = self.subscription.topics.first().map_or("TEST", String::as_str).to_owned();
-        let (mut cells, mut ends) = (Vec::new(), Vec::new());
-        let mut nulls = vec![0; (rows.len() * fields.len()).div_ceil(8)];
-        for row in rows {
-            for (name, _) in &row.values {
-                if !fields.iter().any(|field| field.name == *name) {
-                    panic!("a row has field `{name}`, which the rule did not declare");
-                }
+    /// Lets the wall clock go on: fires the timers that wait for it.
+    ///
+    /// # Errors
+    ///
+    /// The reason that the rule gave to [`Effects::fail`](crate::Effects::fail).
+    ///
+    /// # Panics
+    ///
+    /// When the rule does.
+    pub fn wall_clock_at(&self, now_ms: i64) -> Result<Outcome, String> {
+        let mut outcome = Outcome::default();
+        let stream_ms = self.stream_ms.get().max(0);
+        let firings = self.with_world(|world| {
+            world.state.begin_call();
+            world.state.fire_wall(now_ms)
+        });
+        if !firings.is_empty() {
+            self.fire(firings, stream_ms, Some(now_ms), 0, &mut outcome)?;
+        }
+        Ok(outcome)
+    }
+
+    /// Drops the instance and makes a new one, as after a trap, a reload or a move: only what the
+    /// host keeps is left.
+    ///
+    /// # Panics
+    ///
+    /// When the rule refuses the configuration that it took before.
+    #[allow(clippy::expect_used, reason = "a wrong rule must fail its test")]
+    pub fn restart(&mut self) {
+        let (instance, ..) = describe(&self.config_json).expect("a rule describes itself again");
+        self.instance = instance;
+    }
+
+    /// Puts another version of the rule in its place: it takes over the state, by
+    /// [`Rule::migrate`] where that has another version.
+    ///
+    /// # Errors
+    ///
+    /// What the operator would read; a host keeps the old version running.
+    pub fn reload<S: Rule>(self, config_json: &str) -> Result<Harness<S>, String> {
+        let new = Harness::<S>::new(config_json)?;
+        let (stream_ms, next_offset) = (self.stream_ms.get(), self.next_offset.get());
+        if let Some(World { mut state, tables, .. }) = self.world.take() {
+            if let Some(from) = state.stored_version().filter(|from| *from != new.plan.version) {
+                let entries = new.instance.migrate(from, state.entries_for_migration())?;
+                state.replace_values(entries).map_err(|error| error.to_string())?;
             }
-            for field in fields {
-                match row.values.iter().rev().find(|(name, _)| *name == field.name) {
-                    Some((name, value)) => push_cell(&mut cells, name, field.field_type, value),
-                    None => nulls[ends.len() / 8] |= 1 << (ends.len() % 8),
-                }
-                ends.push(cells.len() as u32);
-            }
+            state.adopt(new.plan.clone());
+            state.set_version(new.plan.version);
+            new.world.replace(Some(World::new(state, tables)));
         }
-        if nulls.iter().all(|bits| *bits == 0) {
-            nulls.clear();
-        }
-        Batch {
-            topic,
-            partition: 0,
-            offsets: (0..rows.len() as i64).collect(),
-            timestamps: rows.iter().map(|row| row.timestamp_ms.unwrap_or(-1)).collect(),
-            cells,
-            ends,
-            nulls,
-        }
+        new.stream_ms.set(stream_ms);
+        new.next_offset.set(next_offset);
+        Ok(new)
     }
 }
 
-#[allow(clippy::panic, reason = "a wrong test must fail")]
-fn push_cell(cells: &mut Vec<u8>, name: &str, field_type: FieldType, value: &Value) {
-    match (field_type, value) {
-        (FieldType::Text | FieldType::Bytes | FieldType::Json, Value::Text(text)) => {
-            cells.extend_from_slice(text.as_bytes());
-        }
-        (FieldType::Bytes, Value::Bytes(bytes)) => cells.extend_from_slice(bytes),
-        (FieldType::Integer, Value::Integer(number)) => {
-            cells.extend_from_slice(&number.to_le_bytes());
-        }
-        (FieldType::Float, Value::Float(number)) => cells.extend_from_slice(&number.to_le_bytes()),
-        (FieldType::Boolean, Value::Boolean(truth)) => cells.push(u8::from(*truth)),
-        (declared, value) => {
-            panic!("a row has {value:?} for field `{name}`, declared as {}", declared.as_str())
-        }
-    }
+/// A new instance, what it asked for and what it keeps.
+fn describe<R: Rule>(config_json: &str) -> Result<(Instance<R>, Subscription, Arc<Plan>), String> {
+    let instance = Instance::new();
+    let subscription = instance.describe(config_json.to_owned())?;
+    let plan = plan::checked(&instance.declare(), &subscription)?;
+    Ok((instance, subscription, Arc::new(plan)))
 }
