@@ -532,7 +532,7 @@ impl WorkerSet {
             let wall_ms = tick.wall_ms;
             let mut call = Some(StateCall::new(state, &rule.tables));
             let (mut outcome, clock) = (Outcome::default(), self.clock.as_ref());
-            let times = (until_ms, Some(wall_ms));
+            let times = (i64::MIN, until_ms, Some(wall_ms));
             slot.elapse(times, (0, offset), &mut call, clock, &mut outcome);
             self.states.give_back(partition, &rule, returned(call));
             let none = RuleBatch::default();

@@ -16,6 +16,8 @@ pub struct StateCall {
     pub records: Vec<Evidence>,
     /// Rows that were too late for a window.
     pub late: Vec<LateRow>,
+    /// The first row at which a timer of this call is due; the call is made again up to there.
+    pub cut: Option<u32>,
     /// The lookup tables, as they were when the batch began.
     pub tables: TableSet,
 }
@@ -75,6 +77,7 @@ impl StateCall {
             moments: Vec::new(),
             records: Vec::new(),
             late: Vec::new(),
+            cut: None,
             tables: tables.clone(),
         })
     }
@@ -89,6 +92,17 @@ impl StateCall {
     pub(super) fn record(&self, row: u32) -> Result<(Moment, &Evidence), StateRefused> {
         let moment = self.moment(row)?;
         Ok((moment, self.records.get(row as usize).ok_or(StateRefused::NoRecord)?))
+    }
+
+    /// Notes that a timer was set at a row, due at a stream time. One that a later row sets anew is due
+    /// all the same, when a row between them reaches it.
+    pub(super) fn timer_set(&mut self, row: u32, due_ms: i64) {
+        let next = row as usize + 1;
+        let later = self.moments.get(next..).unwrap_or_default();
+        let at = next + later.partition_point(|moment| moment.stream_ms < due_ms);
+        // Rows are counted in 32 bits.
+        let at = at as u32;
+        self.cut = Some(self.cut.map_or(at, |cut| cut.min(at)));
     }
 
     /// A table that the rule may read.

@@ -57,6 +57,10 @@ pub struct LateReport {
     pub would_cross: bool,
 }
 
+/// Times at which a rule is told something between two records; a timer that keeps setting itself for the
+/// past would never end, and goes on behind the next record.
+const FIRINGS_MAX: usize = 10_000;
+
 /// Where time stands in a batch: the index and offset of the record that comes next.
 type Place = (u32, i64);
 
@@ -78,7 +82,10 @@ impl Slot {
                 break;
             }
             if let Some(until) = input.stream_ms(from) {
-                self.elapse((until, None), input.place(from), state, clock, &mut outcome);
+                let reached = from.checked_sub(1).and_then(|row| input.moments.get(row));
+                let reached = reached.map_or(i64::MIN, |moment| moment.stream_ms);
+                let times = (reached, until, None);
+                self.elapse(times, input.place(from), state, clock, &mut outcome);
             }
             if from >= rows {
                 break;
@@ -93,7 +100,8 @@ impl Slot {
             begin(state);
             match self.call_stateful(input, from..end, state, clock, &mut outcome) {
                 Ok(()) => {
-                    let cut = input.cut(from, end, state);
+                    let own = state.as_ref().and_then(|state| state.cut).unwrap_or(u32::MAX);
+                    let cut = input.cut(from, end, state).min(from.saturating_add(own as usize));
                     if cut < end {
                         // It set a time that comes inside its own rows.
                         undo(state);
@@ -124,19 +132,22 @@ impl Slot {
         outcome
     }
 
-    /// Tells the rule all that is due until a stream time, and by the wall clock where it is given.
+    /// Tells the rule all that is due from one stream time until another, and by the wall clock where it
+    /// is given.
     pub(super) fn elapse(
         &mut self,
-        (until_ms, wall_ms): (i64, Option<i64>),
+        (reached_ms, until_ms, wall_ms): (i64, i64, Option<i64>),
         place: Place,
         state: &mut Option<Box<StateCall>>,
         clock: Option<&Clock>,
         outcome: &mut Outcome,
     ) {
-        loop {
+        for _ in 0..FIRINGS_MAX {
             begin(state);
             let Some((due_ms, firings)) = fire(state, until_ms) else { break };
-            self.tell(&firings, (due_ms, wall_ms), place, state, clock, outcome);
+            // A timer that was set for the past fires now.
+            let times = (due_ms.max(reached_ms), wall_ms);
+            self.tell(&firings, times, place, state, clock, outcome);
         }
         let Some(wall_ms) = wall_ms else { return };
         begin(state);
@@ -228,6 +239,7 @@ impl Slot {
             state.records.clear();
             state.records.extend_from_slice(&input.records[part.clone()]);
             state.late.clear();
+            state.cut = None;
         }
         let start = clock.map(|now| now());
         let called = if part.len() == input.batch.offsets.len() {

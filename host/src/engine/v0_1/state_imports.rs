@@ -7,7 +7,7 @@ use firebell_state::{
     Added, Aggregate, Closing, Crossing, Due, Evidence, Firing, Plan, Shape, Window, WindowState,
 };
 
-use super::{state, stateful, tables};
+use super::{state, stateful, tables, types};
 use crate::engine::instance::State;
 use crate::engine::state_call::{LateRow, StateCall, StateRefused};
 
@@ -109,11 +109,11 @@ impl state::Host for State {
         row: u32,
         window: u32,
         key: Vec<u8>,
-    ) -> wasmtime::Result<Vec<state::WindowState>> {
+    ) -> wasmtime::Result<Vec<types::WindowState>> {
         let call = self.call()?;
         let moment = call.moment(row)?;
         let found = call.state.windows(window, moment, &key).map_err(StateRefused::State)?;
-        Ok(found.into_iter().map(state::WindowState::from).collect())
+        Ok(found.into_iter().map(types::WindowState::from).collect())
     }
 
     fn get(
@@ -168,12 +168,15 @@ impl state::Host for State {
         Ok(call.state.delete(&key).map_err(StateRefused::State)?)
     }
 
-    fn set_timer(&mut self, row: u32, key: Vec<u8>, due: state::Due) -> wasmtime::Result<()> {
+    fn set_timer(&mut self, row: u32, key: Vec<u8>, due: types::Due) -> wasmtime::Result<()> {
         let call = self.call()?;
         call.moment(row)?;
         let due = match due {
-            state::Due::EventTime(ms) => Due::EventTime(ms),
-            state::Due::WallClock(ms) => Due::WallClock(ms),
+            types::Due::EventTime(ms) => {
+                call.timer_set(row, ms);
+                Due::EventTime(ms)
+            }
+            types::Due::WallClock(ms) => Due::WallClock(ms),
         };
         Ok(call.state.set_timer(&key, due).map_err(StateRefused::State)?)
     }
@@ -204,8 +207,8 @@ pub(super) fn firing(firing: &Firing) -> stateful::Firing {
     match firing {
         Firing::Timer { key, due } => {
             let due = match due {
-                Due::EventTime(ms) => state::Due::EventTime(*ms),
-                Due::WallClock(ms) => state::Due::WallClock(*ms),
+                Due::EventTime(ms) => types::Due::EventTime(*ms),
+                Due::WallClock(ms) => types::Due::WallClock(*ms),
             };
             stateful::Firing::Timer(stateful::Timer { key: key.clone(), due })
         }
@@ -213,7 +216,7 @@ pub(super) fn firing(firing: &Firing) -> stateful::Firing {
     }
 }
 
-impl From<Evidence> for state::Evidence {
+impl From<Evidence> for types::Evidence {
     fn from(evidence: Evidence) -> Self {
         Self {
             topic: evidence.topic.to_string(),
@@ -224,7 +227,7 @@ impl From<Evidence> for state::Evidence {
     }
 }
 
-impl From<WindowState> for state::WindowState {
+impl From<WindowState> for types::WindowState {
     fn from(from: WindowState) -> Self {
         Self {
             window: from.window,
@@ -233,13 +236,13 @@ impl From<WindowState> for state::WindowState {
             end: from.end_ms,
             value: from.value,
             count: from.count,
-            evidence: from.evidence.into_iter().map(state::Evidence::from).collect(),
+            evidence: from.evidence.into_iter().map(types::Evidence::from).collect(),
         }
     }
 }
 
-impl From<state::Plan> for Plan {
-    fn from(plan: state::Plan) -> Self {
+impl From<types::Plan> for Plan {
+    fn from(plan: types::Plan) -> Self {
         Self {
             version: plan.version,
             key_by: plan.key_by,
@@ -251,35 +254,35 @@ impl From<state::Plan> for Plan {
     }
 }
 
-impl From<state::Window> for Window {
-    fn from(window: state::Window) -> Self {
+impl From<types::Window> for Window {
+    fn from(window: types::Window) -> Self {
         Self {
             name: window.name,
             shape: match window.shape {
-                state::WindowShape::Tumbling(size_ms) => Shape::Tumbling(size_ms),
-                state::WindowShape::Hopping((size_ms, advance_ms)) => {
+                types::WindowShape::Tumbling(size_ms) => Shape::Tumbling(size_ms),
+                types::WindowShape::Hopping((size_ms, advance_ms)) => {
                     Shape::Hopping { size_ms, advance_ms }
                 }
-                state::WindowShape::Sliding(size_ms) => Shape::Sliding(size_ms),
-                state::WindowShape::Session(gap_ms) => Shape::Session(gap_ms),
+                types::WindowShape::Sliding(size_ms) => Shape::Sliding(size_ms),
+                types::WindowShape::Session(gap_ms) => Shape::Session(gap_ms),
             },
             aggregate: match window.aggregate {
-                state::Aggregate::Count => Aggregate::Count,
-                state::Aggregate::Sum => Aggregate::Sum,
-                state::Aggregate::Min => Aggregate::Min,
-                state::Aggregate::Max => Aggregate::Max,
-                state::Aggregate::Distinct => Aggregate::Distinct,
+                types::Aggregate::Count => Aggregate::Count,
+                types::Aggregate::Sum => Aggregate::Sum,
+                types::Aggregate::Min => Aggregate::Min,
+                types::Aggregate::Max => Aggregate::Max,
+                types::Aggregate::Distinct => Aggregate::Distinct,
             },
             grace_ms: window.grace_ms,
             crossing: match window.crossing {
-                state::Crossing::Never => Crossing::Never,
-                state::Crossing::AtLeast(value) => Crossing::AtLeast(value),
-                state::Crossing::AtMost(value) => Crossing::AtMost(value),
+                types::Crossing::Never => Crossing::Never,
+                types::Crossing::AtLeast(value) => Crossing::AtLeast(value),
+                types::Crossing::AtMost(value) => Crossing::AtMost(value),
             },
             closing: match window.closing {
-                state::Closing::None => Closing::None,
-                state::Closing::Crossed => Closing::Crossed,
-                state::Closing::All => Closing::All,
+                types::Closing::None => Closing::None,
+                types::Closing::Crossed => Closing::Crossed,
+                types::Closing::All => Closing::All,
             },
             evidence: window.evidence,
         }
