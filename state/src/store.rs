@@ -122,18 +122,21 @@ impl Store {
         Ok(())
     }
 
-    /// Takes up other definitions: every deadline is looked at anew.
+    /// Takes up other definitions. Deadlines are looked at anew if some may have changed by it.
     pub(crate) fn define(&mut self, definitions: Arc<Definitions>) {
-        self.definitions = definitions;
-        let mut indices = Indices::default();
-        for (key, entry) in self.iter() {
-            let definition = self.definitions.find(key.definition);
-            indices.change(key, Deadlines::default(), entry.deadlines(definition));
-            if key.kind == Kind::Session {
-                indices.add_session(key);
-            }
+        let before = std::mem::replace(&mut self.definitions, definitions);
+        let moved = |fingerprint: &u64| {
+            let known = [&before, &self.definitions].map(|all| all.find(*fingerprint));
+            let [before, after] =
+                known.map(|found| found.map(|found| (found.window.grace_ms, found.window.closing)));
+            before != after
+        };
+        if self.by_definition.keys().any(moved) {
+            self.indices =
+                Indices::of(self.iter().map(|(key, entry)| {
+                    (key, entry.deadlines(self.definitions.find(key.definition)))
+                }));
         }
-        self.indices = indices;
     }
 
     /// Puts an entry in the place of what is there, or removes that.

@@ -43,7 +43,7 @@ fn plan() -> Plan {
             grace_ms: 10,
             closing: Closing::Crossed,
             evidence: 3,
-            ..window("visit", Shape::Session(10), Aggregate::Count, three)
+            ..window("visit", Shape::Session(10), Aggregate::Count, two)
         },
         Window {
             closing: Closing::All,

@@ -225,5 +225,5 @@ fn dependencies_come_from_the_public_registry() {
 }
 
 fn all_sources() -> Vec<Source> {
-    ["host", "plugins", "tests", "xtask"].into_iter().flat_map(sources).collect()
+    ["host", "plugins", "state", "tests", "xtask"].into_iter().flat_map(sources).collect()
 }
