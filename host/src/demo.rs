@@ -254,6 +254,7 @@ fn config(broker: &Broker, rules: &Path, slack: &SlackStandIn, listen: SocketAdd
             request_timeout: Duration::from_secs(10),
             ledger_retention: Duration::from_secs(24 * 3600),
         }),
+        tables: BTreeMap::new(),
         http: Some(HttpConfig { listen }),
     }
 }

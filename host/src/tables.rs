@@ -84,7 +84,7 @@ impl Tables {
     }
 
     /// The names, in order.
-    pub fn names(&self) -> impl Iterator<Item = &str> {
+    pub fn names(&self) -> impl Iterator<Item = &str> + Clone {
         self.tables.keys().map(String::as_str)
     }
 

@@ -24,7 +24,6 @@ use crate::source::kafka::{Polled, Source, SourceError};
 use crate::state::States;
 use crate::state::kafka::{Changelog, RestoreError};
 use crate::telemetry::{Metrics, Readiness};
-use crate::topics::Partitions;
 use crate::transaction::kafka::{CommitterHandle, ProducerError};
 use crate::transaction::{Outcome, Transaction};
 

@@ -55,7 +55,7 @@ pub(super) fn run(global: Global, arguments: &Arguments) -> Result<ExitCode, Fai
     let options = Options {
         config,
         only,
-        outbox_partitions: None,
+        partitions: None,
         front: None,
         server: None,
         metrics,

@@ -116,7 +116,7 @@ impl fmt::Display for CallFailure {
 impl std::error::Error for CallFailure {}
 
 /// Why `describe` gave no subscription.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[derive(Debug, Clone, PartialEq, thiserror::Error)]
 pub enum DescribeError {
     /// The rule does not like its configuration; the text is the author's.
     #[error("the rule refuses its configuration: {0}")]
@@ -136,7 +136,7 @@ pub enum DescribeError {
 }
 
 /// Why a declared subscription cannot be.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[derive(Debug, Clone, PartialEq, thiserror::Error)]
 pub enum InvalidSubscription {
     /// A field's source.
     #[error("field `{name}`: its source is wrong")]

@@ -119,7 +119,10 @@ impl Rule {
         wall_ms: Option<i64>,
     ) -> wasmtime::Result<Result<Vec<RowEffect>, String>> {
         let Some(stateful) = &self.stateful else { return Ok(Ok(Vec::new())) };
-        let firings: Vec<_> = firings.iter().map(state_imports::firing).collect();
+        let evidence: Vec<_> = firings.iter().map(state_imports::evidence).collect();
+        let firings = firings.iter().zip(&evidence);
+        let firings: Vec<_> =
+            firings.map(|(firing, evidence)| state_imports::firing(firing, evidence)).collect();
         let answer = stateful.call_elapsed(store, &firings, stream_ms, wall_ms)?;
         Ok(answer.map(|effects| effects.into_iter().map(RowEffect::from).collect()))
     }
@@ -132,7 +135,10 @@ impl Rule {
         entries: &[(Vec<u8>, Vec<u8>)],
     ) -> wasmtime::Result<Result<Vec<(Vec<u8>, Vec<u8>)>, String>> {
         match &self.stateful {
-            Some(stateful) => stateful.call_migrate(store, from, entries),
+            Some(stateful) => {
+                let entries = entries.iter().map(|(key, value)| (&key[..], &value[..]));
+                stateful.call_migrate(store, from, &entries.collect::<Vec<_>>())
+            }
             None => Ok(Ok(Vec::new())),
         }
     }

@@ -143,18 +143,17 @@ impl Routed<'_> {
     /// The records as they were in their topic.
     pub(super) fn records(&self) -> Vec<Record<'_>> {
         let parts = self.origins.iter().zip(&self.values).zip(&self.headers);
-        let record = |((origin, value), headers): ((&_, &_), _)| {
-            let (origin, value): (&Origin, &Option<&[u8]>) = (origin, value);
-            let headers: &OwnHeaders<'_> = headers;
-            Record {
+        let mut records = Vec::with_capacity(self.origins.len());
+        for ((origin, value), headers) in parts {
+            records.push(Record {
                 offset: origin.offset,
                 timestamp_ms: origin.timestamp_ms,
                 key: origin.key.as_deref(),
                 value: *value,
                 headers,
-            }
-        };
-        parts.map(record).collect()
+            });
+        }
+        records
     }
 }
 

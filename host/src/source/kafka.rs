@@ -687,7 +687,7 @@ impl Drop for Source {
 /// Offsets to be committed as rdkafka takes them, with stream time in their metadata.
 pub(crate) fn commit_list(all: &[Reached]) -> TopicPartitionList {
     let offsets: Vec<_> = all.iter().map(|one| (one.partition.clone(), one.offset)).collect();
-    let mut list = offset_list(&offsets);
+    let list = offset_list(&offsets);
     for Reached { partition, stream_ms, .. } in all.iter().filter(|one| one.stream_ms.is_some()) {
         if let Some(mut element) = list.find_partition(&partition.topic, partition.partition) {
             element.set_metadata(stream_to_metadata(*stream_ms));

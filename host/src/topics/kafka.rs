@@ -22,6 +22,9 @@ const TIMEOUT: Duration = Duration::from_secs(10);
 const OUTBOX_RETENTION: &str = "604800000";
 /// `retention.ms` of the repartition topic: evaluation that stands still for longer loses.
 const REPARTITION_RETENTION: &str = "604800000";
+/// `max.message.bytes` of the changelog: an entry of state has 5 MiB at most
+/// ([`firebell_state::WIRE_BYTES_MAX`]).
+const CHANGELOG_RECORD_BYTES: &str = "8388608";
 /// `retention.ms` of the dead letters: time to look at them.
 const DEAD_LETTERS_RETENTION: &str = "2592000000";
 
@@ -174,7 +177,11 @@ impl Topics {
             self.create(&self.names.repartition, partitions, &settings).await?;
         }
         if changelog.is_none() {
-            let compact = [("cleanup.policy", "compact"), ("segment.bytes", "67108864")];
+            let compact = [
+                ("cleanup.policy", "compact"),
+                ("segment.bytes", "67108864"),
+                ("max.message.bytes", CHANGELOG_RECORD_BYTES),
+            ];
             self.create(&self.names.changelog, partitions, &compact).await?;
         }
         Ok(partitions)

@@ -149,6 +149,8 @@ impl CommitterHandle {
         let mut config = client_config(kafka, &format!("committer-{worker}"));
         for (name, value) in [
             ("linger.ms", "0"),
+            // An entry of state has up to 5 MiB.
+            ("message.max.bytes", "8388608"),
             ("retry.backoff.ms", "2"),
             ("retry.backoff.max.ms", "50"),
             ("transaction.timeout.ms", "15000"),

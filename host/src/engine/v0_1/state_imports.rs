@@ -109,11 +109,11 @@ impl state::Host for State {
         row: u32,
         window: u32,
         key: Vec<u8>,
-    ) -> wasmtime::Result<Vec<types::WindowState>> {
+    ) -> wasmtime::Result<Vec<types::WindowStateResult>> {
         let call = self.call()?;
         let moment = call.moment(row)?;
         let found = call.state.windows(window, moment, &key).map_err(StateRefused::State)?;
-        Ok(found.into_iter().map(types::WindowState::from).collect())
+        Ok(found.into_iter().map(types::WindowStateResult::from).collect())
     }
 
     fn get(
@@ -202,21 +202,44 @@ impl tables::Host for State {
     }
 }
 
-/// What time did, as the contract has it.
-pub(super) fn firing(firing: &Firing) -> stateful::Firing {
+/// What time did, as the contract has it; `evidence` is that of each firing, see [`evidence`].
+pub(super) fn firing<'f>(
+    firing: &'f Firing,
+    evidence: &'f [types::EvidenceParam<'f>],
+) -> stateful::Firing<'f> {
     match firing {
         Firing::Timer { key, due } => {
             let due = match due {
                 Due::EventTime(ms) => types::Due::EventTime(*ms),
                 Due::WallClock(ms) => types::Due::WallClock(*ms),
             };
-            stateful::Firing::Timer(stateful::Timer { key: key.clone(), due })
+            stateful::Firing::Timer(stateful::Timer { key, due })
         }
-        Firing::Closed(window) => stateful::Firing::Closed(window.clone().into()),
+        Firing::Closed(window) => stateful::Firing::Closed(types::WindowStateParam {
+            window: window.window,
+            key: &window.key,
+            start: window.start_ms,
+            end: window.end_ms,
+            value: window.value,
+            count: window.count,
+            evidence,
+        }),
     }
 }
 
-impl From<Evidence> for types::Evidence {
+/// The evidence of a firing as it is lowered.
+pub(super) fn evidence(firing: &Firing) -> Vec<types::EvidenceParam<'_>> {
+    let Firing::Closed(window) = firing else { return Vec::new() };
+    let lowered = window.evidence.iter().map(|evidence| types::EvidenceParam {
+        topic: &evidence.topic,
+        partition: evidence.partition,
+        offset: evidence.offset,
+        timestamp: evidence.timestamp_ms,
+    });
+    lowered.collect()
+}
+
+impl From<Evidence> for types::EvidenceResult {
     fn from(evidence: Evidence) -> Self {
         Self {
             topic: evidence.topic.to_string(),
@@ -227,7 +250,7 @@ impl From<Evidence> for types::Evidence {
     }
 }
 
-impl From<WindowState> for types::WindowState {
+impl From<WindowState> for types::WindowStateResult {
     fn from(from: WindowState) -> Self {
         Self {
             window: from.window,
@@ -236,7 +259,7 @@ impl From<WindowState> for types::WindowState {
             end: from.end_ms,
             value: from.value,
             count: from.count,
-            evidence: from.evidence.into_iter().map(types::Evidence::from).collect(),
+            evidence: from.evidence.into_iter().map(types::EvidenceResult::from).collect(),
         }
     }
 }
