@@ -16,7 +16,9 @@ use rdkafka::client::{ClientContext, OAuthToken};
 use rdkafka::config::RDKafkaLogLevel;
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::message::{Header, OwnedHeaders};
-use rdkafka::producer::{BaseProducer, BaseRecord, DeliveryResult, Producer, ProducerContext};
+use rdkafka::producer::{
+    BaseProducer, BaseRecord, DeliveryResult, Producer, ProducerContext, PurgeConfig,
+};
 use tokio_util::sync::CancellationToken;
 
 use crate::config::KafkaConfig;
@@ -370,7 +372,19 @@ impl Committer {
         }
     }
 
+    /// librdkafka's abort waits until every delivery report was taken, which only a poll of ours does:
+    /// what was not sent is purged, and what is on its way is awaited, before it is called.
     fn abort(&self) -> Result<(), Failure> {
+        self.producer.purge(PurgeConfig::default().queue());
+        let until = Instant::now() + CALL_TIMEOUT;
+        while self.producer.in_flight_count() > 0 {
+            if Instant::now() > until {
+                self.producer.purge(PurgeConfig::default().inflight());
+            }
+            self.producer.poll(Duration::ZERO);
+            #[allow(clippy::disallowed_methods, reason = "a thread of its own; see the module")]
+            std::thread::sleep(REPORT_POLL);
+        }
         loop {
             match self.producer.abort_transaction(CALL_TIMEOUT) {
                 Ok(()) => return Ok(()),
