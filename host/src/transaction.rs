@@ -8,6 +8,7 @@ use crate::record::{OutgoingRecord, TopicPartition};
 use crate::source::kafka::GroupMetadata;
 
 pub mod kafka;
+mod known_topics;
 
 /// What one transaction carries.
 pub struct Transaction {
