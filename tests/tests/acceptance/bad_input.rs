@@ -186,7 +186,7 @@ fn a_bad_configuration_is_told_at_once_with_file_place_and_cure() {
     let rules = site.rules().display().to_string();
     let toml = |kafka_line: &str, rules: &str| {
         format!(
-            "[kafka]\nbootstrap_servers = {:?}\n{kafka_line}\n[rules]\ndir = {rules:?}\n[slack]\n\
+            "[kafka]\ninstance_id = \"one\"\nbootstrap_servers = {:?}\n{kafka_line}\n[rules]\ndir = {rules:?}\n[slack]\n\
              token_env = {:?}\ndefault_channel = \"general\"\n[http]\nlisten = \"127.0.0.1:0\"\n",
             kafka.bootstrap(),
             TOKEN.0
