@@ -233,7 +233,7 @@ async fn topics(
 ) -> Result<Option<i32>, RunError> {
     let topics = Topics::new(&config.kafka, metrics.clone(), readiness.clone())?;
     let mut backoff = Backoff::new(Duration::from_millis(200), Duration::from_secs(5), 1);
-    readiness.set_not_ready("topics", "not yet checked");
+    readiness.set_not_ready("topics", "Kafka has not answered yet");
     loop {
         let attempt = tokio::select! {
             () = shutdown.cancelled() => return Ok(None),

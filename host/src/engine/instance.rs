@@ -1,19 +1,18 @@
 //! One instance of a rule: its store, and bounded calls into it.
 
-use std::collections::BTreeSet;
 use std::fmt;
 use std::sync::Arc;
 
 use wasmtime::{Store, Trap};
 
 use crate::batch::Batch;
-use crate::effect::{InvalidEffects, RowEffect, check, is_topic_name};
+use crate::effect::{InvalidEffects, RowEffect, check};
 use crate::engine::Shared;
-use crate::engine::failure::{CallFailure, DescribeError, FailureReason, InvalidSubscription};
+use crate::engine::failure::{CallFailure, DescribeError, FailureReason};
 use crate::engine::limiter::{Limiter, LogBook, Logs};
-use crate::engine::v0_1::{Declared, Rule, RulePre};
-use crate::limits::{FIELDS_MAX, Limits, cut};
-use crate::subscription::{Field, Subscription};
+use crate::engine::v0_1::{Rule, RulePre};
+use crate::limits::{Limits, cut};
+use crate::subscription::Subscription;
 
 /// Fuel for making an instance and for `describe`: language runtimes set themselves up there.
 const DESCRIBE_FUEL: u64 = 200_000_000;
@@ -115,7 +114,7 @@ impl Instance {
                 DescribeError::Failed(failure)
             }
         })?;
-        subscription(declared).map_err(|invalid| {
+        declared.subscription().map_err(|invalid| {
             self.live = None;
             DescribeError::Invalid(invalid)
         })
@@ -240,28 +239,4 @@ fn failure_of(
 /// Wasmtime keeps the type of this error to itself; a test holds its text.
 fn is_too_much_output(error: &wasmtime::Error) -> bool {
     error.chain().any(|cause| cause.to_string().contains("fuel allocated for hostcalls"))
-}
-
-fn subscription(declared: Declared) -> Result<Subscription, InvalidSubscription> {
-    let Declared { topics, fields, condition } = declared;
-    if fields.len() > FIELDS_MAX {
-        return Err(InvalidSubscription::TooMany { count: fields.len(), max: FIELDS_MAX });
-    }
-    if let Some(topic) = topics.iter().find(|topic| !is_topic_name(topic)) {
-        return Err(InvalidSubscription::Topic { topic: topic.clone() });
-    }
-    let mut names = BTreeSet::new();
-    let mut declared = Vec::with_capacity(fields.len());
-    for (name, source, field_type) in fields {
-        let source = source
-            .parse()
-            .map_err(|source| InvalidSubscription::Source { name: name.clone(), source })?;
-        let name: Arc<str> = name.into();
-        if !names.insert(Arc::clone(&name)) {
-            return Err(InvalidSubscription::Twice { name });
-        }
-        declared.push(Field { name, source, field_type });
-    }
-    let topics = topics.into_iter().map(Arc::from).collect();
-    Ok(Subscription { topics, fields: declared, condition })
 }

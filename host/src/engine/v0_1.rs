@@ -7,6 +7,7 @@ use wasmtime::component::{HasSelf, InstancePre, Linker};
 
 use crate::batch::Batch;
 use crate::effect::{Effect, EmittedContent, RowEffect};
+use crate::engine::declared::Declared;
 use crate::engine::instance::State;
 use crate::engine::limiter::LogLevel;
 use crate::notification::{Kind, Notification, Severity, Span};
@@ -23,14 +24,6 @@ mod bindings {
 }
 
 use bindings::firebell::rule::{log, types};
-
-/// What `describe` declared, not yet looked at.
-pub(super) struct Declared {
-    pub(super) topics: Vec<String>,
-    /// Name, source, type.
-    pub(super) fields: Vec<(String, String, FieldType)>,
-    pub(super) condition: Option<String>,
-}
 
 /// A component whose imports are linked and whose exports were found.
 pub(super) struct RulePre(bindings::RulePre<State>);

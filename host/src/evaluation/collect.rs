@@ -133,11 +133,12 @@ impl Collected {
             return Ok(());
         }
         let intent = IntentId { record: source.id(record), rule: rule.name.to_string(), index };
+        let event_time_ms = source.records[record as usize].timestamp_ms;
         let entry = Entry {
-            alert: AlertId::of(&intent, &notification),
+            alert: AlertId::of(&intent, event_time_ms, &notification),
             intent,
             channel,
-            event_time_ms: source.records[record as usize].timestamp_ms,
+            event_time_ms,
             rule_version: rule.version.clone(),
             generation: source.generation,
             notification,

@@ -29,6 +29,10 @@ use crate::topics::InternalTopics;
 use crate::transaction::known_topics::KnownTopics;
 use crate::transaction::{Outcome, Rejected, Transaction, refused};
 
+mod verdict;
+
+use verdict::{is_fatal, is_retriable, never_accepted};
+
 /// The wait of one call into the transaction's protocol before it is repeated.
 const CALL_TIMEOUT: Duration = Duration::from_secs(10);
 /// Between two looks at the delivery reports; a report takes about a millisecond.
@@ -78,30 +82,6 @@ impl ProducerContext for CommitterContext {
             let mut rejected = self.rejected.lock().unwrap_or_else(PoisonError::into_inner);
             rejected.push(Rejected { index, reason: reason.to_owned() });
         }
-    }
-}
-
-/// Why a record will be refused at every attempt, and the cure; `None` = it may pass the next time.
-fn never_accepted(code: RDKafkaErrorCode) -> Option<&'static str> {
-    match code {
-        RDKafkaErrorCode::MessageSizeTooLarge => Some(
-            "the record is larger than the topic takes; raise max.message.bytes of the topic and \
-             message.max.bytes in [kafka.properties]",
-        ),
-        RDKafkaErrorCode::InvalidMessage | RDKafkaErrorCode::InvalidRecord => Some(
-            "the topic does not take this record; a compacted topic needs a key on every record",
-        ),
-        RDKafkaErrorCode::TopicAuthorizationFailed => {
-            Some("writing to the topic is not allowed; grant WRITE and DESCRIBE on it")
-        }
-        RDKafkaErrorCode::UnknownTopicOrPartition | RDKafkaErrorCode::UnknownTopic => {
-            Some("the topic does not exist; create it")
-        }
-        RDKafkaErrorCode::UnknownPartition => Some("the topic does not have this partition"),
-        RDKafkaErrorCode::InvalidTimestamp => Some(
-            "the topic does not take this timestamp; see message.timestamp.before.max.ms of the topic",
-        ),
-        _ => None,
     }
 }
 
@@ -413,23 +393,4 @@ fn exists(producer: &BaseProducer<CommitterContext>, topic: &str) -> bool {
     let Ok(metadata) = metadata else { return true };
     let found = metadata.topics().iter().find(|found| found.name() == topic);
     found.is_some_and(|found| found.error().is_none() && !found.partitions().is_empty())
-}
-
-fn is_retriable(error: &KafkaError) -> bool {
-    matches!(error, KafkaError::Transaction(error) if error.is_retriable())
-        || matches!(error, KafkaError::Flush(RDKafkaErrorCode::OperationTimedOut))
-}
-
-fn is_fatal(error: &KafkaError) -> bool {
-    match error {
-        KafkaError::Transaction(error) => error.is_fatal(),
-        other => matches!(
-            other.rdkafka_error_code(),
-            Some(
-                RDKafkaErrorCode::Fatal
-                    | RDKafkaErrorCode::Fenced
-                    | RDKafkaErrorCode::ProducerFenced
-            )
-        ),
-    }
 }
