@@ -105,7 +105,7 @@ pub struct KafkaConfig {
     /// `group_id`: consumer group, and prefix of internal topics and transactional ids.
     pub group_id: String,
     /// `instance_id`: unique per process in the group and the same after a restart; default
-    /// `HOSTNAME-HTTP_PORT`.
+    /// `HOSTNAME-HTTP_PORT`, and none where there is no such port.
     pub instance_id: String,
     /// `auto_offset_reset`: where a group without offsets begins.
     pub auto_offset_reset: OffsetReset,
@@ -260,7 +260,7 @@ impl Config {
             let mut root = Table::root(&reader, table.get_ref());
             let context = Context { folder: path.parent().unwrap_or(Path::new("")), environment };
             let http = read_http(root.table("http"));
-            let port = http.as_ref().map_or(0, |http| http.listen.port());
+            let port = http.as_ref().map(|http| http.listen.port()).filter(|port| *port > 0);
             let kafka = kafka::read(root.table("kafka"), context, port);
             let rules = rules::read(root.table("rules"), context);
             let slack = slack::read(root.table("slack"), context);

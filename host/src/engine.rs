@@ -6,6 +6,7 @@
 
 mod cache;
 mod component;
+mod declared;
 mod failure;
 mod inspect;
 mod instance;

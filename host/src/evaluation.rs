@@ -297,10 +297,16 @@ impl WorkerSet {
     }
 
     /// Whether time by itself may mean something in a partition that was quiet for so long.
-    pub fn waits_for_time(&mut self, partition: &TopicPartition, wall_ms: i64, quiet_ms: i64) -> bool {
+    pub fn waits_for_time(
+        &mut self,
+        partition: &TopicPartition,
+        wall_ms: i64,
+        quiet_ms: i64,
+    ) -> bool {
         self.slots.iter().any(|slot| {
             let Some(state) = self.states.get(partition, &slot.rule.name) else { return false };
-            let idle = slot.rule.plan.idle_ms.is_some_and(|idle| quiet_ms >= 0 && quiet_ms as u64 >= idle);
+            let idle =
+                slot.rule.plan.idle_ms.is_some_and(|idle| quiet_ms >= 0 && quiet_ms as u64 >= idle);
             idle && state.next_notice_ms().is_some()
                 || state.next_wall_ms().is_some_and(|due| due <= wall_ms)
         })

@@ -4,8 +4,8 @@
 //! In: `[kafka]`. Out: a `ClientConfig` and a [`ClientState`] to build contexts on.
 //! Never: consuming or producing.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use rdkafka::client::{ClientContext, OAuthToken};
 use rdkafka::config::{ClientConfig, RDKafkaLogLevel};
@@ -48,6 +48,10 @@ pub struct ClientState {
     metrics: Metrics,
     readiness: Readiness,
     tokens: Option<TokenSource>,
+    /// `kafka.bootstrap_servers`.
+    servers: String,
+    /// Why the last connection failed.
+    refusal: Mutex<Option<String>>,
     /// Whether the last word was that no broker can be reached.
     away: AtomicBool,
 }
@@ -61,7 +65,15 @@ impl ClientState {
         readiness: Readiness,
     ) -> Self {
         let tokens = kafka.oauthbearer.clone().map(TokenSource::new);
-        Self { part, metrics, readiness, tokens, away: AtomicBool::new(false) }
+        Self {
+            part,
+            metrics,
+            readiness,
+            tokens,
+            servers: kafka.bootstrap_servers.clone(),
+            refusal: Mutex::default(),
+            away: AtomicBool::new(false),
+        }
     }
 
     /// The metrics that this client reports to.
@@ -97,15 +109,26 @@ impl ClientState {
             code,
             Some(RDKafkaErrorCode::AllBrokersDown | RDKafkaErrorCode::BrokerTransportFailure)
         );
+        if code != Some(RDKafkaErrorCode::AllBrokersDown) {
+            let refusal = Some(refusal(reason).to_owned());
+            *self.refusal.lock().unwrap_or_else(PoisonError::into_inner) = refusal;
+        }
         if !away {
             tracing::warn!(part = self.part, reason, "kafka client: {error}");
         } else if code == Some(RDKafkaErrorCode::AllBrokersDown)
             && !self.away.swap(true, Ordering::Relaxed)
         {
-            tracing::warn!(part = self.part, reason, "no kafka broker can be reached; retrying");
-            self.readiness
-                .set_not_ready(self.part, format!("no kafka broker can be reached: {reason}"));
+            let silence = self.silence();
+            tracing::warn!(part = self.part, reason, "{silence}; retrying");
+            self.readiness.set_not_ready(self.part, silence);
         }
+    }
+
+    /// Which brokers do not answer, and why as far as it is known.
+    pub fn silence(&self) -> String {
+        let refusal = self.refusal.lock().unwrap_or_else(PoisonError::into_inner);
+        let because = refusal.as_ref().map_or_else(String::new, |refusal| format!(": {refusal}"));
+        format!("no kafka broker can be reached at {}{because}", self.servers)
     }
 
     /// Says that a broker answered.
@@ -166,6 +189,13 @@ impl ClientContext for ReaderContext {
 
 impl ConsumerContext for ReaderContext {}
 
+/// librdkafka's reason without the broker's name before it and the client's state after it:
+/// `HOST:PORT/bootstrap: REASON (after 0ms in state CONNECT)`.
+fn refusal(reason: &str) -> &str {
+    let told = reason.split(" (after ").next().unwrap_or(reason);
+    told.split_once("/bootstrap: ").map_or(told, |(_, told)| told)
+}
+
 /// A short, closed name of an error code, for a metric's label.
 fn code_name(code: RDKafkaErrorCode) -> &'static str {
     match code {
@@ -187,5 +217,17 @@ fn code_name(code: RDKafkaErrorCode) -> &'static str {
         RDKafkaErrorCode::Resolve => "resolve",
         RDKafkaErrorCode::Fenced | RDKafkaErrorCode::ProducerFenced => "fenced",
         _ => "other",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #[test]
+    fn a_refusal_is_told_without_what_only_librdkafka_needs() {
+        let told = "k:9092/bootstrap: Connect to ipv4#10.0.0.1:9092 failed: Connection refused \
+                    (after 0ms in state CONNECT, 3 identical error(s) suppressed)";
+        let short = "Connect to ipv4#10.0.0.1:9092 failed: Connection refused";
+        assert_eq!(super::refusal(told), short);
+        assert_eq!(super::refusal("1/1 brokers are down"), "1/1 brokers are down");
     }
 }

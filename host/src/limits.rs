@@ -8,6 +8,14 @@ pub const LOG_LINE_BYTES_MAX: usize = 2_048;
 pub const PANIC_BYTES_MAX: usize = 8_192;
 /// Fields that a rule may declare.
 pub const FIELDS_MAX: usize = 256;
+/// Topics that a rule may declare.
+pub const TOPICS_MAX: usize = 256;
+/// Bytes of a declared field's name: people type it, and it stands in errors.
+pub const FIELD_NAME_BYTES_MAX: usize = 128;
+/// Bytes of a declared field's source.
+pub const FIELD_SOURCE_BYTES_MAX: usize = 1_024;
+/// Bytes of a condition, a rule's or an operator's.
+pub const CONDITION_BYTES_MAX: usize = 64 << 10;
 /// Rows of one call; a batch with more survivors is called in parts. More rows gain nothing
 /// (baselines section 2) and make the guest's memory grow.
 pub const ROWS_PER_CALL_MAX: usize = 4_096;

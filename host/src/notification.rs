@@ -150,15 +150,17 @@ impl fmt::Display for IntentId {
     }
 }
 
-/// Identity of an alert: 16 bytes of SHA-256 over rule, alert key and window start.
+/// Identity of an alert: 16 bytes of SHA-256 over rule, alert key and window start; without a key,
+/// over rule and record.
 ///
 /// The rule's version is not part of it: a reload never pages again.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct AlertId([u8; 16]);
 
 impl AlertId {
-    /// The id of the alert that `notification`, caused as `intent`, belongs to.
-    pub fn of(intent: &IntentId, notification: &Notification) -> Self {
+    /// The id of the alert that `notification`, caused as `intent`, belongs to. `event_time_ms` is
+    /// the record's timestamp, as in [`Entry`](crate::outbox::Entry).
+    pub fn of(intent: &IntentId, event_time_ms: i64, notification: &Notification) -> Self {
         let mut hash = Sha256::new();
         let mut part = |tag: u8, bytes: &[u8]| {
             // Tag and length keep two different tuples from hashing the same bytes.
@@ -169,7 +171,11 @@ impl AlertId {
         part(0, intent.rule.as_bytes());
         match &notification.alert_key {
             Some(key) => part(1, key.as_bytes()),
-            None => part(2, format!("{}#{}", intent.record, intent.index).as_bytes()),
+            None => {
+                part(2, format!("{}#{}", intent.record, intent.index).as_bytes());
+                // A topic that is made anew has other records at the same offsets.
+                part(4, &event_time_ms.to_le_bytes());
+            }
         }
         if let Some(start) = notification.window_start_ms {
             part(3, &start.to_le_bytes());
@@ -215,6 +221,8 @@ impl FromStr for AlertId {
 mod tests {
     use super::*;
 
+    const SEEN_MS: i64 = 1_520_176_464_000;
+
     fn notification(key: Option<&str>, window: Option<i64>) -> Notification {
         Notification {
             alert_key: key.map(str::to_owned),
@@ -234,20 +242,35 @@ mod tests {
         IntentId { record, rule: "invalid-user".into(), index }
     }
 
+    fn id(intent: &IntentId, notification: &Notification) -> AlertId {
+        AlertId::of(intent, SEEN_MS, notification)
+    }
+
     #[test]
     fn an_alert_key_makes_records_one_alert_and_its_absence_makes_each_its_own() {
         let keyed = notification(Some("rpi-03"), None);
-        assert_eq!(AlertId::of(&intent(1, 0), &keyed), AlertId::of(&intent(2, 0), &keyed));
+        assert_eq!(id(&intent(1, 0), &keyed), id(&intent(2, 0), &keyed));
         let own = notification(None, None);
-        assert_ne!(AlertId::of(&intent(1, 0), &own), AlertId::of(&intent(2, 0), &own));
-        assert_ne!(AlertId::of(&intent(1, 0), &own), AlertId::of(&intent(1, 1), &own));
+        assert_ne!(id(&intent(1, 0), &own), id(&intent(2, 0), &own));
+        assert_ne!(id(&intent(1, 0), &own), id(&intent(1, 1), &own));
         let windowed = notification(Some("rpi-03"), Some(0));
-        assert_ne!(AlertId::of(&intent(1, 0), &keyed), AlertId::of(&intent(1, 0), &windowed));
+        assert_ne!(id(&intent(1, 0), &keyed), id(&intent(1, 0), &windowed));
+    }
+
+    #[test]
+    fn a_record_of_a_topic_that_was_made_anew_is_an_alert_of_its_own() {
+        let (at, own) = (intent(1, 0), notification(None, None));
+        assert_eq!(AlertId::of(&at, SEEN_MS, &own), AlertId::of(&at, SEEN_MS, &own));
+        assert_ne!(AlertId::of(&at, SEEN_MS, &own), AlertId::of(&at, SEEN_MS + 1, &own));
+        assert_ne!(AlertId::of(&at, SEEN_MS, &own), AlertId::of(&at, -1, &own));
+        // A key names the situation, and the situation outlives the topic.
+        let keyed = notification(Some("rpi-03"), None);
+        assert_eq!(AlertId::of(&at, SEEN_MS, &keyed), AlertId::of(&at, SEEN_MS + 1, &keyed));
     }
 
     #[test]
     fn an_alert_id_reads_back() {
-        let id = AlertId::of(&intent(1, 0), &notification(None, None));
+        let id = id(&intent(1, 0), &notification(None, None));
         assert_eq!(id.to_string().parse::<AlertId>().unwrap(), id);
         assert!("+0000000000000000000000000000000".parse::<AlertId>().is_err());
     }

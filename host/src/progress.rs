@@ -78,7 +78,8 @@ impl Progress {
 
     /// Positions that Kafka does not know yet: what the next commit carries.
     pub fn uncommitted(&self) -> Vec<Reached> {
-        let ahead = |position: &Position| position.next.0 != position.committed.0 || !position.known;
+        let ahead =
+            |position: &Position| position.next.0 != position.committed.0 || !position.known;
         let ahead = self.positions.iter().filter(|(_, position)| ahead(position));
         ahead.map(|(partition, position)| reached(partition, position.next)).collect()
     }

@@ -238,7 +238,7 @@ async fn topics(
 ) -> Result<Option<Partitions>, RunError> {
     let topics = Topics::new(&config.kafka, metrics.clone(), readiness.clone())?;
     let mut backoff = Backoff::new(Duration::from_millis(200), Duration::from_secs(5), 1);
-    readiness.set_not_ready("topics", "not yet checked");
+    readiness.set_not_ready("topics", "Kafka has not answered yet");
     loop {
         let attempt = tokio::select! {
             () = shutdown.cancelled() => return Ok(None),
@@ -287,8 +287,7 @@ impl Evaluating {
         let (notes, inbox) = sync_channel::<SwapNote>(SWAP_NOTES_MAX);
         let (roll_backs, given_up) = sync_channel::<RollBack>(ROLL_BACKS_MAX);
         let names = InternalTopics::of(&kafka.group_id);
-        let repartition =
-            Repartition { topic: names.repartition, partitions: partitions.state };
+        let repartition = Repartition { topic: names.repartition, partitions: partitions.state };
         let changelog = Changelog { topic: names.changelog, partitions: partitions.state };
         let build = move |set: &Arc<RuleSet>| worker_set(set).with_repartition(repartition.clone());
         for number in 0..kafka.workers {

@@ -9,6 +9,7 @@ use crate::record::OutgoingRecord;
 use crate::source::kafka::GroupMetadata;
 
 pub mod kafka;
+mod known_topics;
 
 /// What one transaction carries.
 pub struct Transaction {

@@ -32,8 +32,8 @@ mod clock;
 mod effects;
 mod report;
 
-pub use effects::EffectWriter;
 use clock::WallClock;
+pub use effects::EffectWriter;
 use effects::Pending;
 
 /// The wait for a record when there is nothing else to do; also the longest time until a new rule
@@ -394,7 +394,9 @@ impl Session<'_> {
     fn roll_back(&self, rules: impl IntoIterator<Item = RollBack>) {
         for rule in rules {
             if self.worker.roll_backs.try_send(rule).is_err() {
-                tracing::warn!("too many rules are to be rolled back at once; they are asked for again");
+                tracing::warn!(
+                    "too many rules are to be rolled back at once; they are asked for again"
+                );
             }
         }
     }

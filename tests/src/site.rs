@@ -210,6 +210,11 @@ impl Host {
         }
     }
 
+    /// The address of a page of the host, for a browser.
+    pub fn address(&self, path: &str) -> String {
+        format!("http://127.0.0.1:{}{path}", self.port)
+    }
+
     /// A page of the host: status and body; `None` when it does not answer.
     pub fn get(&self, path: &str) -> Option<(u16, String)> {
         let mut stream = TcpStream::connect(("127.0.0.1", self.port)).ok()?;

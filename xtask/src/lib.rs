@@ -7,9 +7,11 @@
 
 pub mod bench;
 pub mod child;
+pub mod chromium;
 pub mod guests;
 pub mod kafka;
 pub mod ports;
 pub mod project;
+pub mod python;
 pub mod rules;
 pub mod test;

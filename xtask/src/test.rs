@@ -7,9 +7,9 @@ use std::time::Instant;
 
 use anyhow::{Context, Result, bail, ensure};
 
-use crate::guests;
 use crate::kafka::{Broker, NEWEST, OLDER, Options, missing_programs};
 use crate::project::{cargo, run, target};
+use crate::{chromium, guests, python};
 
 /// What the caller chose.
 #[derive(Debug, Default, clap::Args)]
@@ -35,6 +35,10 @@ pub fn test(arguments: &Arguments) -> Result<()> {
              or give a running one: cargo xtask test --bootstrap HOST:PORT",
             missing.join("\n- ")
         );
+    }
+    if arguments.filters.is_empty() {
+        // A single test gets by itself what it needs.
+        readers()?;
     }
     guests::build()?;
     run(cargo().args(["build", "--package", "firebell"]))?;
@@ -76,6 +80,20 @@ pub fn test(arguments: &Arguments) -> Result<()> {
     if !report.success {
         bail!("the tests failed");
     }
+    Ok(())
+}
+
+/// Gets what reads our messages and pages as others do: Slack's own client, a browser.
+fn readers() -> Result<()> {
+    let got = [python::with_slack_sdk().map(drop), chromium::program().map(drop)];
+    let missing: Vec<_> =
+        got.into_iter().filter_map(|got| Some(format!("{:#}", got.err()?))).collect();
+    ensure!(
+        missing.is_empty(),
+        "the tests need what can't be had here:\n- {}\nor name the tests that you want: \
+         cargo xtask test WORD",
+        missing.join("\n- ")
+    );
     Ok(())
 }
 

@@ -23,8 +23,13 @@ const GROUP_ID_LENGTH_MAX: usize = 200;
 /// Threads that evaluate; more than cores do not help.
 const WORKERS_MAX: i64 = 512;
 
-/// Reads the section. `http_port` tells processes on one host apart.
-pub(super) fn read(mut table: Table<'_, '_>, context: Context<'_>, http_port: u16) -> KafkaConfig {
+/// Reads the section. `http_port` tells processes on one host apart; `None` = there is no page, or on
+/// a port that nobody knows before.
+pub(super) fn read(
+    mut table: Table<'_, '_>,
+    context: Context<'_>,
+    http_port: Option<u16>,
+) -> KafkaConfig {
     let bootstrap_servers = read_servers(&mut table);
     let group_id = table.text("group_id").unwrap_or("firebell").to_owned();
     check_name(&table, "group_id", &group_id, GROUP_ID_LENGTH_MAX);
@@ -33,7 +38,7 @@ pub(super) fn read(mut table: Table<'_, '_>, context: Context<'_>, http_port: u1
             check_name(&table, "instance_id", text, GROUP_ID_LENGTH_MAX);
             text.to_owned()
         }
-        None => default_instance_id(&context.environment.hostname, http_port),
+        None => default_instance_id(&table, &context.environment.hostname, http_port),
     };
     let resets = [("latest", OffsetReset::Latest), ("earliest", OffsetReset::Earliest)];
     let interval = table.whole("commit_interval_ms", 1..=30_000);
@@ -92,11 +97,21 @@ fn check_name(table: &Table<'_, '_>, key: &str, name: &str, length_max: usize) {
     }
 }
 
-/// `HOSTNAME-PORT`: unique on a host, and the same after a restart.
-fn default_instance_id(hostname: &str, http_port: u16) -> String {
+/// `HOSTNAME-PORT`: unique on a host, and the same after a restart. Without a port nothing is both,
+/// and two processes of the same id would fence each other for ever.
+fn default_instance_id(table: &Table<'_, '_>, hostname: &str, http_port: Option<u16>) -> String {
     let legal = |c: char| if c.is_ascii_alphanumeric() || matches!(c, '.' | '_') { c } else { '-' };
     let host: String = hostname.chars().take(GROUP_ID_LENGTH_MAX).map(legal).collect();
-    format!("{host}-{http_port}")
+    let Some(port) = http_port else {
+        let message = "is missing, and without a page on a known port ([http] listen) nothing tells \
+                       this host from another one on this machine";
+        let cure = format!(
+            "write instance_id = \"{host}-1\" under [kafka]: another one for each host of the group"
+        );
+        table.missing("instance_id", message, &cure);
+        return host;
+    };
+    format!("{host}-{port}")
 }
 
 /// -1 = the broker's default.
@@ -174,9 +189,26 @@ impl KafkaConfig {
 
 #[cfg(test)]
 mod tests {
-    use crate::config::tests::{GOOD, check, environment, parse};
+    use crate::config::tests::{GOOD, check, environment, parse, problems};
     use crate::config::{Config, OauthConfig};
     use crate::secret::Secret;
+
+    #[test]
+    fn without_a_port_of_its_own_a_host_must_be_named() {
+        for listen in ["off", "127.0.0.1:0"] {
+            let text = format!("{GOOD}[http]\nlisten = \"{listen}\"\n");
+            assert_eq!(
+                problems(&text),
+                [
+                    "firebell.toml:1: kafka.instance_id: is missing, and without a page on a known port ([http] listen) nothing tells this host from another one on this machine; write instance_id = \"web-1-1\" under [kafka]: another one for each host of the group"
+                ]
+            );
+            let named = text.replace("[slack]", "instance_id = \"web-1-b\"\n[slack]");
+            assert_eq!(parse(&named).unwrap().kafka.instance_id, "web-1-b");
+        }
+        let text = format!("{GOOD}[http]\nlisten = \"0.0.0.0:80\"\n");
+        assert_eq!(parse(&text).unwrap().kafka.instance_id, "web-1-80");
+    }
 
     #[test]
     fn properties_of_librdkafka_are_handed_on_except_ours() {

@@ -368,6 +368,6 @@ fn a_file_that_is_not_there_is_told_with_the_smallest_that_works() {
 
 #[test]
 fn without_a_slack_section_nothing_is_delivered_and_off_means_no_page() {
-    let config = parse("[kafka]\nbootstrap_servers = \"k:1, [::1]:9092,SASL_SSL://b:2\"\n[http]\nlisten = \"off\"\n[rules]\ncache_dir = \"off\"").unwrap();
+    let config = parse("[kafka]\ninstance_id = \"a\"\nbootstrap_servers = \"k:1, [::1]:9092,SASL_SSL://b:2\"\n[http]\nlisten = \"off\"\n[rules]\ncache_dir = \"off\"").unwrap();
     assert!(config.slack.is_none() && config.http.is_none() && config.rules.cache_dir.is_none());
 }

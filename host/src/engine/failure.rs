@@ -153,8 +153,10 @@ pub enum InvalidSubscription {
         name: Arc<str>,
     },
     /// No field at all would be a rule that sees nothing, but too many are a mistake.
-    #[error("{count} fields are declared; {max} are allowed")]
+    #[error("{count} {what} are declared; {max} are allowed")]
     TooMany {
+        /// Fields or topics.
+        what: &'static str,
         /// How many there are.
         count: usize,
         /// How many may be.
@@ -178,10 +180,26 @@ pub enum InvalidSubscription {
         /// The field.
         name: String,
     },
+    /// A field without a name.
+    #[error("the source `{source_text}` is declared without a name; give the field one")]
+    NoName {
+        /// Where its value would come from; a long text is cut.
+        source_text: String,
+    },
+    /// A name, a source or a condition that is too long to be meant.
+    #[error("{what} has {bytes} bytes; {max} are allowed")]
+    TooLong {
+        /// The name, source or condition; a long text is cut.
+        what: String,
+        /// How long it is.
+        bytes: usize,
+        /// How long it may be.
+        max: usize,
+    },
     /// A topic that Kafka would refuse.
     #[error("`{topic}` is no topic's name; Kafka allows 1 to 249 letters, digits, `.`, `_`, `-`")]
     Topic {
-        /// The name.
+        /// The name; a long one is cut.
         topic: String,
     },
 }

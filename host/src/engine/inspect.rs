@@ -7,12 +7,8 @@ use crate::engine::component::LoadError;
 /// The interface that a rule exports, without its version.
 const GUEST: &str = "firebell:rule/guest";
 /// Interfaces of 0.1 that a rule may import.
-const IMPORTS: [&str; 4] = [
-    "firebell:rule/log",
-    "firebell:rule/types",
-    "firebell:rule/state",
-    "firebell:rule/tables",
-];
+const IMPORTS: [&str; 4] =
+    ["firebell:rule/log", "firebell:rule/types", "firebell:rule/state", "firebell:rule/tables"];
 /// What the custom section of a core module that carries its interface begins with.
 const COMPONENT_TYPE: &str = "component-type";
 /// What every WebAssembly file begins with.

@@ -1,6 +1,5 @@
 //! One instance of a rule: its store, and bounded calls into it.
 
-use std::collections::BTreeSet;
 use std::fmt;
 use std::sync::Arc;
 
@@ -8,14 +7,14 @@ use firebell_state::{Firing, Plan, StateError};
 use wasmtime::{Store, Trap};
 
 use crate::batch::Batch;
-use crate::effect::{InvalidEffects, RowEffect, check, is_topic_name};
+use crate::effect::{InvalidEffects, RowEffect, check};
 use crate::engine::Shared;
-use crate::engine::failure::{CallFailure, DescribeError, FailureReason, InvalidSubscription};
+use crate::engine::failure::{CallFailure, DescribeError, FailureReason};
 use crate::engine::limiter::{Limiter, LogBook, Logs};
 use crate::engine::state_call::{StateCall, StateRefused};
-use crate::engine::v0_1::{Declared, Rule, RulePre};
-use crate::limits::{FIELDS_MAX, Limits, cut};
-use crate::subscription::{Field, FieldType, Subscription};
+use crate::engine::v0_1::{Rule, RulePre};
+use crate::limits::{Limits, cut};
+use crate::subscription::Subscription;
 
 /// Fuel for making an instance and for `describe`: language runtimes set themselves up there.
 const DESCRIBE_FUEL: u64 = 200_000_000;
@@ -134,7 +133,7 @@ impl Instance {
                 DescribeError::Failed(failure)
             }
         })?;
-        described(declared).map_err(|invalid| {
+        declared.described().map_err(|invalid| {
             self.live = None;
             DescribeError::Invalid(invalid)
         })
@@ -335,46 +334,4 @@ fn failure_of(
 /// Wasmtime keeps the type of this error to itself; a test holds its text.
 fn is_too_much_output(error: &wasmtime::Error) -> bool {
     error.chain().any(|cause| cause.to_string().contains("fuel allocated for hostcalls"))
-}
-
-fn described(declared: Declared) -> Result<Described, InvalidSubscription> {
-    let Declared { topics, fields, condition, plan } = declared;
-    if fields.len() > FIELDS_MAX {
-        return Err(InvalidSubscription::TooMany { count: fields.len(), max: FIELDS_MAX });
-    }
-    if let Some(topic) = topics.iter().find(|topic| !is_topic_name(topic)) {
-        return Err(InvalidSubscription::Topic { topic: topic.clone() });
-    }
-    let mut names = BTreeSet::new();
-    let mut declared = Vec::with_capacity(fields.len());
-    for (name, source, field_type) in fields {
-        let source = source
-            .parse()
-            .map_err(|source| InvalidSubscription::Source { name: name.clone(), source })?;
-        let name: Arc<str> = name.into();
-        if !names.insert(Arc::clone(&name)) {
-            return Err(InvalidSubscription::Twice { name });
-        }
-        declared.push(Field { name, source, field_type });
-    }
-    check_plan(&plan, &declared)?;
-    let topics = topics.into_iter().map(Arc::from).collect();
-    Ok(Described { subscription: Subscription { topics, fields: declared, condition }, plan })
-}
-
-/// Checks a plan by itself and against the declared fields.
-fn check_plan(plan: &Plan, fields: &[Field]) -> Result<(), InvalidSubscription> {
-    plan.check()?;
-    let named = |name: &str| fields.iter().find(|field| &*field.name == name);
-    if let Some(key_by) = &plan.key_by
-        && named(key_by).is_none()
-    {
-        return Err(InvalidSubscription::KeyBy { name: key_by.clone() });
-    }
-    if let Some(event_time) = &plan.event_time
-        && named(event_time).is_none_or(|field| field.field_type != FieldType::Integer)
-    {
-        return Err(InvalidSubscription::EventTime { name: event_time.clone() });
-    }
-    Ok(())
 }

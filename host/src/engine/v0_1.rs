@@ -10,6 +10,7 @@ use wasmtime::component::{HasSelf, InstancePre, Linker};
 
 use crate::batch::Batch;
 use crate::effect::{Effect, EmittedContent, RowEffect};
+use crate::engine::declared::Declared;
 use crate::engine::instance::State;
 use crate::engine::limiter::LogLevel;
 use crate::notification::{Kind, Notification, Severity, Span};
@@ -36,16 +37,6 @@ mod state_imports;
 
 /// The export of a rule that looks at more than one record.
 const STATEFUL: &str = "firebell:rule/stateful@0.1.1";
-
-/// What `describe` and `declare` declared, not yet looked at.
-pub(super) struct Declared {
-    pub(super) topics: Vec<String>,
-    /// Name, source, type.
-    pub(super) fields: Vec<(String, String, FieldType)>,
-    pub(super) condition: Option<String>,
-    /// Empty where the component has no export for it.
-    pub(super) plan: Plan,
-}
 
 /// A component whose imports are linked and whose exports were found.
 pub(super) struct RulePre {

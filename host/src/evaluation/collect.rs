@@ -90,7 +90,7 @@ impl Source<'_> {
             return Ok(None);
         }
         Ok(Some(Entry {
-            alert: AlertId::of(&intent, &notification),
+            alert: AlertId::of(&intent, event_time_ms, &notification),
             intent,
             channel,
             event_time_ms,
@@ -115,10 +115,7 @@ impl Source<'_> {
             key: Some(firing_key(firing).to_vec()),
             value: Some(format!("{firing:?}").into_bytes()),
             headers: Vec::new(),
-            rule: Some(RuleVersion {
-                name: Arc::clone(&rule.name),
-                version: rule.version.clone(),
-            }),
+            rule: Some(RuleVersion { name: Arc::clone(&rule.name), version: rule.version.clone() }),
             generation: self.generation,
             stage,
             reason,
@@ -178,7 +175,14 @@ fn emission(
         }
     };
     let timestamp_ms = (timestamp_ms >= 0).then_some(timestamp_ms);
-    Ok(Some(OutgoingRecord { topic: topic.into(), partition: None, key, value, headers, timestamp_ms }))
+    Ok(Some(OutgoingRecord {
+        topic: topic.into(),
+        partition: None,
+        key,
+        value,
+        headers,
+        timestamp_ms,
+    }))
 }
 
 impl Collected {
@@ -230,7 +234,8 @@ impl Collected {
                 Effect::Emit { topic, content } => {
                     report.emitted(&topic);
                     let original = &source.records[record as usize];
-                    let outgoing = emission(rule, Some(original), original.timestamp_ms, &topic, content);
+                    let outgoing =
+                        emission(rule, Some(original), original.timestamp_ms, &topic, content);
                     outgoing.map(|outgoing| outgoing.map(Item::Emitted))
                 }
             };
@@ -268,7 +273,8 @@ impl Collected {
             if let Some(failure) = fired.failure {
                 let why = (Stage::Evaluate, failure.reason.as_str());
                 if goes_out {
-                    let letter = source.fired_letter(rule, &id, &fired.firing, why, failure.message);
+                    let letter =
+                        source.fired_letter(rule, &id, &fired.firing, why, failure.message);
                     self.items.push((record, position, Item::DeadLetter(letter)));
                 }
                 continue;
@@ -283,7 +289,8 @@ impl Collected {
                             notification.alert_key = Some(key.into_owned());
                             notification.window_start_ms.get_or_insert(fired.due_ms);
                         }
-                        let intent = IntentId { record: id.clone(), rule: rule.name.to_string(), index };
+                        let intent =
+                            IntentId { record: id.clone(), rule: rule.name.to_string(), index };
                         let entry = source.entry(rule, intent, fired.due_ms, *notification);
                         entry.map(|entry| entry.map(Item::Entry))
                     }

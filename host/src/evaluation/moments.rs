@@ -18,11 +18,7 @@ fn moves_time(event_ms: i64) -> bool {
 }
 
 /// Stream time of a partition at each of its records, from where it stood.
-pub(super) fn streams(
-    stream_ms: Option<i64>,
-    records: &[Record<'_>],
-    out: &mut Vec<Option<i64>>,
-) {
+pub(super) fn streams(stream_ms: Option<i64>, records: &[Record<'_>], out: &mut Vec<Option<i64>>) {
     out.clear();
     let mut now = stream_ms;
     out.extend(records.iter().map(|record| {

@@ -189,7 +189,9 @@ impl Slot {
                 let record = RecordId { topic: "".into(), partition: -1, offset: place.1 };
                 outcome.quarantined |= self.failed(record, &failure);
                 let failed = firings.iter().map(fired);
-                outcome.fired.extend(failed.map(|one| Fired { failure: Some(failure.clone()), ..one }));
+                outcome
+                    .fired
+                    .extend(failed.map(|one| Fired { failure: Some(failure.clone()), ..one }));
             }
             Err(_) => {
                 for firing in firings {
@@ -254,7 +256,9 @@ impl Slot {
         let effects = self.finished(called, part.len(), (clock, start), outcome)?;
         let first = part.start as u32;
         outcome.effects.extend(
-            effects.into_iter().map(|RowEffect { row, effect }| RowEffect { row: row + first, effect }),
+            effects
+                .into_iter()
+                .map(|RowEffect { row, effect }| RowEffect { row: row + first, effect }),
         );
         for late in state.iter_mut().flat_map(|state| state.late.drain(..)) {
             let record = &input.records[part.start + late.row as usize];
@@ -302,8 +306,7 @@ impl Slot {
 
     /// Counts a failure; true when it put the rule into quarantine.
     fn failed(&self, record: RecordId, failure: &CallFailure) -> bool {
-        let last =
-            LastFailure { record, reason: failure.reason, message: failure.message.clone() };
+        let last = LastFailure { record, reason: failure.reason, message: failure.message.clone() };
         self.rule.health.failed_record(last, self.rule.limits.quarantine_after)
     }
 }

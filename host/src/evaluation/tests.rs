@@ -9,6 +9,7 @@ use crate::dead_letter::Stage;
 use crate::engine::testing::guest;
 use crate::engine::{Engine, FailureReason};
 use crate::limits::Limits;
+use crate::notification::AlertId;
 use crate::rules::Rule;
 use crate::subscription::Format;
 
@@ -88,7 +89,8 @@ fn entries_are_complete_and_ordered_by_record_then_rule() {
     assert_eq!(offsets_of(&out.entries), [(5, "a"), (5, "b"), (6, "a"), (6, "b")]);
     let entry = &out.entries[1];
     assert_eq!(entry.intent.to_string(), "SYSLOG/2/5#b#0");
-    assert_eq!(entry.alert, crate::notification::AlertId::of(&entry.intent, &entry.notification));
+    let alert = AlertId::of(&entry.intent, entry.event_time_ms, &entry.notification);
+    assert_eq!(entry.alert, alert);
     assert_eq!(entry.channel, "general");
     assert_eq!(entry.event_time_ms, 1_005);
     assert_eq!(out.entries[3].event_time_ms, -1);

@@ -13,6 +13,7 @@ function count(n) { return n < 100000 ? whole.format(n) : short.format(n); }
 
 function duration(seconds) {
   if (!Number.isFinite(seconds)) return "–";
+  if (seconds === 0) return "0 s";
   if (seconds < 0.001) return `${(seconds * 1e6).toFixed(0)} µs`;
   if (seconds < 1) return `${(seconds * 1e3).toFixed(seconds < 0.01 ? 1 : 0)} ms`;
   if (seconds < 120) return `${seconds.toFixed(1)} s`;
@@ -104,21 +105,28 @@ function tiles(c, rate) {
   );
 }
 
+// A row of its own, as wide as the table: a long reason makes no column wide, nor is it squeezed.
+function note(text, columns) {
+  const cell = element("td", undefined, "about-row-above");
+  cell.colSpan = columns;
+  cell.append(element("div", text, "note"));
+  return cell;
+}
+
 function rules(list) {
   const number_ = "number";
   const heads = [["rule"], ["state"], ["version"], ["topics"], ["matched", number_], ["calls", number_],
     ["a call", number_], ["failed", number_], ["notified", number_]];
-  const rows = list.map((r) => {
-    const name = element("td", r.name);
-    if (r.problem) name.append(element("div", r.problem, "note"));
+  const rows = list.flatMap((r) => {
     const version = document.createElement("td");
     version.append(element("code", r.version.slice(0, 8) || "–"));
     const failed = sum(r.failures);
     const failures = number(count(failed));
     if (failed) { failures.classList.add("bad"); failures.title = words(r.failures); }
-    return [name, element("td", r.state, STATES[r.state]), version, element("td", r.topics.join(", ")),
+    const cells = [element("td", r.name), element("td", r.state, STATES[r.state]), version, element("td", r.topics.join(", ")),
       number(count(r.matched)), number(count(r.calls)),
       number(r.calls ? duration(r.call_seconds / r.calls) : "–"), failures, number(count(r.notifications))];
+    return r.problem ? [cells, [note(r.problem, heads.length)]] : [cells];
   });
   table("rules", heads, rows, "There are no rules: put a component into the rules folder.");
 }
@@ -149,7 +157,9 @@ function problems(list) {
   const items = list.map((p) => {
     const item = element("li");
     const time = new Date(p.at_ms);
-    item.append(element("span", `${time.toLocaleTimeString()}  `, "quiet"), element("b", p.source), `  ${p.message}`);
+    // What is about a file begins with its name.
+    const message = p.message.startsWith(p.source) ? p.message.slice(p.source.length) : `  ${p.message}`;
+    item.append(element("span", `${time.toLocaleTimeString()}  `, "quiet"), element("b", p.source), message);
     if (p.count > 1) item.append(element("span", `  ${count(p.count)} times`, "quiet"));
     return item;
   });

@@ -35,7 +35,8 @@ pub struct RuleStatus {
     pub state: RuleState,
     /// Topics that it reads.
     pub topics: Vec<String>,
-    /// Why it is quarantined or rejected, or what it failed on last, in the author's words.
+    /// Why it is quarantined or rejected, or what it failed on last, in the author's words; a line
+    /// for each.
     pub problem: Option<String>,
 }
 

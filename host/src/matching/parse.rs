@@ -9,9 +9,8 @@ use std::thread;
 use cel::{Env, Program};
 
 use super::error::ConditionProblem;
+use crate::limits::CONDITION_BYTES_MAX;
 
-/// Longest condition, bytes.
-const BYTES_MAX: usize = 64 << 10;
 /// Brackets within brackets.
 const NESTING_MAX: usize = 32;
 /// Operators, dots and opening brackets.
@@ -52,8 +51,8 @@ pub(super) fn parse(env: &Env, text: &str) -> Result<Program, At> {
 
 /// Refuses what the parser might not survive.
 fn measure(text: &str) -> Result<(), At> {
-    if text.len() > BYTES_MAX {
-        return Err((0, ConditionProblem::TooLong(BYTES_MAX)));
+    if text.len() > CONDITION_BYTES_MAX {
+        return Err((0, ConditionProblem::TooLong(CONDITION_BYTES_MAX)));
     }
     let bytes = text.as_bytes();
     let (mut at, mut nesting, mut operators) = (0, 0_usize, 0);

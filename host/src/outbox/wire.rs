@@ -212,11 +212,12 @@ mod tests {
     fn entry_of(notification: Notification, offset: i64, channel: String) -> Entry {
         let record = RecordId { topic: "SYSLOG".into(), partition: 3, offset };
         let intent = IntentId { record, rule: "invalid-user".into(), index: 1 };
+        let event_time_ms = 1_520_176_464_000;
         Entry {
-            alert: AlertId::of(&intent, &notification),
+            alert: AlertId::of(&intent, event_time_ms, &notification),
             intent,
             channel,
-            event_time_ms: 1_520_176_464_000,
+            event_time_ms,
             rule_version: "ab12".into(),
             generation: 7,
             notification,
@@ -256,7 +257,7 @@ mod tests {
     #[test]
     fn version_1_is_written_down_and_stays_readable() {
         let bytes = seed().to_bytes();
-        insta::assert_snapshot!(String::from_utf8(bytes).unwrap(), @r#"{"v":1,"intent":{"topic":"SYSLOG","partition":3,"offset":42,"rule":"invalid-user","index":1},"alert":"46bb8ec976c6fc3af6f7557e058ace66","channel":"general","event_time_ms":1520176464000,"rule_version":"ab12","generation":7,"notification":{"severity":"warning","kind":"fire","title":"2018-03-04 15:14:24 👽 rpi-03 sshd[24150]: Invalid user mini from 192.168.42.42 👽","body":[{"text":"from "},{"code":"192.168.42.42"}],"fields":[["seen",[{"timestamp_ms":1520176464000}]]]}}"#);
+        insta::assert_snapshot!(String::from_utf8(bytes).unwrap(), @r#"{"v":1,"intent":{"topic":"SYSLOG","partition":3,"offset":42,"rule":"invalid-user","index":1},"alert":"dd3b7e3895ee9223d53bd0e4ce0c3ebe","channel":"general","event_time_ms":1520176464000,"rule_version":"ab12","generation":7,"notification":{"severity":"warning","kind":"fire","title":"2018-03-04 15:14:24 👽 rpi-03 sshd[24150]: Invalid user mini from 192.168.42.42 👽","body":[{"text":"from "},{"code":"192.168.42.42"}],"fields":[["seen",[{"timestamp_ms":1520176464000}]]]}}"#);
     }
 
     #[test]

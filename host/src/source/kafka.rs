@@ -4,30 +4,28 @@
 //! it can first finish what it has in hand.
 
 use std::cell::Cell;
-use std::collections::{BTreeMap, VecDeque};
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Mutex, MutexGuard, PoisonError};
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use std::sync::atomic::Ordering;
+use std::time::{Duration, Instant};
 
-use rdkafka::client::{ClientContext, OAuthToken};
-use rdkafka::config::RDKafkaLogLevel;
-use rdkafka::consumer::{
-    BaseConsumer, CommitMode, Consumer, ConsumerContext, ConsumerGroupMetadata,
-};
+use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer as _, ConsumerGroupMetadata};
 use rdkafka::error::{KafkaError, KafkaResult, RDKafkaErrorCode};
-use rdkafka::message::{BorrowedMessage, Headers as _, Message};
-use rdkafka::types::RDKafkaRespErr;
 use rdkafka::{Offset, TopicPartitionList};
-use serde::Deserialize;
 
 use crate::config::{KafkaConfig, OffsetReset};
 use crate::kafka::{ClientState, client_config, default_to};
 use crate::progress::Reached;
-use crate::record::{Headers, Record, TopicPartition};
-use crate::source::fetch::kafka::{FetchQueue, Fetched};
-use crate::source::{Assignment, Grouping, PartitionRecords};
+use crate::record::TopicPartition;
+use crate::source::Assignment;
+use crate::source::fetch::kafka::FetchQueue;
 use crate::state::wire::{stream_from_metadata, stream_to_metadata};
 use crate::telemetry::{Metrics, Readiness};
+
+mod context;
+mod polled;
+mod statistics;
+
+use context::{SourceContext, lock};
+pub use polled::Polled;
 
 /// The wait for an answer about offsets.
 const OFFSETS_TIMEOUT: Duration = Duration::from_secs(5);
@@ -75,28 +73,6 @@ pub enum SourceError {
     },
 }
 
-/// What the consumer's callbacks write and the worker reads.
-pub struct SourceContext {
-    state: ClientState,
-    changes: Mutex<VecDeque<Assignment>>,
-    changed: AtomicBool,
-    /// Set before the consumer is dropped: revocations are then carried out at once.
-    closing: AtomicBool,
-    /// Owned partitions and the timestamp of their last evaluated record.
-    owned: Mutex<BTreeMap<TopicPartition, i64>>,
-    /// Where owned partitions end, as librdkafka said last.
-    tails: Mutex<BTreeMap<TopicPartition, Reading>>,
-}
-
-/// What the statistics said of a partition's end.
-#[derive(Debug, Clone, Copy)]
-struct Reading {
-    /// The first of the statistics in a row that said this.
-    since: Instant,
-    last: Instant,
-    tail: Tail,
-}
-
 /// The end of a partition as librdkafka sees it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Tail {
@@ -109,215 +85,8 @@ pub enum Tail {
     Unavailable,
 }
 
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    // What these mutexes guard is whole between any two statements.
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
-impl SourceContext {
-    fn note(&self, change: Assignment) {
-        lock(&self.changes).push_back(change);
-        self.changed.store(true, Ordering::Release);
-    }
-}
-
-/// What is read of librdkafka's statistics (its STATISTICS.md).
-#[derive(Deserialize)]
-struct Statistics {
-    #[serde(default)]
-    brokers: BTreeMap<String, BrokerStatistics>,
-    #[serde(default)]
-    topics: BTreeMap<String, TopicStatistics>,
-}
-
-#[derive(Deserialize)]
-struct BrokerStatistics {
-    nodeid: i32,
-    state: String,
-}
-
-#[derive(Deserialize)]
-struct TopicStatistics {
-    partitions: BTreeMap<i32, PartitionStatistics>,
-}
-
-#[derive(Deserialize)]
-struct PartitionStatistics {
-    #[serde(default)]
-    leader: i32,
-    fetchq_cnt: i64,
-    next_offset: i64,
-    hi_offset: i64,
-    ls_offset: i64,
-}
-
-impl PartitionStatistics {
-    /// `up` = brokers that are connected.
-    fn tail(&self, up: &[i32]) -> Tail {
-        if !up.contains(&self.leader) {
-            Tail::Unavailable
-        } else if self.next_offset >= 0 && self.fetchq_cnt == 0 && self.next_offset == self.hi_offset {
-            Tail::Reached(self.next_offset)
-        } else {
-            Tail::Behind
-        }
-    }
-
-    /// Records that are in the partition and not yet with the worker. The last stable offset
-    /// counts, since records of open transactions cannot be read yet.
-    fn lag(&self) -> i64 {
-        let end = if self.ls_offset >= 0 { self.ls_offset } else { self.hi_offset };
-        if end < 0 || self.next_offset < 0 {
-            return 0;
-        }
-        (end - self.next_offset).max(0) + self.fetchq_cnt
-    }
-}
-
-impl ClientContext for SourceContext {
-    const ENABLE_REFRESH_OAUTH_TOKEN: bool = true;
-
-    fn log(&self, level: RDKafkaLogLevel, facility: &str, line: &str) {
-        self.state.log(level, facility, line);
-    }
-
-    fn error(&self, error: KafkaError, reason: &str) {
-        self.state.error(&error, reason);
-    }
-
-    fn stats_raw(&self, statistics: &[u8]) {
-        let Ok(statistics) = serde_json::from_slice::<Statistics>(statistics) else { return };
-        if statistics.brokers.values().any(|broker| broker.nodeid >= 0 && broker.state == "UP") {
-            self.state.connected();
-        }
-        let brokers = statistics.brokers.values().filter(|broker| broker.state == "UP");
-        let up: Vec<i32> = brokers.map(|broker| broker.nodeid).collect();
-        let mut tails = lock(&self.tails);
-        let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-        for (partition, last_ms) in lock(&self.owned).iter() {
-            let topic = statistics.topics.get(&*partition.topic);
-            let Some(found) = topic.and_then(|topic| topic.partitions.get(&partition.partition))
-            else {
-                continue;
-            };
-            let (at, tail) = (Instant::now(), found.tail(&up));
-            let same = tails.get(partition).filter(|reading| reading.tail == tail);
-            let since = same.map_or(at, |reading| reading.since);
-            tails.insert(partition.clone(), Reading { since, last: at, tail });
-            let lag = found.lag();
-            let behind = if lag == 0 || *last_ms < 0 {
-                0.0
-            } else {
-                (now.as_secs_f64() - *last_ms as f64 / 1_000.0).max(0.0)
-            };
-            self.state.metrics().lag(&partition.topic, partition.partition, lag, behind);
-        }
-    }
-
-    fn generate_oauth_token(
-        &self,
-        _: Option<&str>,
-    ) -> Result<OAuthToken, Box<dyn std::error::Error>> {
-        self.state.oauth_token()
-    }
-}
-
-impl ConsumerContext for SourceContext {
-    fn rebalance(
-        &self,
-        consumer: &BaseConsumer<Self>,
-        err: RDKafkaRespErr,
-        list: &mut TopicPartitionList,
-    ) {
-        let partitions = partitions(list);
-        if err == RDKafkaRespErr::RD_KAFKA_RESP_ERR__ASSIGN_PARTITIONS {
-            if !self.closing.load(Ordering::Acquire) {
-                self.note(Assignment::Added(partitions));
-            }
-        } else if self.closing.load(Ordering::Acquire) {
-            if let Err(error) = consumer.incremental_unassign(list) {
-                tracing::warn!("giving partitions up while closing: {error}");
-            }
-        } else {
-            let lost = consumer.assignment_lost();
-            self.note(Assignment::Removed { partitions, lost });
-        }
-    }
-}
-
-fn partitions(list: &TopicPartitionList) -> Vec<TopicPartition> {
-    let elements = list.elements();
-    elements.iter().map(|one| TopicPartition::new(one.topic(), one.partition())).collect()
-}
-
 /// Metadata that fences a transaction's offsets when the group has moved on (KIP-447).
 pub struct GroupMetadata(pub(crate) ConsumerGroupMetadata);
-
-/// Records as they were polled; they live in librdkafka's memory.
-#[derive(Default)]
-pub struct Polled<'c> {
-    fetched: Vec<Fetched<'c>>,
-    /// Records that came by the consumer's own queue, before their partition was forwarded.
-    strays: Vec<BorrowedMessage<'c>>,
-}
-
-struct StrayHeaders<'a, 'c>(&'a BorrowedMessage<'c>);
-
-impl Headers for StrayHeaders<'_, '_> {
-    fn each(&self, each: &mut dyn FnMut(&str, Option<&[u8]>)) {
-        for header in self.0.headers().into_iter().flat_map(|headers| headers.iter()) {
-            each(header.key, header.value);
-        }
-    }
-}
-
-impl Polled<'_> {
-    /// Whether there is no record.
-    pub fn is_empty(&self) -> bool {
-        self.fetched.is_empty() && self.strays.is_empty()
-    }
-
-    /// Gives the memory back to librdkafka.
-    pub fn clear(&mut self) {
-        self.fetched.clear();
-        self.strays.clear();
-    }
-
-    /// Calls `each` with the records of every partition.
-    pub fn each_partition(&self, each: impl FnMut(&PartitionRecords<'_>)) {
-        let headers: Vec<_> = self.strays.iter().map(StrayHeaders).collect();
-        let mut grouping = Grouping::default();
-        for (message, headers) in self.strays.iter().zip(&headers) {
-            let record = Record {
-                offset: message.offset(),
-                timestamp_ms: message.timestamp().to_millis().unwrap_or(-1),
-                key: message.key(),
-                value: message.payload(),
-                headers,
-            };
-            grouping.push(message.topic(), message.partition(), record);
-        }
-        let mut last = None;
-        for fetched in &self.fetched {
-            let record = Record {
-                offset: fetched.offset(),
-                timestamp_ms: fetched.timestamp_ms(),
-                key: fetched.key(),
-                value: fetched.value(),
-                headers: fetched,
-            };
-            // Records come in runs of one partition; its topic's name is then not looked at.
-            let handle = Some((fetched.topic_handle(), fetched.partition()));
-            if handle == last {
-                grouping.push_again(record);
-            } else {
-                grouping.push(fetched.topic(), fetched.partition(), record);
-                last = handle;
-            }
-        }
-        grouping.finish().iter().for_each(each);
-    }
-}
 
 /// A worker's consumer.
 pub struct Source {
@@ -363,14 +132,7 @@ impl Source {
             // Where to begin is decided in `start_positions`: librdkafka would also jump when
             // retention has overtaken a position, and nobody would know.
             .set("auto.offset.reset", "error");
-        let context = SourceContext {
-            state: ClientState::new("kafka", kafka, metrics, readiness),
-            changes: Mutex::default(),
-            changed: AtomicBool::new(false),
-            closing: AtomicBool::new(false),
-            owned: Mutex::default(),
-            tails: Mutex::default(),
-        };
+        let context = SourceContext::new(ClientState::new("kafka", kafka, metrics, readiness));
         let consumer: BaseConsumer<SourceContext> =
             config.create_with_context(context).map_err(SourceError::Create)?;
         let no_memory = || SourceError::Create(KafkaError::ClientCreation("no memory".into()));
@@ -506,11 +268,8 @@ impl Source {
                 let of = |source| SourceError::Offsets { partition: partition.to_string(), source };
                 element.error().map_err(of)?;
             }
-            let partition_of = |offset, stream_ms| Reached {
-                partition: partition.clone(),
-                offset,
-                stream_ms,
-            };
+            let partition_of =
+                |offset, stream_ms| Reached { partition: partition.clone(), offset, stream_ms };
             if let Some(element) = &found
                 && let Offset::Offset(offset) = element.offset()
             {
@@ -622,7 +381,8 @@ impl Source {
         let group =
             |source| SourceError::Offsets { partition: "the consumer group".into(), source };
         for topic in topics {
-            let metadata = self.consumer.fetch_metadata(Some(topic), TAIL_TIMEOUT).map_err(group)?;
+            let metadata =
+                self.consumer.fetch_metadata(Some(topic), TAIL_TIMEOUT).map_err(group)?;
             let partitions = metadata.topics().iter().flat_map(|topic| topic.partitions());
             let mut list = TopicPartitionList::new();
             for partition in partitions {

@@ -126,7 +126,8 @@ impl Changelog {
         let wanted: BTreeSet<i32> =
             inputs.iter().map(|input| partition_of(input, self.partitions)).collect();
         let consumer = reader(kafka, client, "read_committed")?;
-        let filled = self.filled(&reader(kafka, client, "read_uncommitted")?, &consumer, &wanted)?;
+        let filled =
+            self.filled(&reader(kafka, client, "read_uncommitted")?, &consumer, &wanted)?;
         if filled.is_empty() {
             return Ok(Restored::default());
         }

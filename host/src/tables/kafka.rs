@@ -144,7 +144,9 @@ fn told(
 
 /// Whether all of a partition was handed out.
 fn at_end(consumer: &BaseConsumer<ReaderContext>, topic: &str, partition: i32) -> bool {
-    let Ok((low, high)) = consumer.fetch_watermarks(topic, partition, TIMEOUT) else { return false };
+    let Ok((low, high)) = consumer.fetch_watermarks(topic, partition, TIMEOUT) else {
+        return false;
+    };
     if low >= high {
         return true;
     }

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use rdkafka::admin::{
@@ -9,7 +10,9 @@ use rdkafka::admin::{
 };
 use rdkafka::client::{ClientContext, OAuthToken};
 use rdkafka::config::RDKafkaLogLevel;
-use rdkafka::error::{KafkaError, RDKafkaErrorCode};
+use rdkafka::consumer::{BaseConsumer, Consumer as _, ConsumerContext};
+use rdkafka::error::{KafkaError, KafkaResult, RDKafkaErrorCode};
+use rdkafka::metadata::Metadata;
 
 use crate::config::KafkaConfig;
 use crate::kafka::{ClientState, client_config};
@@ -18,6 +21,10 @@ use crate::topics::{InternalTopics, Misfit, Partitions, Wanted};
 
 /// The wait for an answer of the broker.
 const TIMEOUT: Duration = Duration::from_secs(10);
+/// How often a client that waits looks whether its answer is there.
+const SERVE_INTERVAL: Duration = Duration::from_millis(50);
+/// The name under which `/readyz` and the log know these clients.
+const PART: &str = "topics";
 /// `retention.ms` of the outbox: a delivery that stands still for longer loses.
 const OUTBOX_RETENTION: &str = "604800000";
 /// `retention.ms` of the repartition topic: evaluation that stands still for longer loses.
@@ -32,9 +39,17 @@ const DEAD_LETTERS_RETENTION: &str = "2592000000";
 #[derive(Debug, thiserror::Error)]
 pub enum TopicsError {
     /// The client could not be made.
-    #[error("cannot make an admin client; check [kafka.properties]")]
+    #[error("cannot make a client; check [kafka.properties]")]
     Client(#[source] KafkaError),
-    /// The broker did not answer.
+    /// No broker did answer.
+    #[error("cannot list the topics: {silence}")]
+    Away {
+        /// Which brokers, and what was tried.
+        silence: String,
+        /// What Kafka says.
+        source: KafkaError,
+    },
+    /// The broker did not answer this.
     #[error("cannot {doing}")]
     Broker {
         /// What was asked.
@@ -58,34 +73,43 @@ pub enum TopicsError {
 impl TopicsError {
     /// Whether it may pass by itself.
     pub fn is_passing(&self) -> bool {
-        matches!(self, Self::Broker { .. })
+        matches!(self, Self::Away { .. } | Self::Broker { .. })
     }
 }
 
-struct AdminContext(ClientState);
+struct TopicsContext {
+    state: ClientState,
+    readiness: Readiness,
+}
 
-impl ClientContext for AdminContext {
+impl ClientContext for TopicsContext {
     const ENABLE_REFRESH_OAUTH_TOKEN: bool = true;
 
     fn log(&self, level: RDKafkaLogLevel, facility: &str, line: &str) {
-        self.0.log(level, facility, line);
+        self.state.log(level, facility, line);
     }
 
     fn error(&self, error: KafkaError, reason: &str) {
-        self.0.error(&error, reason);
+        self.state.error(&error, reason);
+        // Nothing else runs yet: the first refusal is worth telling, not only that of all brokers.
+        self.readiness.set_not_ready(PART, self.state.silence());
     }
 
     fn generate_oauth_token(
         &self,
         _: Option<&str>,
     ) -> Result<OAuthToken, Box<dyn std::error::Error>> {
-        self.0.oauth_token()
+        self.state.oauth_token()
     }
 }
 
+impl ConsumerContext for TopicsContext {}
+
 /// Looks at topics, and creates the host's own.
 pub struct Topics {
-    admin: Arc<AdminClient<AdminContext>>,
+    /// Asks for the list of topics. Unlike an admin client it tells what it tries meanwhile.
+    client: Arc<BaseConsumer<TopicsContext>>,
+    admin: AdminClient<TopicsContext>,
     names: InternalTopics,
     partitions: i32,
     replication: i32,
@@ -101,12 +125,16 @@ impl Topics {
         metrics: Metrics,
         readiness: Readiness,
     ) -> Result<Self, TopicsError> {
-        let context = AdminContext(ClientState::new("kafka", kafka, metrics, readiness));
-        let admin = client_config(kafka, "topics")
-            .create_with_context(context)
-            .map_err(TopicsError::Client)?;
+        let context = || TopicsContext {
+            state: ClientState::new(PART, kafka, metrics.clone(), readiness.clone()),
+            readiness: readiness.clone(),
+        };
+        let config = client_config(kafka, PART);
+        let client = config.create_with_context(context()).map_err(TopicsError::Client)?;
+        let admin = config.create_with_context(context()).map_err(TopicsError::Client)?;
         Ok(Self {
-            admin: Arc::new(admin),
+            client: Arc::new(client),
+            admin,
             names: InternalTopics::of(&kafka.group_id),
             partitions: kafka.internal_partitions,
             replication: kafka.replication_factor,
@@ -118,14 +146,12 @@ impl Topics {
     /// # Errors
     /// When the broker does not answer in ten seconds.
     pub async fn existing(&self) -> Result<BTreeMap<String, i32>, TopicsError> {
-        let admin = Arc::clone(&self.admin);
-        // Asking for one topic would create it where the broker creates topics by itself. The client
-        // blocks while it waits, and a shutdown does not wait for it.
-        let ask = move || admin.inner().fetch_metadata(None, TIMEOUT);
-        let metadata = tokio::task::spawn_blocking(ask)
-            .await
-            .unwrap_or(Err(KafkaError::Canceled))
-            .map_err(|source| TopicsError::Broker { doing: "list the topics".into(), source })?;
+        let client = Arc::clone(&self.client);
+        // The client blocks while it waits, and a shutdown does not wait for it.
+        let asked = tokio::task::spawn_blocking(move || ask(&client)).await;
+        let metadata = asked.unwrap_or(Err(KafkaError::Canceled)).map_err(|source| {
+            TopicsError::Away { silence: self.client.context().state.silence(), source }
+        })?;
         let topics = metadata.topics().iter().filter(|topic| topic.error().is_none());
         Ok(topics
             .map(|topic| (topic.name().to_owned(), topic.partitions().len()))
@@ -263,6 +289,59 @@ impl Topics {
     }
 }
 
+/// Asks for all topics: asking for one would create it where the broker creates topics by itself.
+fn ask(client: &BaseConsumer<TopicsContext>) -> KafkaResult<Metadata> {
+    let answered = AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        // Errors are told, and tokens asked for, only while somebody polls.
+        let serve = || {
+            while !answered.load(Ordering::Acquire) {
+                drop(client.poll(SERVE_INTERVAL));
+            }
+        };
+        let server = std::thread::Builder::new().name(PART.into()).spawn_scoped(scope, serve);
+        let metadata = client.fetch_metadata(None, TIMEOUT);
+        answered.store(true, Ordering::Release);
+        if let Err(error) = server {
+            tracing::warn!("kafka's errors cannot be told while it is waited for: {error}");
+        }
+        metadata
+    })
+}
+
 fn options() -> AdminOptions {
     AdminOptions::new().request_timeout(Some(TIMEOUT)).operation_timeout(Some(TIMEOUT))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use super::*;
+    use crate::config::{Config, Environment};
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn a_broker_that_is_away_is_told_at_once_with_what_was_tried() {
+        let text = "[kafka]\nbootstrap_servers = \"127.0.0.1:1\"\n";
+        let config =
+            Config::parse(Path::new("f.toml"), text, &Environment::of("h", 1, [])).unwrap();
+        let readiness = Readiness::default();
+        let topics = Topics::new(&config.kafka, Metrics::new(), readiness.clone()).unwrap();
+        let begin = std::time::Instant::now();
+        let asked = tokio::spawn(async move { topics.ensure().await });
+        let told = loop {
+            if let Some(Some(told)) = readiness.snapshot().parts.get(PART).cloned() {
+                break told;
+            }
+            assert!(!asked.is_finished(), "nothing was told while the answer was waited for");
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        };
+        assert!(begin.elapsed() < Duration::from_secs(5), "{:?}", begin.elapsed());
+        assert_eq!(
+            told,
+            "no kafka broker can be reached at 127.0.0.1:1: \
+             Connect to ipv4#127.0.0.1:1 failed: Connection refused"
+        );
+        asked.abort();
+    }
 }

@@ -6,7 +6,6 @@
 //! and retried after it), and delivery reports are awaited by polling, since rust-rdkafka's flush
 //! waits out its steps of 100 ms.
 
-use std::collections::HashMap;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, TryRecvError, sync_channel};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
@@ -27,14 +26,17 @@ use crate::record::OutgoingRecord;
 use crate::source::kafka::commit_list;
 use crate::telemetry::{Metrics, Readiness};
 use crate::topics::InternalTopics;
+use crate::transaction::known_topics::KnownTopics;
 use crate::transaction::{Outcome, Rejected, Transaction, refused};
+
+mod verdict;
+
+use verdict::{is_fatal, is_retriable, never_accepted};
 
 /// The wait of one call into the transaction's protocol before it is repeated.
 const CALL_TIMEOUT: Duration = Duration::from_secs(10);
 /// Between two looks at the delivery reports; a report takes about a millisecond.
 const REPORT_POLL: Duration = Duration::from_micros(50);
-/// How long the knowledge that a topic exists, or does not, is trusted.
-const TOPIC_KNOWN_FOR: Duration = Duration::from_secs(30);
 /// The wait for a topic's metadata.
 const METADATA_TIMEOUT: Duration = Duration::from_secs(5);
 /// Attempts at one transaction whose records were replaced by dead letters.
@@ -83,30 +85,6 @@ impl ProducerContext for CommitterContext {
     }
 }
 
-/// Why a record will be refused at every attempt, and the cure; `None` = it may pass the next time.
-fn never_accepted(code: RDKafkaErrorCode) -> Option<&'static str> {
-    match code {
-        RDKafkaErrorCode::MessageSizeTooLarge => Some(
-            "the record is larger than the topic takes; raise max.message.bytes of the topic and \
-             message.max.bytes in [kafka.properties]",
-        ),
-        RDKafkaErrorCode::InvalidMessage | RDKafkaErrorCode::InvalidRecord => Some(
-            "the topic does not take this record; a compacted topic needs a key on every record",
-        ),
-        RDKafkaErrorCode::TopicAuthorizationFailed => {
-            Some("writing to the topic is not allowed; grant WRITE and DESCRIBE on it")
-        }
-        RDKafkaErrorCode::UnknownTopicOrPartition | RDKafkaErrorCode::UnknownTopic => {
-            Some("the topic does not exist; create it")
-        }
-        RDKafkaErrorCode::UnknownPartition => Some("the topic does not have this partition"),
-        RDKafkaErrorCode::InvalidTimestamp => Some(
-            "the topic does not take this timestamp; see message.timestamp.before.max.ms of the topic",
-        ),
-        _ => None,
-    }
-}
-
 /// How one attempt ended, short of being committed.
 enum Failure {
     /// These records will never be taken.
@@ -119,8 +97,7 @@ enum Failure {
 struct Committer {
     producer: BaseProducer<CommitterContext>,
     dead_letters: Arc<str>,
-    /// Topics that were looked up, when, and whether they exist.
-    topics: HashMap<Arc<str>, (Instant, bool)>,
+    topics: KnownTopics,
     stop: CancellationToken,
 }
 
@@ -170,7 +147,7 @@ impl CommitterHandle {
         let mut committer = Committer {
             producer,
             dead_letters: InternalTopics::of(&kafka.group_id).dead_letters,
-            topics: HashMap::new(),
+            topics: KnownTopics::default(),
             stop,
         };
         let thread = std::thread::Builder::new().name(format!("committer-{worker}"));
@@ -407,49 +384,15 @@ impl Committer {
     /// Records for topics that do not exist. Without this look, librdkafka would hold them for
     /// half a minute and the worker with them.
     fn missing_topics(&mut self, records: &[OutgoingRecord]) -> Vec<Rejected> {
-        let mut missing = Vec::new();
-        for (index, record) in records.iter().enumerate() {
-            let known = self.topics.get(&record.topic);
-            let exists = match known {
-                Some((when, exists)) if *exists || when.elapsed() < TOPIC_KNOWN_FOR => *exists,
-                _ => {
-                    let exists = self.exists(&record.topic);
-                    self.topics.insert(Arc::clone(&record.topic), (Instant::now(), exists));
-                    exists
-                }
-            };
-            if !exists && *record.topic != *self.dead_letters {
-                let reason = format!("topic `{}` does not exist; create it", record.topic);
-                missing.push(Rejected { index, reason });
-            }
-        }
-        missing
-    }
-
-    /// Whether a topic exists; true when Kafka does not answer, which the transaction finds out.
-    fn exists(&self, topic: &str) -> bool {
-        let metadata = self.producer.client().fetch_metadata(Some(topic), METADATA_TIMEOUT);
-        let Ok(metadata) = metadata else { return true };
-        let found = metadata.topics().iter().find(|found| found.name() == topic);
-        found.is_some_and(|found| found.error().is_none() && !found.partitions().is_empty())
+        let Self { topics, producer, dead_letters, .. } = self;
+        topics.missing(records, dead_letters, |topic| exists(producer, topic))
     }
 }
 
-fn is_retriable(error: &KafkaError) -> bool {
-    matches!(error, KafkaError::Transaction(error) if error.is_retriable())
-        || matches!(error, KafkaError::Flush(RDKafkaErrorCode::OperationTimedOut))
-}
-
-fn is_fatal(error: &KafkaError) -> bool {
-    match error {
-        KafkaError::Transaction(error) => error.is_fatal(),
-        other => matches!(
-            other.rdkafka_error_code(),
-            Some(
-                RDKafkaErrorCode::Fatal
-                    | RDKafkaErrorCode::Fenced
-                    | RDKafkaErrorCode::ProducerFenced
-            )
-        ),
-    }
+/// Whether a topic exists; true when Kafka does not answer, which the transaction finds out.
+fn exists(producer: &BaseProducer<CommitterContext>, topic: &str) -> bool {
+    let metadata = producer.client().fetch_metadata(Some(topic), METADATA_TIMEOUT);
+    let Ok(metadata) = metadata else { return true };
+    let found = metadata.topics().iter().find(|found| found.name() == topic);
+    found.is_some_and(|found| found.error().is_none() && !found.partitions().is_empty())
 }

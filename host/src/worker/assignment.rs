@@ -24,7 +24,10 @@ impl Session<'_> {
                         if !is_passing(&error) {
                             return Err(error);
                         }
-                        tracing::warn!("cannot begin with new partitions, retrying: {}", with_causes(&error));
+                        tracing::warn!(
+                            "cannot begin with new partitions, retrying: {}",
+                            with_causes(&error)
+                        );
                         self.source.put_back(Assignment::Added(partitions));
                         self.worker.pause(POSITIONS_RETRY);
                         return Ok(());

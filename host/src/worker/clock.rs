@@ -23,7 +23,10 @@ pub(super) struct WallClock {
 
 impl WallClock {
     /// Milliseconds since the Unix epoch.
-    #[allow(clippy::disallowed_methods, reason = "the one place where evaluation's time comes from")]
+    #[allow(
+        clippy::disallowed_methods,
+        reason = "the one place where evaluation's time comes from"
+    )]
     pub(super) fn now(&self) -> i64 {
         let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
         i64::try_from(since.as_millis()).unwrap_or(i64::MAX)

@@ -119,21 +119,27 @@ fn a_topic_that_disappears_stops_only_itself_and_may_come_back() {
     let toml = format!("topics = [{gone:?}]\nstale_after = \"off\"\n");
     scene.site.rule("v2", &guest("v2"), &toml);
     let mut host = scene.site.start();
-    scene.kafka.produce(&gone, [message("first").partition(0)]);
+    scene.kafka.produce(&gone, ["first", "again"].map(|text| message(text).partition(0)));
     scene.say(["one"]);
-    scene.await_titles(["v1: one", "v2: first"]);
+    scene.await_titles(["v1: one", "v2: again", "v2: first"]);
     scene.await_committed();
 
     scene.kafka.delete_topic(&gone);
     eventually("the topic to be gone", || scene.kafka.partitions(&gone).is_none().then_some(()));
     scene.say(["two"]);
-    scene.await_titles(["v1: one", "v1: two", "v2: first"]);
+    scene.await_titles(["v1: one", "v1: two", "v2: again", "v2: first"]);
 
+    let added = || host.log().matches("partition added").count();
+    let before = added();
     scene.kafka.create_topic(&gone, 2, &[]);
-    // At another place than the first: a record is known by its topic, partition and offset.
-    scene.kafka.produce(&gone, [message("second").partition(1)]);
+    eventually("a host that saw the new topic", || {
+        (host.log().contains("the topic was made anew") || added() > before).then_some(())
+    });
+    // At the first one's partition and offset, and another record all the same.
+    scene.kafka.produce(&gone, [message("second").partition(0)]);
     scene.say(["three"]);
-    scene.await_titles(["v1: one", "v1: two", "v1: three", "v2: first", "v2: second"]);
+    let all = ["v1: one", "v1: two", "v1: three", "v2: again", "v2: first", "v2: second"];
+    scene.await_titles(all);
     host.await_ready();
 }
 
@@ -180,7 +186,7 @@ fn a_bad_configuration_is_told_at_once_with_file_place_and_cure() {
     let rules = site.rules().display().to_string();
     let toml = |kafka_line: &str, rules: &str| {
         format!(
-            "[kafka]\nbootstrap_servers = {:?}\n{kafka_line}\n[rules]\ndir = {rules:?}\n[slack]\n\
+            "[kafka]\ninstance_id = \"one\"\nbootstrap_servers = {:?}\n{kafka_line}\n[rules]\ndir = {rules:?}\n[slack]\n\
              token_env = {:?}\ndefault_channel = \"general\"\n[http]\nlisten = \"127.0.0.1:0\"\n",
             kafka.bootstrap(),
             TOKEN.0

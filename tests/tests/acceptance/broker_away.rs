@@ -66,6 +66,12 @@ fn a_host_may_be_started_before_its_broker() {
     broker.stop().unwrap();
     let mut host = scene.site.spawn("one");
     await_not_ready(&host);
+    // Long before the client gives up asking, it is said what was tried.
+    eventually("what was tried", || {
+        let tried =
+            |body: &str| body.contains(&broker.bootstrap()) && body.contains("Connection refused");
+        host.get("/readyz").filter(|(status, body)| *status == 503 && tried(body))
+    });
     broker.restart().unwrap();
     host.await_ready();
     scene.await_titles(titles(&["kept"]));

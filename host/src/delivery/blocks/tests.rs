@@ -20,11 +20,12 @@ fn entry(title: &str, body: Vec<Span>, fields: Vec<(String, Vec<Span>)>) -> Entr
         labels: vec![],
         channel: None,
     };
+    let event_time_ms = 1_520_176_464_000;
     Entry {
-        alert: AlertId::of(&intent, &notification),
+        alert: AlertId::of(&intent, event_time_ms, &notification),
         intent,
         channel: "general".into(),
-        event_time_ms: 1_520_176_464_000,
+        event_time_ms,
         rule_version: "ab12".into(),
         generation: 7,
         notification,
@@ -85,7 +86,7 @@ fn the_seeds_message_is_the_notification_text() {
     insta::assert_snapshot!(pretty(&message.metadata), @r#"
     {
       "event_payload": {
-        "id": "8b779d15bf0e4eb24160c016e9cb57c5",
+        "id": "1523dd8babe18109bdc75b8f867102c1",
         "intent": "SYSLOG/0/42#invalid-user#0",
         "kind": "fire",
         "last_intent": "SYSLOG/0/42#invalid-user#0",

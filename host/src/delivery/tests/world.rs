@@ -380,7 +380,7 @@ pub(crate) fn entry(n: i64, channel: &str, kind: Kind, key: Option<&str>) -> Ent
         channel: None,
     };
     Entry {
-        alert: AlertId::of(&intent, &notification),
+        alert: AlertId::of(&intent, 0, &notification),
         intent,
         channel: channel.into(),
         event_time_ms: 0,

@@ -30,10 +30,7 @@ fn pieces<'b>(
 }
 
 /// The pieces of `bytes` that end at `ends`.
-fn cut<'b>(
-    bytes: &'b [u8],
-    ends: &'b [u32],
-) -> wasmtime::Result<impl Iterator<Item = &'b [u8]>> {
+fn cut<'b>(bytes: &'b [u8], ends: &'b [u32]) -> wasmtime::Result<impl Iterator<Item = &'b [u8]>> {
     let ascending = ends.is_sorted() && ends.last().is_none_or(|end| *end as usize <= bytes.len());
     if !ascending {
         return Err(StateRefused::Ends.into());
