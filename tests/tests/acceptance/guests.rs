@@ -67,7 +67,7 @@ fn what_ships_is_built_from_its_source_and_embedded() {
 fn answers(component: &Component, config: &str) -> (Option<Subscription>, String) {
     let mut instance = rule(component);
     let subscription = match instance.describe(config) {
-        Ok(subscription) => subscription,
+        Ok(described) => described.subscription,
         Err(error) => return (None, error.to_string()),
     };
     // Numbers are eight bytes, and so are these texts.
@@ -91,8 +91,8 @@ fn the_seeds_first_rule_says_what_the_seed_says_and_passes_the_record_on() {
     let engine = Engine::new(None).unwrap();
     let invalid_user = shipped::find("invalid-user").unwrap();
     let mut instance = rule(&engine.compile(invalid_user.component).unwrap());
-    let subscription =
-        instance.describe(r#"{"host": "rpi-03", "emit_to": "SYSLOG_INVALID_USERS"}"#).unwrap();
+    let config = r#"{"host": "rpi-03", "emit_to": "SYSLOG_INVALID_USERS"}"#;
+    let subscription = instance.describe(config).unwrap().subscription;
     assert_eq!(
         subscription.condition.as_deref(),
         Some(r#"host == "rpi-03" && message.contains("Invalid user")"#)
@@ -125,7 +125,7 @@ fn a_condition_in_a_guest_finds_what_it_should() {
     let engine = Engine::new(None).unwrap();
     let file = firebell_tests::guests::guest("predicate");
     let mut instance = rule(&engine.compile(&std::fs::read(file).unwrap()).unwrap());
-    assert_eq!(instance.describe("{}").unwrap().condition, None);
+    assert_eq!(instance.describe("{}").unwrap().subscription.condition, None);
     let here = Some("rpi-03");
     let rows: [&[Option<&str>]; 5] = [
         &[Some("Invalid user mini"), here],

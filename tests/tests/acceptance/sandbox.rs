@@ -4,12 +4,13 @@ use std::fs;
 use std::sync::Arc;
 
 use firebell::dead_letter::Stage;
-use firebell::engine::{DescribeError, Engine, FailureReason};
+use firebell::engine::{Described, DescribeError, Engine, FailureReason};
 use firebell::evaluation::{Evaluation, Health, WorkerSet};
 use firebell::limits::Limits;
 use firebell::record::{Record, TopicPartition};
 use firebell::rules::{Mode, Rule, RuleSet};
 use firebell::subscription::Format;
+use firebell::tables::TableSet;
 use firebell_tests::guests::{guest, shipped};
 
 /// Enough for a guest to reach another limit than fuel.
@@ -18,7 +19,8 @@ const MUCH_FUEL: Limits = Limits { fuel_per_record: 1_000_000_000, ..Limits::DEF
 fn rule(engine: &Engine, name: &str, config: &str, limits: Limits) -> Arc<Rule> {
     let component = engine.compile(&fs::read(guest(name)).unwrap()).unwrap();
     let name: Arc<str> = name.into();
-    let described = component.instantiate(&name, &limits).unwrap().describe(config).unwrap();
+    let mut instance = component.instantiate(&name, &limits).unwrap();
+    let Described { subscription: described, plan } = instance.describe(config).unwrap();
     let mut subscription = described.clone();
     subscription.topics = vec!["SYSLOG".into()];
     Arc::new(Rule {
@@ -28,6 +30,9 @@ fn rule(engine: &Engine, name: &str, config: &str, limits: Limits) -> Arc<Rule> 
         config_json: config.into(),
         conditions: subscription.condition.iter().cloned().collect(),
         described,
+        plan: Arc::new(plan),
+        keyed: false,
+        tables: TableSet::default(),
         subscription,
         format: Format::Json,
         channels: vec!["general".into()],
@@ -164,7 +169,7 @@ fn a_core_module_runs_as_its_component_does() {
     let component = engine.compile(&fs::read(core).unwrap()).unwrap();
     let mut instance = component.instantiate(&"v1".into(), &Limits::default()).unwrap();
     let described = rule(&engine, "v1", "{}", Limits::DEFAULT).described.clone();
-    assert_eq!(instance.describe("{}").unwrap(), described);
+    assert_eq!(instance.describe("{}").unwrap().subscription, described);
 }
 
 #[test]
