@@ -4,7 +4,7 @@ use std::fs;
 use std::sync::Arc;
 
 use firebell::dead_letter::Stage;
-use firebell::engine::{Described, DescribeError, Engine, FailureReason};
+use firebell::engine::{DescribeError, Described, Engine, FailureReason};
 use firebell::evaluation::{Evaluation, Health, WorkerSet};
 use firebell::limits::Limits;
 use firebell::record::{Record, TopicPartition};
