@@ -26,7 +26,7 @@ use crate::dead_letter::DeadLetter;
 use crate::engine::{CallFailure, Logs, StateCall};
 use crate::matching::{RuleBatch, Scratch, Survivors};
 use crate::outbox::Entry;
-use crate::record::{OutgoingRecord, Record, TopicPartition};
+use crate::record::{OutgoingRecord, Record, RecordId, TopicPartition};
 use crate::rules::{Mode, Rule, RuleSet};
 use crate::state::{Adopted, Lent, States};
 
@@ -440,13 +440,14 @@ impl WorkerSet {
             self.moments.follow(of, source.records, &matched.rows);
             self.streams.last().copied().flatten().max(floor)
         };
-        let last = source.records.last().map_or(-1, |record| record.offset);
         let batch = Input {
             batch: &matched.batch,
             rows: &matched.rows,
             moments: &self.moments.moments,
             records: &self.moments.records,
-            end: (end_ms, source.records.len() as u32, last),
+            end_ms,
+            all: source.records,
+            streams: if own_time { &[] } else { &self.streams },
         };
         let mut call = Some(StateCall::new(state, &rule.tables));
         let mut outcome = slot.evaluate_stateful(&batch, &mut call, self.clock.as_ref());
@@ -515,6 +516,8 @@ impl WorkerSet {
     ) {
         let set = Arc::clone(&self.set);
         let partition_ms = self.states.stream_ms(partition);
+        let TopicPartition { topic, partition: number } = partition;
+        let next = RecordId { topic: Arc::clone(topic), partition: *number, offset };
         for (index, slot) in self.slots.iter_mut().enumerate() {
             let rule = Arc::clone(&slot.rule);
             if !rule.keeps_state()
@@ -539,7 +542,7 @@ impl WorkerSet {
             let mut call = Some(StateCall::new(state, &rule.tables));
             let (mut outcome, clock) = (Outcome::default(), self.clock.as_ref());
             let times = (i64::MIN, until_ms, Some(wall_ms));
-            slot.elapse(times, (0, offset), &mut call, clock, &mut outcome);
+            slot.elapse(times, &|_| (0, next.clone()), &mut call, clock, &mut outcome);
             self.states.give_back(partition, &rule, returned(call));
             let none = RuleBatch::default();
             let source =
