@@ -440,6 +440,8 @@ impl WorkerSet {
             self.moments.follow(of, source.records, &matched.rows);
             self.streams.last().copied().flatten().max(floor)
         };
+        // Where no record had a time, rows say what it is for them.
+        let end_ms = end_ms.or(self.moments.moments.last().map(|moment| moment.stream_ms));
         let batch = Input {
             batch: &matched.batch,
             rows: &matched.rows,
