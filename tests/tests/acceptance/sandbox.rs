@@ -10,6 +10,7 @@ use firebell::limits::Limits;
 use firebell::record::{Record, TopicPartition};
 use firebell::rules::{Mode, Rule, RuleSet};
 use firebell::subscription::Format;
+use firebell::tables::TableSet;
 use firebell_tests::guests::{guest, shipped};
 
 /// Enough for a guest to reach another limit than fuel.
@@ -19,6 +20,7 @@ fn rule(engine: &Engine, name: &str, config: &str, limits: Limits) -> Arc<Rule> 
     let component = engine.compile(&fs::read(guest(name)).unwrap()).unwrap();
     let name: Arc<str> = name.into();
     let described = component.instantiate(&name, &limits).unwrap().describe(config).unwrap();
+    let (described, plan) = (described.subscription, Arc::new(described.plan));
     let mut subscription = described.clone();
     subscription.topics = vec!["SYSLOG".into()];
     Arc::new(Rule {
@@ -28,6 +30,9 @@ fn rule(engine: &Engine, name: &str, config: &str, limits: Limits) -> Arc<Rule> 
         config_json: config.into(),
         conditions: subscription.condition.iter().cloned().collect(),
         described,
+        plan,
+        keyed: false,
+        tables: TableSet::default(),
         subscription,
         format: Format::Json,
         channels: vec!["general".into()],
@@ -164,7 +169,7 @@ fn a_core_module_runs_as_its_component_does() {
     let component = engine.compile(&fs::read(core).unwrap()).unwrap();
     let mut instance = component.instantiate(&"v1".into(), &Limits::default()).unwrap();
     let described = rule(&engine, "v1", "{}", Limits::DEFAULT).described.clone();
-    assert_eq!(instance.describe("{}").unwrap(), described);
+    assert_eq!(instance.describe("{}").unwrap().subscription, described);
 }
 
 #[test]
