@@ -13,6 +13,7 @@ mod failure;
 mod logs;
 mod run;
 mod signals;
+mod state;
 
 use failure::Failure;
 
@@ -83,6 +84,8 @@ enum Command {
     Run(run::Arguments),
     /// Tell everything that is wrong with configuration, rules, topics and token, at once.
     Check(check::Arguments),
+    /// Show what a rule keeps: windows by key and time, values, timers.
+    State(state::Arguments),
 }
 
 /// Reads the arguments, does what they say and reports how it went.
@@ -100,6 +103,7 @@ fn dispatch(global: Global, command: Command) -> Result<ExitCode, Failure> {
         Command::Demo(arguments) => demo::run(global, &arguments),
         Command::Run(arguments) => run::run(global, &arguments),
         Command::Check(arguments) => check::run(global, &arguments),
+        Command::State(arguments) => state::run(global, &arguments),
     }
 }
 

@@ -1,4 +1,4 @@
-//! The page, `/metrics`, `/healthz`, `/readyz` and `/api/status`.
+//! The page, `/metrics`, `/healthz`, `/readyz`, `/api/status` and `/api/state/RULE`.
 //!
 //! It reads what others count and say, and changes nothing. The page is three embedded files
 //! without a build step; what rules and records say reaches it only as JSON and is shown as text.
@@ -8,7 +8,7 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use axum::Router;
-use axum::extract::State;
+use axum::extract::{Path, Query, State};
 use axum::http::header::{self, HeaderName};
 use axum::http::{HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Response};
@@ -16,11 +16,12 @@ use axum::routing::get;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
+use crate::state::query::{Question, parse_time};
 use crate::telemetry;
 
 mod status;
 
-pub use status::{DeliveryStatus, Pages, ProblemStatus, RuleStatus, Status};
+pub use status::{DeliveryStatus, Pages, ProblemStatus, RuleStatus, StateReader, Status};
 
 /// How long requests in hand may take after the shutdown began; a browser that keeps its connection
 /// open does not keep the process.
@@ -126,6 +127,7 @@ pub fn router_behind(front: Router, pages: Pages) -> Router {
         .route("/healthz", get(|| async { "ok\n" }))
         .route("/readyz", get(readyz))
         .route("/api/status", get(api_status))
+        .route("/api/state/{rule}", get(api_state))
         .fallback(|| async { (StatusCode::NOT_FOUND, "there is no such page\n") })
         .with_state(pages)
         .merge(front)
@@ -179,6 +181,37 @@ async fn readyz(State(pages): State<Pages>) -> Response {
 
 async fn api_status(State(pages): State<Pages>) -> Response {
     typed("application/json", pages.to_json().to_string())
+}
+
+/// What may be asked of `/api/state/RULE`.
+#[derive(Debug, serde::Deserialize)]
+struct StateQuery {
+    key: Option<String>,
+    from: Option<String>,
+    to: Option<String>,
+}
+
+/// What a rule keeps, of all hosts of the group, as it is committed now.
+async fn api_state(
+    State(pages): State<Pages>,
+    Path(rule): Path<String>,
+    Query(query): Query<StateQuery>,
+) -> Response {
+    let time = |written: Option<String>| written.map(|text| parse_time(&text)).transpose();
+    let (from_ms, to_ms) = match (time(query.from), time(query.to)) {
+        (Ok(from), Ok(to)) => (from, to),
+        (Err(error), _) | (_, Err(error)) => {
+            return (StatusCode::BAD_REQUEST, format!("{error}\n")).into_response();
+        }
+    };
+    let key = query.key.map(String::into_bytes);
+    let question = Question { rule, key, from_ms, to_ms };
+    let read = move || (pages.state)(&question).map(|answer| answer.to_json(&question.rule));
+    match tokio::task::spawn_blocking(read).await {
+        Ok(Ok(json)) => typed("application/json", json.to_string()),
+        Ok(Err(error)) => (StatusCode::SERVICE_UNAVAILABLE, format!("{error}\n")).into_response(),
+        Err(_) => (StatusCode::INTERNAL_SERVER_ERROR, "reading state failed\n").into_response(),
+    }
 }
 
 #[cfg(test)]

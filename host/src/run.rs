@@ -18,6 +18,7 @@ use crate::delivery::{self, DeliveryError};
 use crate::engine::{Engine, EngineError};
 use crate::evaluation::{Repartition, RollBack, WorkerSet};
 use crate::http::{self, HttpError, Pages};
+use crate::kafka::ClientState;
 use crate::rules::folder::FolderError;
 use crate::rules::library::{Library, View};
 use crate::rules::publish::Publisher;
@@ -215,7 +216,14 @@ async fn serve(
     tracing::info!(address = %server.address(), "page, /metrics, /healthz and /readyz");
     let (of, ready) = (Arc::clone(config), readiness.clone());
     let status = Arc::new(move || status::status(&of, view.as_ref(), &ready));
-    let own = Pages { metrics: metrics.clone(), readiness: readiness.clone(), status };
+    let client =
+        Arc::new(ClientState::new("kafka", &config.kafka, metrics.clone(), readiness.clone()));
+    let kafka = config.kafka.clone();
+    let state: http::StateReader = Arc::new(move |question| {
+        let changelog = Changelog::find(&kafka, &client).map_err(|error| with_causes(&error))?;
+        changelog.ask(&kafka, question, &client).map_err(|error| with_causes(&error))
+    });
+    let own = Pages { metrics: metrics.clone(), readiness: readiness.clone(), status, state };
     let router = match front {
         Some(front) => http::router_behind(front, own),
         None => http::router(own),

@@ -13,6 +13,7 @@ use crate::record::{OutgoingRecord, TopicPartition};
 use crate::rules::Rule;
 
 pub mod kafka;
+pub mod query;
 pub mod wire;
 
 use wire::EntryKey;

@@ -140,8 +140,9 @@ mod tests {
                 .map(|number| field(&format!("{number:0>FIELD_NAME_BYTES_MAX$}"), &source))
                 .collect(),
             condition: Some("x".repeat(CONDITION_BYTES_MAX)),
+            plan: Plan::default(),
         };
-        let subscription = declared.described().unwrap();
+        let subscription = declared.described().unwrap().subscription;
         assert_eq!(subscription.fields.len(), FIELDS_MAX);
         assert_eq!(subscription.topics.len(), TOPICS_MAX);
     }

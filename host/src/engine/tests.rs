@@ -51,7 +51,7 @@ fn failure(each_row: &str) -> CallFailure {
 #[test]
 fn a_rule_describes_itself_and_returns_effects_in_row_order() {
     let mut instance = instance_with("(call $notify (local.get $row))", &Limits::default());
-    let subscription = instance.describe("{}").unwrap();
+    let subscription = instance.describe("{}").unwrap().subscription;
     assert_eq!(subscription.topics.len(), 0);
     assert_eq!(subscription.condition, None);
     let field = &subscription.fields[0];

@@ -12,6 +12,7 @@ use crate::limits::Limits;
 use crate::notification::AlertId;
 use crate::rules::Rule;
 use crate::subscription::Format;
+use crate::tables::TableSet;
 
 const NOTIFY: &str = "(call $notify (local.get $row))";
 const TRAP_AT_3: &str = "(if (i64.eq (local.get $offset) (i64.const 3)) (then unreachable))
@@ -23,6 +24,7 @@ fn rule(name: &str, each_row: &str, change: impl FnOnce(&mut Rule)) -> Arc<Rule>
     let name: Arc<str> = name.into();
     let limits = Limits::default();
     let described = component.instantiate(&name, &limits).unwrap().describe("{}").unwrap();
+    let described = described.subscription;
     let mut subscription = described.clone();
     subscription.topics.push("SYSLOG".into());
     let mut rule = Rule {
@@ -31,6 +33,9 @@ fn rule(name: &str, each_row: &str, change: impl FnOnce(&mut Rule)) -> Arc<Rule>
         component,
         config_json: "{}".into(),
         described,
+        plan: Arc::default(),
+        keyed: false,
+        tables: TableSet::default(),
         subscription,
         conditions: vec![],
         format: Format::Json,

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use serde_json::{Value, json};
 
+use crate::state::query::{Answer, Question};
 use crate::telemetry::{
     ChannelCounts, Metrics, Readiness, RuleCounts, RuleState, Snapshot, TopicCounts,
 };
@@ -69,7 +70,12 @@ pub struct Pages {
     pub readiness: Readiness,
     /// What only the running host knows; it must not wait for anything.
     pub status: Arc<dyn Fn() -> Status + Send + Sync>,
+    /// What rules keep, read from Kafka; it may take its time. An error is a sentence.
+    pub state: StateReader,
 }
+
+/// Answers questions about what rules keep.
+pub type StateReader = Arc<dyn Fn(&Question) -> Result<Answer, String> + Send + Sync>;
 
 impl fmt::Debug for Pages {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

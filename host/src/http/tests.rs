@@ -19,6 +19,7 @@ async fn start(status: Status) -> Running {
     let (metrics, readiness, shutdown) =
         (Metrics::new(), Readiness::default(), CancellationToken::new());
     let pages = Pages {
+        state: Arc::new(|_| Err("nobody keeps state here".into())),
         metrics: metrics.clone(),
         readiness: readiness.clone(),
         status: Arc::new(move || status.clone()),
@@ -163,6 +164,7 @@ async fn the_server_ends_with_the_host_even_while_a_browser_holds_its_connection
 async fn pages_in_front_have_the_same_headers_and_the_hosts_page_is_behind_them() {
     let server = Server::bind("127.0.0.1:0".parse().unwrap()).await.unwrap();
     let pages = Pages {
+        state: Arc::new(|_| Err("nobody keeps state here".into())),
         metrics: Metrics::new(),
         readiness: Readiness::default(),
         status: Arc::new(Status::default),

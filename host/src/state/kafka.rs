@@ -1,20 +1,22 @@
 //! The changelog topic: restoring the state of partitions that were taken over.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use firebell_state::WireError;
+use firebell_state::{Evidence, WireError};
 use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::error::KafkaError;
-use rdkafka::message::Message;
+use rdkafka::message::{BorrowedMessage, Message};
 use rdkafka::{Offset, TopicPartitionList};
 
 use super::States;
+use super::query::{Answer, Question};
 use super::wire::{EntryKey, KeyError, partition_of};
 use crate::config::KafkaConfig;
 use crate::kafka::{ClientState, ReaderContext, client_config, default_to};
 use crate::record::TopicPartition;
+use crate::topics::InternalTopics;
 
 /// The wait for an answer about offsets.
 const OFFSETS_TIMEOUT: Duration = Duration::from_secs(10);
@@ -51,6 +53,15 @@ pub enum RestoreError {
         /// The partition.
         partition: i32,
     },
+    /// There is no changelog.
+    #[error("topic `{topic}` does not exist: no host of this group ran yet; check kafka.group_id")]
+    Missing {
+        /// Its name.
+        topic: Arc<str>,
+    },
+    /// The host ends.
+    #[error("stopped while state was restored")]
+    Stopped,
     /// Nothing comes any more.
     #[error("the changelog was not read to its end: nothing came for {} seconds", SILENCE_MAX.as_secs())]
     Silence,
@@ -128,81 +139,100 @@ impl Changelog {
         let consumer = reader(kafka, client, "read_committed")?;
         let filled =
             self.filled(&reader(kafka, client, "read_uncommitted")?, &consumer, &wanted)?;
-        if filled.is_empty() {
-            return Ok(Restored::default());
+        self.read_to_end(&consumer, &filled, client, progress, &mut |message| {
+            let (topic, partition, rule, key) = self.key_of(message)?;
+            let of =
+                |input: &&TopicPartition| *input.topic == *topic && input.partition == partition;
+            let Some(input) = inputs.iter().find(of) else { return Ok(false) };
+            self.entered(message, states.restore(input, rule, key, message.payload()))?;
+            Ok(true)
+        })
+    }
+
+    /// The changelog of a group as it is in Kafka.
+    ///
+    /// # Errors
+    ///
+    /// Kafka does not answer, or there is none: no host of this group ran yet.
+    pub fn find(kafka: &KafkaConfig, client: &Arc<ClientState>) -> Result<Self, RestoreError> {
+        let topic = InternalTopics::of(&kafka.group_id).changelog;
+        let consumer = reader(kafka, client, "read_committed")?;
+        let metadata =
+            consumer.fetch_metadata(Some(&topic), OFFSETS_TIMEOUT).map_err(|source| {
+                RestoreError::Read { topic: Arc::clone(&topic), partition: 0, source }
+            })?;
+        let found = metadata.topics().iter().find(|found| found.name() == &*topic);
+        let partitions = found.map_or(0, |found| found.partitions().len());
+        match i32::try_from(partitions) {
+            Ok(partitions) if partitions > 0 => Ok(Self { topic, partitions }),
+            _ => Err(RestoreError::Missing { topic }),
+        }
+    }
+
+    /// Answers a question from all that is committed now, whichever host it belongs to. Blocks.
+    ///
+    /// # Errors
+    ///
+    /// As [`restore`](Self::restore).
+    pub fn ask(
+        &self,
+        kafka: &KafkaConfig,
+        question: &Question,
+        client: &Arc<ClientState>,
+    ) -> Result<Answer, RestoreError> {
+        let consumer = reader(kafka, client, "read_committed")?;
+        let all: BTreeSet<i32> = (0..self.partitions).collect();
+        let filled = self.filled(&consumer, &consumer, &all)?;
+        let mut states = States::default();
+        self.read_to_end(&consumer, &filled, client, &mut |_| true, &mut |message| {
+            let (topic, partition, rule, key) = self.key_of(message)?;
+            if rule != question.rule {
+                return Ok(false);
+            }
+            let input = TopicPartition::new(topic, partition);
+            self.entered(message, states.restore(&input, rule, key, message.payload()))?;
+            Ok(true)
+        })?;
+        Ok(question.answer(&states))
+    }
+
+    /// Hands out every record of these partitions, from the beginning to the end that they have now;
+    /// `take` says whether a record counts.
+    fn read_to_end(
+        &self,
+        consumer: &BaseConsumer<ReaderContext>,
+        partitions: &[i32],
+        client: &Arc<ClientState>,
+        progress: &mut dyn FnMut(u64) -> bool,
+        take: &mut dyn FnMut(&BorrowedMessage<'_>) -> Result<bool, RestoreError>,
+    ) -> Result<Restored, RestoreError> {
+        let (mut ends, mut restored) = (0, Restored::default());
+        if partitions.is_empty() {
+            return Ok(restored);
         }
         let mut list = TopicPartitionList::new();
-        for partition in &filled {
+        for partition in partitions {
             let added = list.add_partition_offset(&self.topic, *partition, Offset::Beginning);
             added.map_err(|source| self.read(*partition, source))?;
         }
         consumer.assign(&list).map_err(RestoreError::Client)?;
-        let (mut ends, mut restored) = (0, Restored::default());
         let (mut heard, mut told) = (Instant::now(), Instant::now());
-        while ends < filled.len() {
+        while ends < partitions.len() {
             match consumer.poll(Duration::from_millis(200)) {
                 Some(Ok(message)) => {
                     heard = Instant::now();
                     restored.records += 1;
-                    restored.entries += u64::from(self.take(&message, inputs, states)?);
+                    restored.entries += u64::from(take(&message)?);
                 }
                 Some(Err(KafkaError::PartitionEOF(_))) => ends += 1,
-                Some(Err(error)) => client.error(&error, "while restoring state"),
+                Some(Err(error)) => client.error(&error, "while reading state"),
                 None => {}
             }
             if told.elapsed() > TOLD_EVERY {
                 told = Instant::now();
                 if !progress(restored.records) {
-                    break;
+                    return Err(RestoreError::Stopped);
                 }
-            }
-            if heard.elapsed() > SILENCE_MAX {
-                return Err(RestoreError::Silence);
-            }
-        }
-        Ok(restored)
-    }
-
-    /// Calls `each` with every entry that there is now: input partition, rule, key and value; later
-    /// values of a key come later. Blocks.
-    ///
-    /// # Errors
-    ///
-    /// As [`restore`](Self::restore).
-    pub fn read_all(
-        &self,
-        kafka: &KafkaConfig,
-        states: &mut States,
-        client: &Arc<ClientState>,
-    ) -> Result<Restored, RestoreError> {
-        let consumer = reader(kafka, client, "read_committed")?;
-        let wanted: BTreeSet<i32> = (0..self.partitions).collect();
-        let mut list = TopicPartitionList::new();
-        let mut open = 0;
-        for partition in wanted {
-            let (low, high) = self.watermarks(&consumer, partition)?;
-            if low < high {
-                let added = list.add_partition_offset(&self.topic, partition, Offset::Beginning);
-                added.map_err(|source| self.read(partition, source))?;
-                open += 1;
-            }
-        }
-        let mut restored = Restored::default();
-        if open == 0 {
-            return Ok(restored);
-        }
-        consumer.assign(&list).map_err(RestoreError::Client)?;
-        let mut heard = Instant::now();
-        while open > 0 {
-            match consumer.poll(Duration::from_millis(200)) {
-                Some(Ok(message)) => {
-                    heard = Instant::now();
-                    restored.records += 1;
-                    self.take_any(&message, states)?;
-                }
-                Some(Err(KafkaError::PartitionEOF(_))) => open -= 1,
-                Some(Err(error)) => client.error(&error, "while reading state"),
-                None => {}
             }
             if heard.elapsed() > SILENCE_MAX {
                 return Err(RestoreError::Silence);
@@ -236,26 +266,6 @@ impl Changelog {
             }
         }
         Ok(filled)
-    }
-
-    /// Takes an entry of the changelog; whether it was one of `inputs`.
-    fn take(
-        &self,
-        message: &impl Message,
-        inputs: &[TopicPartition],
-        states: &mut States,
-    ) -> Result<bool, RestoreError> {
-        let (topic, partition, rule, key) = self.key_of(message)?;
-        let of = |input: &&TopicPartition| *input.topic == *topic && input.partition == partition;
-        let Some(input) = inputs.iter().find(of) else { return Ok(false) };
-        self.entered(message, states.restore(input, rule, key, message.payload()))?;
-        Ok(true)
-    }
-
-    fn take_any(&self, message: &impl Message, states: &mut States) -> Result<(), RestoreError> {
-        let (topic, partition, rule, key) = self.key_of(message)?;
-        let input = TopicPartition::new(topic, partition);
-        self.entered(message, states.restore(&input, rule, key, message.payload()))
     }
 
     fn key_of<'m>(
@@ -317,4 +327,45 @@ fn reader(
         .set("auto.offset.reset", "earliest");
     let context = ReaderContext(Arc::clone(client));
     config.create_with_context(context).map_err(RestoreError::Client)
+}
+
+/// The values of records, by topic, partition and offset; those that are gone are left out. Blocks.
+///
+/// # Errors
+///
+/// Kafka does not answer.
+pub fn fetch_records(
+    kafka: &KafkaConfig,
+    wanted: &[Evidence],
+    client: &Arc<ClientState>,
+) -> Result<HashMap<(String, i32, i64), Vec<u8>>, RestoreError> {
+    let consumer = reader(kafka, client, "read_committed")?;
+    let mut found = HashMap::new();
+    for Evidence { topic, partition, offset, .. } in wanted {
+        let failed =
+            |source| RestoreError::Read { topic: Arc::clone(topic), partition: *partition, source };
+        let (low, high) =
+            consumer.fetch_watermarks(topic, *partition, OFFSETS_TIMEOUT).map_err(failed)?;
+        if *offset < low || *offset >= high {
+            continue;
+        }
+        let mut list = TopicPartitionList::new();
+        list.add_partition_offset(topic, *partition, Offset::Offset(*offset)).map_err(failed)?;
+        consumer.assign(&list).map_err(failed)?;
+        let begin = Instant::now();
+        while begin.elapsed() < OFFSETS_TIMEOUT {
+            match consumer.poll(Duration::from_millis(200)) {
+                Some(Ok(message)) if message.offset() == *offset => {
+                    let value = message.payload().unwrap_or_default().to_vec();
+                    found.insert((topic.to_string(), *partition, *offset), value);
+                    break;
+                }
+                // Compaction took it.
+                Some(Ok(_) | Err(KafkaError::PartitionEOF(_))) => break,
+                Some(Err(error)) => client.error(&error, "while fetching records"),
+                None => {}
+            }
+        }
+    }
+    Ok(found)
 }

@@ -4,7 +4,7 @@ use std::fs;
 use std::sync::Arc;
 
 use firebell::dead_letter::Stage;
-use firebell::engine::{DescribeError, Engine, FailureReason};
+use firebell::engine::{DescribeError, Described, Engine, FailureReason};
 use firebell::evaluation::{Evaluation, Health, WorkerSet};
 use firebell::limits::Limits;
 use firebell::record::{Record, TopicPartition};
@@ -19,8 +19,8 @@ const MUCH_FUEL: Limits = Limits { fuel_per_record: 1_000_000_000, ..Limits::DEF
 fn rule(engine: &Engine, name: &str, config: &str, limits: Limits) -> Arc<Rule> {
     let component = engine.compile(&fs::read(guest(name)).unwrap()).unwrap();
     let name: Arc<str> = name.into();
-    let described = component.instantiate(&name, &limits).unwrap().describe(config).unwrap();
-    let (described, plan) = (described.subscription, Arc::new(described.plan));
+    let mut instance = component.instantiate(&name, &limits).unwrap();
+    let Described { subscription: described, plan } = instance.describe(config).unwrap();
     let mut subscription = described.clone();
     subscription.topics = vec!["SYSLOG".into()];
     Arc::new(Rule {
@@ -30,7 +30,7 @@ fn rule(engine: &Engine, name: &str, config: &str, limits: Limits) -> Arc<Rule> 
         config_json: config.into(),
         conditions: subscription.condition.iter().cloned().collect(),
         described,
-        plan,
+        plan: Arc::new(plan),
         keyed: false,
         tables: TableSet::default(),
         subscription,

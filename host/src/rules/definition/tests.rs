@@ -75,6 +75,7 @@ quarantine_after = 4
         notifications_per_record: 0,
         emits_per_record: 2,
         log_lines: 3,
+        state_mib: 256,
         quarantine_after: 4,
     };
     assert_eq!(definition.limits, limits);

@@ -3,6 +3,7 @@
 use std::fs::{self, File};
 use std::io::Write;
 use std::path::{Path, PathBuf};
+use std::sync::mpsc::{SyncSender, sync_channel};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
@@ -24,6 +25,7 @@ struct Host {
     slot: Slot<Arc<RuleSet>>,
     view: View,
     stop: Stop,
+    roll_backs: SyncSender<RollBack>,
     thread: Option<JoinHandle<()>>,
 }
 
@@ -45,8 +47,10 @@ impl Host {
         let (view, stop) = (library.view().clone(), watch.stop_handle());
         let mut publisher = Publisher::default();
         let slot = publisher.slot(view.current());
-        let thread = thread::spawn(move || follow(library, publisher, watch, Arc::clone));
-        let host = Self { dir, slot, view, stop, thread: Some(thread) };
+        let (roll_backs, given_up) = sync_channel(1);
+        let thread =
+            thread::spawn(move || follow(library, publisher, watch, &given_up, Arc::clone));
+        let host = Self { dir, slot, view, stop, roll_backs, thread: Some(thread) };
         assert_eq!(host.next().generation, 1);
         host
     }
@@ -148,5 +152,30 @@ fn a_bad_file_is_seen_and_the_set_stays() {
     assert!(host.slot.take().is_none());
     host.save("a.toml", b"component = \"user.wasm\"\ntopics = [\"AUTH\"]\n");
     assert_eq!(host.next().generation, 2);
+    assert!(host.view.problems().is_empty());
+}
+
+#[test]
+fn a_version_that_does_not_work_gives_way_to_the_last_one_until_it_is_saved_anew() {
+    let host = Host::start(&[("user.wasm", component()), ("invalid-user.toml", TOML)]);
+    let version = |set: &RuleSet| set.rules["invalid-user"].version.clone();
+    let good = version(&host.view.current());
+    let with = |line: &str| [TOML, line.as_bytes()].concat();
+    host.save("invalid-user.toml", &with("mode = \"shadow\"\n"));
+    let bad = version(&host.next());
+    assert_ne!(good, bad);
+    let wanted = |version: &str| RollBack {
+        rule: "invalid-user".into(),
+        version: version.into(),
+        reason: "it fails".into(),
+    };
+    // A version that does not run any more is nobody's to give up.
+    host.roll_backs.send(wanted("another")).unwrap();
+    host.roll_backs.send(wanted(&bad)).unwrap();
+    assert_eq!(version(&host.next()), good);
+    assert!(host.wait_for_problem().contains("it fails"));
+    host.save("invalid-user.toml", &with("mode = \"paused\"\n"));
+    let mended = version(&host.next());
+    assert!(mended != good && mended != bad);
     assert!(host.view.problems().is_empty());
 }

@@ -7,6 +7,7 @@ use crate::limits::Limits;
 use crate::rules::{Mode, Rule};
 use crate::shipped;
 use crate::subscription::{Format, Subscription};
+use crate::tables::TableSet;
 
 fn set(generation: u64, rules: &[(&str, &str, &str)]) -> RuleSet {
     let engine = Engine::new(None).unwrap();
@@ -20,6 +21,9 @@ fn set(generation: u64, rules: &[(&str, &str, &str)]) -> RuleSet {
             component: component.clone(),
             config_json: "{}".into(),
             described: subscription.clone(),
+            plan: Arc::default(),
+            keyed: false,
+            tables: TableSet::default(),
             subscription,
             conditions: vec![],
             format: Format::Json,
