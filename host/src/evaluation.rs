@@ -264,7 +264,9 @@ impl WorkerSet {
             let rule = Arc::clone(&slot.rule);
             let before = migrated.done.len();
             for input in partitions.clone() {
-                let Some((mut state, stored)) = self.states.take_stale(input, &rule) else { continue };
+                let Some((mut state, stored)) = self.states.take_stale(input, &rule) else {
+                    continue;
+                };
                 let result = slot.migrate(stored, &mut state);
                 self.states.give_back_untouched(input, &rule.name, state);
                 match result {
@@ -430,7 +432,13 @@ impl WorkerSet {
                 let mut report = RuleReport::new(&rule.name, &source.partition.topic, matched);
                 let mut outcome = slot.refuse_all(&matched.batch, &reason);
                 report.take(&mut outcome, &rule);
-                self.collected.add(source, (index as u32, &rule), &matched.rows, outcome, &mut report);
+                self.collected.add(
+                    source,
+                    (index as u32, &rule),
+                    &matched.rows,
+                    outcome,
+                    &mut report,
+                );
                 out.rules.push(report);
                 return;
             }
@@ -537,9 +545,7 @@ impl WorkerSet {
             let is_current = |kept: &RuleState| {
                 kept.stored_version().is_none_or(|stored| stored == rule.plan.version)
             };
-            if !rule.keeps_state()
-                || rule.health.is_quarantined()
-                || !kept.is_some_and(is_current)
+            if !rule.keeps_state() || rule.health.is_quarantined() || !kept.is_some_and(is_current)
             {
                 continue;
             }

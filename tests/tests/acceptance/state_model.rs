@@ -197,9 +197,8 @@ proptest! {
 #[test]
 fn a_rule_says_the_same_by_way_of_the_repartition_topic_as_without() {
     // One partition each, so that the order of records is the same.
-    let written: Vec<Written> = (0..200)
-        .map(|n: i64| (0, (n % 3) as u8, Some((n * 37) % 60 - 15), false))
-        .collect();
+    let written: Vec<Written> =
+        (0..200).map(|n: i64| (0, (n % 3) as u8, Some((n * 37) % 60 - 15), false)).collect();
     for kind in [Kind::Tumbling, Kind::Hopping, Kind::Sliding, Kind::Session, Kind::Heartbeat] {
         let mut said = [true, false].map(|routed| {
             let repartition = Repartition { topic: REPARTITION.0.into(), partitions: 1 };
