@@ -255,35 +255,37 @@ impl WorkerSet {
     }
 
     /// Hands the keys and values of rules whose state has another version to them, in all partitions or
-    /// those given. Nothing is changed where one fails: the caller goes on with the set that it has.
-    pub fn migrate(&mut self, only: Option<&[TopicPartition]>) -> Vec<RollBack> {
-        let mut failed = Vec::new();
+    /// those given. The state of a rule that fails is as it was in all of them.
+    pub fn migrate(&mut self, only: Option<&[TopicPartition]>) -> Migrated {
+        let mut migrated = Migrated::default();
         let partitions: Vec<TopicPartition> = self.states.partitions().cloned().collect();
-        for input in partitions.iter().filter(|one| only.is_none_or(|only| only.contains(one))) {
-            for slot in &mut self.slots {
-                let rule = Arc::clone(&slot.rule);
-                let stored = self.states.get(input, &rule.name).map(RuleState::stored_version);
-                let Some(Some(stored)) = stored else { continue };
-                if !rule.keeps_state() || stored == rule.plan.version {
+        let partitions = partitions.iter().filter(|one| only.is_none_or(|only| only.contains(one)));
+        for slot in self.slots.iter_mut().filter(|slot| slot.rule.keeps_state()) {
+            let rule = Arc::clone(&slot.rule);
+            let before = migrated.done.len();
+            for input in partitions.clone() {
+                let Some((mut state, stored)) = self.states.take_stale(input, &rule) else {
                     continue;
-                }
-                let Lent { mut state, .. } = self.states.lend(input, &rule);
-                state.begin_call();
-                match slot.migrate(stored, &mut state) {
-                    Ok(()) => self.states.give_back(input, &rule, state),
-                    Err(message) => {
-                        state.undo_call();
-                        self.states.give_back_untouched(input, &rule.name, state);
-                        let reason = format!(
-                            "state of version {stored} cannot become version {}: {message}",
-                            rule.plan.version
-                        );
-                        failed.push(RollBack::of(&rule, reason));
+                };
+                let result = slot.migrate(stored, &mut state);
+                self.states.give_back_untouched(input, &rule.name, state);
+                match result {
+                    Ok(()) => migrated.done.push((input.clone(), Arc::clone(&rule.name))),
+                    Err(reason) => {
+                        migrated.failed.push(RollBack::of(&rule, reason));
+                        let done = migrated.done.drain(before..);
+                        done.for_each(|(input, rule)| self.states.undo_call(&input, &rule));
+                        break;
                     }
                 }
             }
         }
-        failed
+        migrated
+    }
+
+    /// Undoes what [`migrate`](Self::migrate) did, if nothing was done since.
+    pub fn undo_migration(&mut self, migrated: &Migrated) {
+        migrated.done.iter().for_each(|(input, rule)| self.states.undo_call(input, rule));
     }
 
     /// Takes the state over from the set that evaluated until now.
@@ -422,6 +424,25 @@ impl WorkerSet {
     ) {
         let slot = &mut self.slots[at];
         let rule = Arc::clone(&slot.rule);
+        if let Some((mut state, stored)) = self.states.take_stale(input, &rule) {
+            // Migrated and taken back, or refused when it was restored.
+            let migrated = slot.migrate(stored, &mut state);
+            self.states.give_back_untouched(input, &rule.name, state);
+            if let Err(reason) = migrated {
+                let mut report = RuleReport::new(&rule.name, &source.partition.topic, matched);
+                let mut outcome = slot.refuse_all(&matched.batch, &reason);
+                report.take(&mut outcome, &rule);
+                self.collected.add(
+                    source,
+                    (index as u32, &rule),
+                    &matched.rows,
+                    outcome,
+                    &mut report,
+                );
+                out.rules.push(report);
+                return;
+            }
+        }
         let Lent { mut state, adopted } = self.states.lend(input, &rule);
         state.begin_call();
         if state.stored_version().is_none() {
@@ -522,9 +543,11 @@ impl WorkerSet {
         let next = RecordId { topic: Arc::clone(topic), partition: *number, offset };
         for (index, slot) in self.slots.iter_mut().enumerate() {
             let rule = Arc::clone(&slot.rule);
-            if !rule.keeps_state()
-                || rule.health.is_quarantined()
-                || self.states.get(partition, &rule.name).is_none()
+            let kept = self.states.get(partition, &rule.name);
+            let is_current = |kept: &RuleState| {
+                kept.stored_version().is_none_or(|stored| stored == rule.plan.version)
+            };
+            if !rule.keeps_state() || rule.health.is_quarantined() || !kept.is_some_and(is_current)
             {
                 continue;
             }
@@ -557,6 +580,15 @@ impl WorkerSet {
         }
         self.collected.drain_into(out);
     }
+}
+
+/// What became of state of other versions.
+#[derive(Debug, Default)]
+pub struct Migrated {
+    /// Partitions and rules whose keys and values are of the present version now.
+    done: Vec<(TopicPartition, Arc<str>)>,
+    /// Versions that cannot read what is there.
+    pub failed: Vec<RollBack>,
 }
 
 /// A version of a rule that is to be given up for the one before it.

@@ -87,6 +87,32 @@ impl States {
         Lent { state, adopted }
     }
 
+    /// Takes the state of a rule out if its keys and values are of another version, to be given back
+    /// when they were migrated, or not: the state and the version. Nothing is taken up by it.
+    pub fn take_stale(
+        &mut self,
+        partition: &TopicPartition,
+        rule: &Rule,
+    ) -> Option<(RuleState, u32)> {
+        let rules = &mut self.partitions.get_mut(partition)?.rules;
+        let stored = rules.get(&rule.name)?.state.stored_version()?;
+        if stored == rule.plan.version {
+            return None;
+        }
+        let mut state = rules.remove(&rule.name)?.state;
+        state.set_bytes_max(rule.limits.state_bytes());
+        Some((state, stored))
+    }
+
+    /// Undoes what was done to the state of a rule since its last call began.
+    pub fn undo_call(&mut self, partition: &TopicPartition, rule: &str) {
+        let found = self.partitions.get_mut(partition).and_then(|one| one.rules.get_mut(rule));
+        if let Some(kept) = found {
+            kept.state.undo_call();
+            kept.plan = None;
+        }
+    }
+
     /// The state of a rule.
     pub fn get(&self, partition: &TopicPartition, rule: &str) -> Option<&RuleState> {
         self.partitions.get(partition)?.rules.get(rule).map(|kept| &kept.state)
@@ -145,7 +171,11 @@ impl States {
 
     /// Everything is as it was committed last; stream time is for the caller to set back.
     pub fn abort(&mut self) {
-        self.all_mut().for_each(RuleState::abort);
+        for kept in self.partitions.values_mut().flat_map(|one| one.rules.values_mut()) {
+            kept.state.abort();
+            // What was dropped when the plan was taken up may be back.
+            kept.plan = None;
+        }
     }
 
     /// Forgets a partition that is given up.

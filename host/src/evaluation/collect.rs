@@ -268,8 +268,7 @@ impl Collected {
             if let Some(failure) = failure {
                 let why = (Stage::Evaluate, failure.reason.as_str());
                 if goes_out {
-                    let letter =
-                        source.fired_letter(rule, &id, &firing, why, failure.message);
+                    let letter = source.fired_letter(rule, &id, &firing, why, failure.message);
                     self.items.push((record, position, Item::DeadLetter(letter)));
                 }
                 continue;

@@ -60,7 +60,9 @@ pub(super) fn route(
             key: Some(by.to_vec()),
             value: record.value.map(<[u8]>::to_vec),
             headers,
-            timestamp_ms: (record.timestamp_ms >= 0).then_some(record.timestamp_ms),
+            // Its own time is in the header. With it here, retention would delete what is old before
+            // it is read, and a broker could refuse what is from the future.
+            timestamp_ms: None,
         });
     }
 }

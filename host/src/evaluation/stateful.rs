@@ -138,6 +138,24 @@ impl Slot {
         outcome
     }
 
+    /// Gives all records up, since the rule cannot work with its state.
+    pub(super) fn refuse_all(&mut self, batch: &Batch, reason: &str) -> Outcome {
+        let mut outcome = Outcome::default();
+        for (row, offset) in batch.offsets.iter().enumerate() {
+            let failed = if self.rule.health.is_quarantined() {
+                Failed::Quarantined
+            } else {
+                let failure = CallFailure::invalid_state(reason);
+                let (topic, partition) = (Arc::clone(&batch.topic), batch.partition);
+                let record = RecordId { topic, partition, offset: *offset };
+                outcome.quarantined |= self.failed(record, &failure);
+                Failed::Call(failure)
+            };
+            outcome.failed.push((row as u32, failed));
+        }
+        outcome
+    }
+
     /// Tells the rule all that is due from one stream time until another, and by the wall clock where it
     /// is given; `place` says where something happens that is due at a time.
     pub(super) fn elapse(

@@ -92,11 +92,7 @@ struct Model {
 }
 
 /// What a rule says about records that come to one partition, each with where it is from.
-pub(crate) fn run(
-    kind: Kind,
-    rule: &str,
-    seen: &[(TopicPartition, Seen)],
-) -> Vec<Said> {
+pub(crate) fn run(kind: Kind, rule: &str, seen: &[(TopicPartition, Seen)]) -> Vec<Said> {
     let (mut model, mut stream_ms, mut said) = (Model::default(), None::<i64>, vec![]);
     for (from, record) in seen {
         let event_ms = match record.timestamp_ms {
@@ -232,8 +228,7 @@ impl Model {
         }
         let reached = |it: &Gathered| it.start_ms < event_ms + SIZE_MS && event_ms < it.end_ms;
         let joins = |it: &Gathered| of_host(it) && reached(it) && !closed(it);
-        let joined: Vec<Gathered> =
-            self.gathered.iter().filter(|it| joins(it)).cloned().collect();
+        let joined: Vec<Gathered> = self.gathered.iter().filter(|it| joins(it)).cloned().collect();
         let mut all = Gathered::new(host, event_ms, event_ms + SIZE_MS);
         if joined.is_empty() && closed(&all) {
             return;
