@@ -12,8 +12,8 @@ use firebell::rules::RuleSet;
 use firebell::state::States;
 use firebell::state::wire::EntryKey;
 
-use super::RULE;
 use super::model::{Said, Seen};
+use super::{RULE, UNSEEN};
 
 /// A partition of a user's topic.
 pub(crate) struct Input {
@@ -284,7 +284,10 @@ impl Cluster {
         }
         let mut sent: BTreeMap<(&TopicPartition, &str), Vec<&Seen>> = BTreeMap::new();
         for log in self.logs.iter().filter(|(one, _)| one.topic != repartition.topic) {
-            for Stored { from: (source, seen), .. } in log.1 {
+            for (source, seen) in log.1.iter().map(|stored| &stored.from) {
+                if seen.host == UNSEEN {
+                    continue;
+                }
                 sent.entry((source, &seen.host)).or_default().push(seen);
             }
         }
