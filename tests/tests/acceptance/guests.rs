@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use firebell::batch::Batch;
 use firebell::effect::{Effect, EmittedContent, RowEffect};
-use firebell::engine::{Component, Described, Engine, Instance, StateCall};
+use firebell::engine::{Component, Described, Engine, Instance, RowRecord, StateCall};
 use firebell::limits::Limits;
 use firebell::shipped;
 use firebell::tables::TableSet;

@@ -48,12 +48,7 @@ impl FetchQueue {
     }
 
     /// Adds at most `max` records that are there; waits for the first of them at most `wait`.
-    pub(crate) fn take<'c>(
-        &self,
-        into: &mut Vec<Fetched<'c>>,
-        max: usize,
-        wait: Duration,
-    ) {
+    pub(crate) fn take<'c>(&self, into: &mut Vec<Fetched<'c>>, max: usize, wait: Duration) {
         if !wait.is_zero() {
             let before = into.len();
             // With more than one wanted, librdkafka waits for all of them.

@@ -225,14 +225,11 @@ impl Cluster {
 
     fn assign(&mut self, at: usize) {
         let partition = &self.partitions[at];
-        let mut states = States::default();
         let (offset, stream_ms) = self.offsets.get(partition).copied().unwrap_or((0, None));
         let worker = &mut self.workers[self.owners[at]];
         worker.set.states().revoke(partition);
-        std::mem::swap(worker.set.states(), &mut states);
-        restore(&self.changelog, self.compacts, partition, &mut states);
-        std::mem::swap(worker.set.states(), &mut states);
-        assert_eq!(worker.set.migrate(Some(std::slice::from_ref(partition))), []);
+        restore(&self.changelog, self.compacts, partition, worker.set.states());
+        assert_eq!(worker.set.migrate(Some(std::slice::from_ref(partition))).failed, []);
         worker.set.states().set_stream_ms(partition, stream_ms);
         let reached = Reached { partition: partition.clone(), offset, stream_ms };
         worker.progress.assigned(reached, false);
