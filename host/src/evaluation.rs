@@ -26,7 +26,7 @@ use crate::dead_letter::DeadLetter;
 use crate::engine::{CallFailure, Logs, StateCall};
 use crate::matching::{RuleBatch, Scratch, Survivors};
 use crate::outbox::Entry;
-use crate::record::{OutgoingRecord, Record, TopicPartition};
+use crate::record::{OutgoingRecord, Record, RecordId, TopicPartition};
 use crate::rules::{Mode, Rule, RuleSet};
 use crate::state::{Adopted, Lent, States};
 
@@ -264,7 +264,9 @@ impl WorkerSet {
             let rule = Arc::clone(&slot.rule);
             let before = migrated.done.len();
             for input in partitions.clone() {
-                let Some((mut state, stored)) = self.states.take_stale(input, &rule) else { continue };
+                let Some((mut state, stored)) = self.states.take_stale(input, &rule) else {
+                    continue;
+                };
                 let result = slot.migrate(stored, &mut state);
                 self.states.give_back_untouched(input, &rule.name, state);
                 match result {
@@ -430,7 +432,13 @@ impl WorkerSet {
                 let mut report = RuleReport::new(&rule.name, &source.partition.topic, matched);
                 let mut outcome = slot.refuse_all(&matched.batch, &reason);
                 report.take(&mut outcome, &rule);
-                self.collected.add(source, (index as u32, &rule), &matched.rows, outcome, &mut report);
+                self.collected.add(
+                    source,
+                    (index as u32, &rule),
+                    &matched.rows,
+                    outcome,
+                    &mut report,
+                );
                 out.rules.push(report);
                 return;
             }
@@ -453,13 +461,14 @@ impl WorkerSet {
             self.moments.follow(of, source.records, &matched.rows);
             self.streams.last().copied().flatten().max(floor)
         };
-        let last = source.records.last().map_or(-1, |record| record.offset);
         let batch = Input {
             batch: &matched.batch,
             rows: &matched.rows,
             moments: &self.moments.moments,
             records: &self.moments.records,
-            end: (end_ms, source.records.len() as u32, last),
+            end_ms,
+            all: source.records,
+            streams: if own_time { &[] } else { &self.streams },
         };
         let mut call = Some(StateCall::new(state, &rule.tables));
         let mut outcome = slot.evaluate_stateful(&batch, &mut call, self.clock.as_ref());
@@ -528,15 +537,15 @@ impl WorkerSet {
     ) {
         let set = Arc::clone(&self.set);
         let partition_ms = self.states.stream_ms(partition);
+        let TopicPartition { topic, partition: number } = partition;
+        let next = RecordId { topic: Arc::clone(topic), partition: *number, offset };
         for (index, slot) in self.slots.iter_mut().enumerate() {
             let rule = Arc::clone(&slot.rule);
             let kept = self.states.get(partition, &rule.name);
             let is_current = |kept: &RuleState| {
                 kept.stored_version().is_none_or(|stored| stored == rule.plan.version)
             };
-            if !rule.keeps_state()
-                || rule.health.is_quarantined()
-                || !kept.is_some_and(is_current)
+            if !rule.keeps_state() || rule.health.is_quarantined() || !kept.is_some_and(is_current)
             {
                 continue;
             }
@@ -556,7 +565,7 @@ impl WorkerSet {
             let mut call = Some(StateCall::new(state, &rule.tables));
             let (mut outcome, clock) = (Outcome::default(), self.clock.as_ref());
             let times = (i64::MIN, until_ms, Some(wall_ms));
-            slot.elapse(times, (0, offset), &mut call, clock, &mut outcome);
+            slot.elapse(times, &|_| (0, next.clone()), &mut call, clock, &mut outcome);
             self.states.give_back(partition, &rule, returned(call));
             let none = RuleBatch::default();
             let source =

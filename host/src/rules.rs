@@ -81,6 +81,7 @@ pub struct Rule {
 impl Rule {
     /// Whether it looks at more than one record, or at tables.
     pub fn keeps_state(&self) -> bool {
+        // Values and timers need nothing in the plan but a version.
         self.plan.version > 0 || !self.plan.is_empty()
     }
 

@@ -159,7 +159,7 @@ impl Routed<'_> {
     }
 }
 
-/// Sorts records of the repartition topic by rule and topic.
+/// Sorts records of the repartition topic by rule, and each rule's into runs of one topic.
 pub(super) fn by_rule<'a>(records: &[Record<'a>]) -> Vec<Routed<'a>> {
     let mut all: Vec<Routed<'a>> = Vec::new();
     for record in records {
@@ -171,9 +171,10 @@ pub(super) fn by_rule<'a>(records: &[Record<'a>]) -> Vec<Routed<'a>> {
             );
             continue;
         };
-        let same = |one: &Routed<'_>| one.rule == origin.rule && one.topic == origin.topic;
-        // Records come in runs of one rule.
-        let at = all.iter().rposition(same).unwrap_or_else(|| {
+        // A rule's records stay in their order, whatever topics they are from: its time follows them.
+        let last = all.iter().rposition(|one| one.rule == origin.rule);
+        let last = last.filter(|last| all[*last].topic == origin.topic);
+        let at = last.unwrap_or_else(|| {
             all.push(Routed {
                 rule: origin.rule.clone(),
                 topic: Arc::clone(&origin.topic),

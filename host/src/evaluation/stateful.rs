@@ -15,7 +15,7 @@ use crate::engine::{CallFailure, Called, StateCall};
 use crate::evaluation::health::LastFailure;
 use crate::evaluation::slice::slice;
 use crate::evaluation::slot::{CallReport, Clock, Failed, Outcome, Slot};
-use crate::record::RecordId;
+use crate::record::{Record, RecordId};
 
 /// The survivors of a batch for a rule that keeps state.
 pub(super) struct Input<'a> {
@@ -27,8 +27,12 @@ pub(super) struct Input<'a> {
     pub(super) moments: &'a [Moment],
     /// What each row is.
     pub(super) records: &'a [Evidence],
-    /// Stream time after the last record, and that record's place and offset.
-    pub(super) end: (Option<i64>, u32, i64),
+    /// Stream time after the last record.
+    pub(super) end_ms: Option<i64>,
+    /// All records of the batch, also those that are no rows.
+    pub(super) all: &'a [Record<'a>],
+    /// Stream time at each of `all`; empty for a rule whose time only its rows move on.
+    pub(super) streams: &'a [Option<i64>],
 }
 
 /// Something that time did, and what the rule made of it.
@@ -36,8 +40,8 @@ pub(super) struct Input<'a> {
 pub(super) struct Fired {
     /// The index of the record before which it happened.
     pub(super) before: u32,
-    /// That record's offset.
-    pub(super) offset: i64,
+    /// The record that made time go on, or that set a time that had passed.
+    pub(super) record: RecordId,
     /// When it was due.
     pub(super) due_ms: i64,
     pub(super) firing: Firing,
@@ -61,8 +65,9 @@ pub struct LateReport {
 /// past would never end, and goes on behind the next record.
 const FIRINGS_MAX: usize = 10_000;
 
-/// Where time stands in a batch: the index and offset of the record that comes next.
-type Place = (u32, i64);
+/// Where something happens in a batch: before the record of this index, and the record that made it
+/// happen.
+pub(super) type Place = (u32, RecordId);
 
 impl Slot {
     /// Shows the rule the rows of `input` and tells it what time did meanwhile; `state` is there
@@ -85,7 +90,8 @@ impl Slot {
                 let reached = from.checked_sub(1).and_then(|row| input.moments.get(row));
                 let reached = reached.map_or(i64::MIN, |moment| moment.stream_ms);
                 let times = (reached, until, None);
-                self.elapse(times, input.place(from), state, clock, &mut outcome);
+                let place = |due_ms| input.place(from, due_ms);
+                self.elapse(times, &place, state, clock, &mut outcome);
             }
             if from >= rows {
                 break;
@@ -124,7 +130,7 @@ impl Slot {
                 }
             }
         }
-        if let (Some(state), Some(end_ms)) = (state.as_deref_mut(), input.end.0) {
+        if let (Some(state), Some(end_ms)) = (state.as_deref_mut(), input.end_ms) {
             state.state.begin_call();
             state.state.expire(end_ms);
         }
@@ -151,11 +157,11 @@ impl Slot {
     }
 
     /// Tells the rule all that is due from one stream time until another, and by the wall clock where it
-    /// is given.
+    /// is given; `place` says where something happens that is due at a time.
     pub(super) fn elapse(
         &mut self,
-        (reached_ms, until_ms, wall_ms): (i64, i64, Option<i64>),
-        place: Place,
+        (mut reached_ms, until_ms, wall_ms): (i64, i64, Option<i64>),
+        place: &dyn Fn(i64) -> Place,
         state: &mut Option<Box<StateCall>>,
         clock: Option<&Clock>,
         outcome: &mut Outcome,
@@ -164,14 +170,16 @@ impl Slot {
             begin(state);
             let Some((due_ms, firings)) = fire(state, until_ms) else { break };
             // A timer that was set for the past fires now.
-            let times = (due_ms.max(reached_ms), wall_ms);
-            self.tell(&firings, times, place, state, clock, outcome);
+            reached_ms = reached_ms.max(due_ms);
+            let times = (reached_ms, wall_ms);
+            self.tell(&firings, times, &place(due_ms), state, clock, outcome);
         }
         let Some(wall_ms) = wall_ms else { return };
         begin(state);
         let firings = state.as_mut().map(|state| state.state.fire_wall(wall_ms));
         if let Some(firings) = firings.filter(|firings| !firings.is_empty()) {
-            self.tell(&firings, (until_ms, Some(wall_ms)), place, state, clock, outcome);
+            let times = (until_ms, Some(wall_ms));
+            self.tell(&firings, times, &place(until_ms), state, clock, outcome);
         }
     }
 
@@ -180,14 +188,14 @@ impl Slot {
         &mut self,
         firings: &[Firing],
         times: (i64, Option<i64>),
-        place: Place,
+        place: &Place,
         state: &mut Option<Box<StateCall>>,
         clock: Option<&Clock>,
         outcome: &mut Outcome,
     ) {
         let fired = |firing: &Firing| Fired {
             before: place.0,
-            offset: place.1,
+            record: place.1.clone(),
             due_ms: times.0,
             firing: firing.clone(),
             effects: Vec::new(),
@@ -204,8 +212,7 @@ impl Slot {
                 }
             }
             Err(failure) if firings.len() == 1 => {
-                let record = RecordId { topic: "".into(), partition: -1, offset: place.1 };
-                outcome.quarantined |= self.failed(record, &failure);
+                outcome.quarantined |= self.failed(place.1.clone(), &failure);
                 let failed = firings.iter().map(fired);
                 outcome
                     .fired
@@ -340,13 +347,38 @@ fn id_of(record: &Evidence) -> RecordId {
 impl Input<'_> {
     /// Stream time at a row, or behind the last one.
     fn stream_ms(&self, row: usize) -> Option<i64> {
-        self.moments.get(row).map(|moment| moment.stream_ms).or(self.end.0)
+        self.moments.get(row).map(|moment| moment.stream_ms).or(self.end_ms)
     }
 
-    fn place(&self, row: usize) -> Place {
-        match (self.rows.get(row), self.records.get(row)) {
-            (Some(record), Some(at)) => (*record, at.offset),
-            _ => (self.end.1, self.end.2),
+    /// Where something happens that is due at `due_ms`, when the rows before `from` are done. It is the
+    /// same place however the records are cut into batches.
+    fn place(&self, from: usize, due_ms: i64) -> Place {
+        let done = from.checked_sub(1);
+        let after = done.and_then(|row| self.rows.get(row)).map_or(0, |record| record + 1);
+        if let Some(done) = done
+            && self.moments.get(done).is_some_and(|moment| due_ms <= moment.stream_ms)
+        {
+            // The last row set it, for a time that had passed.
+            return (after, self.records.get(done).map_or_else(|| self.last(), id_of));
+        }
+        if self.streams.is_empty() {
+            let reached = self.rows.get(from).copied().unwrap_or(after);
+            return (reached, self.records.get(from).map_or_else(|| self.last(), id_of));
+        }
+        let later = self.streams.get(after as usize..).unwrap_or_default();
+        // A batch has far fewer than 2^32 records.
+        let reached = after + later.partition_point(|stream_ms| *stream_ms < Some(due_ms)) as u32;
+        let offset = self.all.get(reached as usize).map(|record| record.offset);
+        let last = self.last();
+        (reached, RecordId { offset: offset.unwrap_or(last.offset), ..last })
+    }
+
+    /// The last record of the batch.
+    fn last(&self) -> RecordId {
+        RecordId {
+            topic: Arc::clone(&self.batch.topic),
+            partition: self.batch.partition,
+            offset: self.all.last().map_or(-1, |record| record.offset),
         }
     }
 

@@ -329,7 +329,10 @@ fn reader(
     config.create_with_context(context).map_err(RestoreError::Client)
 }
 
-/// The values of records, by topic, partition and offset; those that are gone are left out. Blocks.
+/// Values of records by topic, partition and offset.
+pub type RecordValues = HashMap<(String, i32, i64), Vec<u8>>;
+
+/// The values of records; those that are gone are left out. Blocks.
 ///
 /// # Errors
 ///
@@ -338,7 +341,7 @@ pub fn fetch_records(
     kafka: &KafkaConfig,
     wanted: &[Evidence],
     client: &Arc<ClientState>,
-) -> Result<HashMap<(String, i32, i64), Vec<u8>>, RestoreError> {
+) -> Result<RecordValues, RestoreError> {
     let consumer = reader(kafka, client, "read_committed")?;
     let mut found = HashMap::new();
     for Evidence { topic, partition, offset, .. } in wanted {
