@@ -232,7 +232,7 @@ impl Cluster {
         std::mem::swap(worker.set.states(), &mut states);
         restore(&self.changelog, self.compacts, partition, &mut states);
         std::mem::swap(worker.set.states(), &mut states);
-        assert_eq!(worker.set.migrate(Some(std::slice::from_ref(partition))), []);
+        assert_eq!(worker.set.migrate(Some(std::slice::from_ref(partition))).failed, []);
         worker.set.states().set_stream_ms(partition, stream_ms);
         let reached = Reached { partition: partition.clone(), offset, stream_ms };
         worker.progress.assigned(reached, false);
