@@ -17,6 +17,9 @@ const HEADER: &str = "firebell.routed";
 /// The version that is written, and the only one that is read.
 const VERSION: u8 = 1;
 
+/// Bytes of what a record is grouped by that are its key.
+const SHOWN_KEY_BYTES_MAX: usize = 1 << 10;
+
 /// The repartition topic.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Repartition {
@@ -58,7 +61,8 @@ pub(super) fn route(
         out.push(OutgoingRecord {
             topic: Arc::clone(&to.topic),
             partition: Some(partition_of(by, to.partitions)),
-            key: Some(by.to_vec()),
+            // Only for people: it is read from the record again.
+            key: Some(by.get(..SHOWN_KEY_BYTES_MAX).unwrap_or(by).to_vec()),
             value: record.value.map(<[u8]>::to_vec),
             headers,
             // Its own time is in the header. With it here, retention would delete what is old before

@@ -20,5 +20,6 @@ mod reload;
 mod sandbox;
 mod seed;
 mod slack_sdk;
+mod state;
 mod state_model;
 mod tidy;
