@@ -14,6 +14,7 @@ use crate::rules::Rule;
 
 pub mod kafka;
 pub mod query;
+mod stale;
 pub mod wire;
 
 use wire::EntryKey;
