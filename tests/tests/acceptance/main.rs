@@ -19,4 +19,5 @@ mod reload;
 mod sandbox;
 mod seed;
 mod slack_sdk;
+mod stale;
 mod tidy;
