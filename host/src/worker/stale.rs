@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::time::{Duration, Instant};
 
-use super::{Session, report};
+use super::Session;
 use crate::record::TopicPartition;
 use crate::source::kafka::Tail;
 
@@ -54,7 +54,6 @@ impl Session<'_> {
             let (rule, channel) = (&*entry.intent.rule, &*entry.channel);
             tracing::info!(rule, channel, alerts, %input, "old alerts are told in a digest");
         }
-        report::report(&self.worker.metrics, &self.evaluation);
         self.worker.effects.collect(&mut self.evaluation, &mut self.pending);
     }
 }
