@@ -361,11 +361,10 @@ impl Source {
         if reading.last.elapsed() > TAIL_KNOWN_FOR {
             return Tail::Unavailable;
         }
-        let settled =
-            reading.since.saturating_duration_since(self.assigned_at.get()) > TAIL_SETTLED_AFTER;
-        let agreed = reading.last.saturating_duration_since(reading.since) > TAIL_AGREED_FOR;
+        let since = reading.since.max(self.assigned_at.get() + TAIL_SETTLED_AFTER);
+        let agreed = reading.last.saturating_duration_since(since) > TAIL_AGREED_FOR;
         match reading.tail {
-            Tail::Reached(_) if !(settled && agreed) => Tail::Behind,
+            Tail::Reached(_) if !agreed => Tail::Behind,
             tail => tail,
         }
     }
