@@ -360,11 +360,15 @@ impl WorkerSet {
         let survivors = std::mem::take(&mut self.survivors);
         let positions = self.positions.get(topic).cloned().unwrap_or_default();
         // Time comes to rules that keep state even where no record does.
-        let timed = |index: &usize| plan.keeps_state && plan.rules[*index].keeps_state();
         let all = 0..if plan.keeps_state { positions.len() } else { 0 };
-        let mut visited = survivors.matched.clone();
-        visited.extend(all.filter(|index| timed(index) && !survivors.matched.contains(index)));
-        for index in visited {
+        let timed = all.filter(|index| {
+            let rule = &plan.rules[*index];
+            survivors.batches[*index].rows.is_empty()
+                && rule.keeps_state()
+                && !self.states.rests(partition, rule, self.streams.last().copied().flatten())
+        });
+        let timed: Vec<usize> = timed.collect();
+        for index in survivors.matched.iter().copied().chain(timed) {
             let at = positions[index];
             let batch = &survivors.batches[index];
             let rule = &self.slots[at].rule;
@@ -451,17 +455,20 @@ impl WorkerSet {
         let own_time = source.origins.is_some() || rule.has_own_time();
         let end_ms = if own_time {
             let column = rule.event_time_column();
-            let of = (source.partition, source.origins);
+            let of = (source.partition.partition, source.origins);
             let batch = (&matched.batch, column);
             self.moments.own(of, source.records, &matched.rows, batch, &mut state);
             state.stream_ms()
         } else {
             let floor = state.stream_ms();
-            let of = (source.partition, &self.streams[..], floor);
+            let of = (source.partition.partition, &self.streams[..], floor);
             self.moments.follow(of, source.records, &matched.rows);
             self.streams.last().copied().flatten().max(floor)
         };
+        // Where no record had a time, rows say what it is for them.
+        let end_ms = end_ms.or(self.moments.moments.last().map(|moment| moment.stream_ms));
         let batch = Input {
+            partition: source.partition,
             batch: &matched.batch,
             rows: &matched.rows,
             moments: &self.moments.moments,
@@ -470,7 +477,7 @@ impl WorkerSet {
             all: source.records,
             streams: if own_time { &[] } else { &self.streams },
         };
-        let mut call = Some(StateCall::new(state, &rule.tables));
+        let mut call = Some(StateCall::new(state, &source.partition.topic, &rule.tables));
         let mut outcome = slot.evaluate_stateful(&batch, &mut call, self.clock.as_ref());
         self.states.give_back(input, &rule, returned(call));
         if matched.rows.is_empty() && outcome.is_empty() && adopted.is_none() {
@@ -562,7 +569,7 @@ impl WorkerSet {
             }
             let until_ms = until_ms.or(state.stream_ms()).unwrap_or(i64::MIN);
             let wall_ms = tick.wall_ms;
-            let mut call = Some(StateCall::new(state, &rule.tables));
+            let mut call = Some(StateCall::new(state, topic, &rule.tables));
             let (mut outcome, clock) = (Outcome::default(), self.clock.as_ref());
             let times = (i64::MIN, until_ms, Some(wall_ms));
             slot.elapse(times, &|_| (0, next.clone()), &mut call, clock, &mut outcome);

@@ -69,6 +69,17 @@ impl States {
         }
     }
 
+    /// Whether nothing happens to the state of a rule that gets no record while its partition's time
+    /// comes to `stream_ms`.
+    pub fn rests(&self, partition: &TopicPartition, rule: &Rule, stream_ms: Option<i64>) -> bool {
+        let kept = self.partitions.get(partition).and_then(|one| one.rules.get(&rule.name));
+        let Some(Kept { state, plan }) = kept else { return true };
+        let same = plan.as_ref().is_some_and(|plan| Arc::ptr_eq(plan, &rule.plan));
+        // A time of its own stands still.
+        let due = if rule.has_own_time() { None } else { state.next_ms() };
+        same && due.is_none_or(|due_ms| Some(due_ms) > stream_ms)
+    }
+
     /// Takes the state of a rule out, to be given back after the call; a new one where there is none.
     pub fn lend(&mut self, partition: &TopicPartition, rule: &Rule) -> Lent {
         let kept = self
@@ -195,15 +206,13 @@ impl States {
         key: &[u8],
         value: Option<&[u8]>,
     ) -> Result<(), WireError> {
+        let known = self.partitions.get_mut(input).and_then(|one| one.rules.get_mut(rule));
+        if let Some(kept) = known {
+            return kept.state.restore(key, value);
+        }
         let partition = self.partitions.entry(input.clone()).or_default();
-        if !partition.rules.contains_key(rule) {
-            let kept = Kept { state: RuleState::new(usize::MAX), plan: None };
-            partition.rules.insert(rule.into(), kept);
-        }
-        match partition.rules.get_mut(rule) {
-            Some(kept) => kept.state.restore(key, value),
-            None => Ok(()),
-        }
+        let new = || Kept { state: RuleState::new(usize::MAX), plan: None };
+        partition.rules.entry(rule.into()).or_insert_with(new).state.restore(key, value)
     }
 
     /// Calls `each` with every partition, rule and state.

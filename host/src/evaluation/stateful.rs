@@ -7,18 +7,20 @@
 use std::ops::Range;
 use std::sync::Arc;
 
-use firebell_state::{Evidence, Firing, Moment};
+use firebell_state::{Firing, Moment};
 
 use crate::batch::Batch;
 use crate::effect::{Effect, RowEffect};
-use crate::engine::{CallFailure, Called, StateCall};
+use crate::engine::{CallFailure, Called, RowRecord, StateCall};
 use crate::evaluation::health::LastFailure;
 use crate::evaluation::slice::slice;
 use crate::evaluation::slot::{CallReport, Clock, Failed, Outcome, Slot};
-use crate::record::{Record, RecordId};
+use crate::record::{Record, RecordId, TopicPartition};
 
 /// The survivors of a batch for a rule that keeps state.
 pub(super) struct Input<'a> {
+    /// Where the records are from; some of them may be from another of its topic's partitions.
+    pub(super) partition: &'a TopicPartition,
     /// Their columns.
     pub(super) batch: &'a Batch,
     /// Row to index into the records.
@@ -26,7 +28,7 @@ pub(super) struct Input<'a> {
     /// When each row happens.
     pub(super) moments: &'a [Moment],
     /// What each row is.
-    pub(super) records: &'a [Evidence],
+    pub(super) records: &'a [RowRecord],
     /// Stream time after the last record.
     pub(super) end_ms: Option<i64>,
     /// All records of the batch, also those that are no rows.
@@ -286,10 +288,9 @@ impl Slot {
                 .map(|RowEffect { row, effect }| RowEffect { row: row + first, effect }),
         );
         for late in state.iter_mut().flat_map(|state| state.late.drain(..)) {
-            let record = &input.records[part.start + late.row as usize];
             let window = self.rule.plan.windows.get(late.window as usize);
             outcome.late.push(LateReport {
-                record: id_of(record),
+                record: input.id(part.start + late.row as usize),
                 window: window.map(|window| window.name.clone()).unwrap_or_default(),
                 would_cross: late.would_cross,
             });
@@ -325,7 +326,7 @@ impl Slot {
 
     /// A record is given up for this rule.
     fn lost(&mut self, input: &Input<'_>, row: usize, failure: CallFailure, outcome: &mut Outcome) {
-        outcome.quarantined |= self.failed(id_of(&input.records[row]), &failure);
+        outcome.quarantined |= self.failed(input.id(row), &failure);
         outcome.failed.push((row as u32, Failed::Call(failure)));
     }
 
@@ -333,14 +334,6 @@ impl Slot {
     fn failed(&self, record: RecordId, failure: &CallFailure) -> bool {
         let last = LastFailure { record, reason: failure.reason, message: failure.message.clone() };
         self.rule.health.failed_record(last, self.rule.limits.quarantine_after)
-    }
-}
-
-fn id_of(record: &Evidence) -> RecordId {
-    RecordId {
-        topic: Arc::clone(&record.topic),
-        partition: record.partition,
-        offset: record.offset,
     }
 }
 
@@ -359,11 +352,11 @@ impl Input<'_> {
             && self.moments.get(done).is_some_and(|moment| due_ms <= moment.stream_ms)
         {
             // The last row set it, for a time that had passed.
-            return (after, self.records.get(done).map_or_else(|| self.last(), id_of));
+            return (after, self.id(done));
         }
         if self.streams.is_empty() {
             let reached = self.rows.get(from).copied().unwrap_or(after);
-            return (reached, self.records.get(from).map_or_else(|| self.last(), id_of));
+            return (reached, self.id(from));
         }
         let later = self.streams.get(after as usize..).unwrap_or_default();
         // A batch has far fewer than 2^32 records.
@@ -373,11 +366,20 @@ impl Input<'_> {
         (reached, RecordId { offset: offset.unwrap_or(last.offset), ..last })
     }
 
+    /// Which record a row is; behind the last one, the last record of the batch.
+    fn id(&self, row: usize) -> RecordId {
+        let Some(RowRecord { partition, offset, .. }) = self.records.get(row) else {
+            return self.last();
+        };
+        let topic = Arc::clone(&self.partition.topic);
+        RecordId { topic, partition: *partition, offset: *offset }
+    }
+
     /// The last record of the batch.
     fn last(&self) -> RecordId {
         RecordId {
-            topic: Arc::clone(&self.batch.topic),
-            partition: self.batch.partition,
+            topic: Arc::clone(&self.partition.topic),
+            partition: self.partition.partition,
             offset: self.all.last().map_or(-1, |record| record.offset),
         }
     }

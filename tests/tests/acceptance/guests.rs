@@ -4,11 +4,11 @@ use std::sync::Arc;
 
 use firebell::batch::Batch;
 use firebell::effect::{Effect, EmittedContent, RowEffect};
-use firebell::engine::{Component, Described, Engine, Instance, StateCall};
+use firebell::engine::{Component, Described, Engine, Instance, RowRecord, StateCall};
 use firebell::limits::Limits;
 use firebell::shipped;
 use firebell::tables::TableSet;
-use firebell_state::{Evidence, Moment, RuleState};
+use firebell_state::{Moment, RuleState};
 
 use crate::tidy::source::{files, read};
 
@@ -97,16 +97,11 @@ fn answers(component: &Component, config: &str) -> (Option<Described>, String) {
 fn state_for(batch: &Batch, described: &Described) -> Box<StateCall> {
     let mut state = RuleState::new(usize::MAX);
     state.adopt(Arc::new(described.plan.clone()));
-    let mut call = StateCall::new(state, &TableSet::default());
+    let mut call = StateCall::new(state, &batch.topic, &TableSet::default());
     for (offset, timestamp_ms) in batch.offsets.iter().zip(&batch.timestamps) {
         let (offset, timestamp_ms) = (*offset, *timestamp_ms);
         call.moments.push(Moment { event_ms: timestamp_ms, stream_ms: timestamp_ms });
-        call.records.push(Evidence {
-            topic: Arc::clone(&batch.topic),
-            partition: batch.partition,
-            offset,
-            timestamp_ms,
-        });
+        call.records.push(RowRecord { partition: batch.partition, offset, timestamp_ms });
     }
     call
 }

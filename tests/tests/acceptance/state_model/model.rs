@@ -5,6 +5,8 @@ use std::collections::BTreeMap;
 use firebell::notification::{AlertId, IntentId, Kind as Does, Notification, Severity};
 use firebell::record::{RecordId, TopicPartition};
 
+use super::UNSEEN;
+
 /// The size of windows, and the gap of sessions.
 const SIZE_MS: i64 = 100;
 const GRACE_MS: i64 = 20;
@@ -40,6 +42,14 @@ impl Kind {
             Self::Timers { after_ms } => format!("{{\"after_ms\":{after_ms}}}"),
             Self::Kv => "{}".into(),
             Self::Heartbeat => format!("{{\"silence_seconds\":{}}}", SILENCE_MS / 1_000),
+        }
+    }
+
+    /// What the guest calls the field with the host.
+    pub(crate) fn host_field(self) -> &'static str {
+        match self {
+            Self::Tumbling | Self::Hopping | Self::Sliding | Self::Session => "key",
+            Self::Timers { .. } | Self::Kv | Self::Heartbeat => "host",
         }
     }
 
@@ -107,6 +117,9 @@ pub(crate) fn run(kind: Kind, rule: &str, seen: &[(TopicPartition, Seen)]) -> Ve
         let id = RecordId { topic, partition, offset: record.offset };
         model.fire(kind, i64::MIN, now_ms);
         said.extend(model.say(rule, &id, -1));
+        if record.host == UNSEEN {
+            continue;
+        }
         if kind == Kind::Kv && record.fails {
             said.push(Said::GivenUp { record: id });
             continue;
