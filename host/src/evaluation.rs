@@ -82,6 +82,8 @@ pub struct BatchReport {
     pub records: u64,
     /// Records that could not be decoded.
     pub undecodable: u64,
+    /// Records of the repartition topic that somebody else wrote; they are passed over.
+    pub strays: u64,
 }
 
 /// Counts of one batch and rule.
@@ -351,6 +353,7 @@ impl WorkerSet {
             topic: Arc::clone(topic),
             records: records.len() as u64,
             undecodable: self.survivors.undecodable.len() as u64,
+            strays: 0,
         });
         if plan.keeps_state {
             let stream_ms = self.states.stream_ms(partition);
@@ -502,8 +505,11 @@ impl WorkerSet {
             topic: Arc::clone(&partition.topic),
             records: records.len() as u64,
             undecodable: 0,
+            strays: 0,
         };
-        for routed in route::by_rule(records) {
+        let (routed, strays) = route::by_rule(records);
+        batch.strays = strays;
+        for routed in routed {
             // The rule may be gone, or no longer read this topic: as if it had not been there when
             // the record came.
             let Some(matcher) = set.routed.get(&*routed.rule) else { continue };
