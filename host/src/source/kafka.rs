@@ -389,8 +389,10 @@ impl Source {
                 self.consumer.fetch_metadata(Some(topic), TAIL_TIMEOUT).map_err(of_group)?;
             let partitions = metadata.topics().iter().flat_map(|topic| topic.partitions());
             for number in partitions.map(|partition| partition.id()) {
-                let (low, high) =
-                    self.consumer.fetch_watermarks(topic, number, TAIL_TIMEOUT).map_err(of_group)?;
+                let (low, high) = self
+                    .consumer
+                    .fetch_watermarks(topic, number, TAIL_TIMEOUT)
+                    .map_err(of_group)?;
                 if low < high {
                     ends.push((TopicPartition::new(topic, number), high));
                 }
@@ -403,10 +405,7 @@ impl Source {
     ///
     /// # Errors
     /// When Kafka does not answer in a second.
-    pub fn is_group_done_with(
-        &self,
-        ends: &[(TopicPartition, i64)],
-    ) -> Result<bool, SourceError> {
+    pub fn is_group_done_with(&self, ends: &[(TopicPartition, i64)]) -> Result<bool, SourceError> {
         let committed = self.consumer.committed_offsets(offset_list(ends), TAIL_TIMEOUT);
         let committed = committed.map_err(of_group)?;
         Ok(ends.iter().all(|(partition, end)| {
