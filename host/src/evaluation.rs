@@ -9,6 +9,7 @@ mod moments;
 mod route;
 mod slice;
 mod slot;
+mod stale;
 mod stateful;
 
 use std::collections::HashMap;
@@ -47,6 +48,8 @@ pub struct Evaluation {
     pub routed: Vec<OutgoingRecord>,
     /// Records that were given up on.
     pub dead_letters: Vec<DeadLetter>,
+    /// Alerts that were too old to be posted: rule and number.
+    pub stale: Vec<(Arc<str>, u64)>,
     /// One for every batch.
     pub batches: Vec<BatchReport>,
     /// One for every batch and rule that it was not empty for.
@@ -60,6 +63,7 @@ impl Evaluation {
         self.emitted.clear();
         self.routed.clear();
         self.dead_letters.clear();
+        self.stale.clear();
         self.batches.clear();
         self.rules.clear();
     }
@@ -266,7 +270,7 @@ impl WorkerSet {
             let rule = Arc::clone(&slot.rule);
             let before = migrated.done.len();
             for input in partitions.clone() {
-                let Some((mut state, stored)) = self.states.take_stale(input, &rule) else {
+                let Some((mut state, stored)) = self.states.take_outdated(input, &rule) else {
                     continue;
                 };
                 let result = slot.migrate(stored, &mut state);
@@ -400,7 +404,7 @@ impl WorkerSet {
         let mut report = RuleReport::new(&slot.rule.name, &source.partition.topic, matched);
         report.take(&mut outcome, &slot.rule);
         let rule = (index as u32, slot.rule.as_ref());
-        self.collected.add(source, rule, &matched.rows, outcome, &mut report);
+        self.collected.add(source, rule, (&matched.rows, &[]), outcome, &mut report);
         out.rules.push(report);
     }
 
@@ -431,7 +435,7 @@ impl WorkerSet {
     ) {
         let slot = &mut self.slots[at];
         let rule = Arc::clone(&slot.rule);
-        if let Some((mut state, stored)) = self.states.take_stale(input, &rule) {
+        if let Some((mut state, stored)) = self.states.take_outdated(input, &rule) {
             // Migrated and taken back, or refused when it was restored.
             let migrated = slot.migrate(stored, &mut state);
             self.states.give_back_untouched(input, &rule.name, state);
@@ -442,7 +446,7 @@ impl WorkerSet {
                 self.collected.add(
                     source,
                     (index as u32, &rule),
-                    &matched.rows,
+                    (&matched.rows, &[]),
                     outcome,
                     &mut report,
                 );
@@ -483,13 +487,21 @@ impl WorkerSet {
         let mut call = Some(StateCall::new(state, &source.partition.topic, &rule.tables));
         let mut outcome = slot.evaluate_stateful(&batch, &mut call, self.clock.as_ref());
         self.states.give_back(input, &rule, returned(call));
+        if own_time {
+            outcome.found_out(&self.moments.moments, |moment| Some(moment.stream_ms));
+        } else {
+            outcome.found_out(&self.streams, |stream_ms| *stream_ms);
+        }
         if matched.rows.is_empty() && outcome.is_empty() && adopted.is_none() {
             return;
         }
         let mut report = RuleReport::new(&rule.name, &source.partition.topic, matched);
         report.take(&mut outcome, &rule);
         report.adopted = adopted;
-        self.collected.add(source, (index as u32, &rule), &matched.rows, outcome, &mut report);
+        // A declared event time says how old an alert is; else its record's timestamp does.
+        let declared = rule.event_time_column().map_or(&[][..], |_| &self.moments.moments);
+        let (rule, rows) = ((index as u32, rule.as_ref()), (&matched.rows[..], declared));
+        self.collected.add(source, rule, rows, outcome, &mut report);
         out.rules.push(report);
     }
 
@@ -586,7 +598,8 @@ impl WorkerSet {
             let mut report = RuleReport::new(&rule.name, &partition.topic, &none);
             report.take(&mut outcome, &rule);
             report.adopted = adopted;
-            self.collected.add(&source, (index as u32, &rule), &[], outcome, &mut report);
+            let rule = (index as u32, rule.as_ref());
+            self.collected.add(&source, rule, (&[], &[]), outcome, &mut report);
             out.rules.push(report);
         }
         self.collected.drain_into(out);

@@ -93,6 +93,7 @@ impl Session<'_> {
         let wall_ms = self.clock.now();
         self.clock.ticked_at = Some(Instant::now());
         self.move_to_tails();
+        self.tell_stale();
         if !self.set.keeps_state() {
             return;
         }
@@ -126,6 +127,7 @@ impl Session<'_> {
             let offset = self.progress.next(&partition).unwrap_or(-1);
             self.evaluation.clear();
             self.set.tick(&partition, tick, offset, &mut self.evaluation);
+            self.set.sort_out_stale(&partition, wall_ms, 0, &mut self.evaluation);
             report::report(&self.worker.metrics, &self.evaluation);
             self.worker.effects.collect(&mut self.evaluation, &mut self.pending);
             if self.set.states().is_dirty() {

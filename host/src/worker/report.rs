@@ -24,6 +24,9 @@ pub(super) fn report(metrics: &Metrics, evaluation: &Evaluation) {
     for letter in &evaluation.dead_letters {
         metrics.dead_letters(letter.stage.as_str(), letter.reason, 1);
     }
+    for (rule, alerts) in &evaluation.stale {
+        metrics.stale_alerts(rule, *alerts);
+    }
     for rule in &evaluation.rules {
         report_rule(metrics, rule);
     }

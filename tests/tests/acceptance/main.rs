@@ -20,6 +20,7 @@ mod reload;
 mod sandbox;
 mod seed;
 mod slack_sdk;
+mod stale;
 mod state;
 mod state_model;
 mod tidy;

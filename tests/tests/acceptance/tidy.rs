@@ -87,6 +87,7 @@ fn the_pure_cores_know_no_io_and_no_clock() {
         "backoff",
         "batch",
         "decode",
+        "digest",
         "effect",
         "evaluation",
         "limits",
