@@ -36,8 +36,8 @@ mod tests {
             "tables",
             "hosts = 7\nowners = \"a b\"",
             &[
-                "firebell.toml:6: tables.hosts: does not name a topic; write the name of a compacted topic, such as hosts = \"HOSTS\"",
-                "firebell.toml:7: tables.owners: does not name a topic; write the name of a compacted topic, such as hosts = \"HOSTS\"",
+                "firebell.toml:7: tables.hosts: does not name a topic; write the name of a compacted topic, such as hosts = \"HOSTS\"",
+                "firebell.toml:8: tables.owners: does not name a topic; write the name of a compacted topic, such as hosts = \"HOSTS\"",
             ],
         );
     }

@@ -7,6 +7,7 @@ use tempfile::TempDir;
 
 /// The rules, with the comments that invite to change them.
 const FILES: &[(&str, &str)] = &[
+    ("invalid-login-burst.toml", include_str!("folder/invalid-login-burst.toml")),
     ("invalid-user.toml", include_str!("folder/invalid-user.toml")),
     ("notify-relay.toml", include_str!("folder/notify-relay.toml")),
 ];

@@ -47,7 +47,7 @@ pub enum LoadError {
     /// A core module that does not say what it exports.
     #[error(
         "the file is a core module without Firebell's interface; build it with the crate \
-         `firebell-rule`, or with bindings of `wit/0.1.0` and `wasm-tools component new`"
+         `firebell-rule`, or with bindings of `wit/0.1.1` and `wasm-tools component new`"
     )]
     NoInterface,
     /// A core module whose interface and code do not agree.
@@ -57,9 +57,7 @@ pub enum LoadError {
         detail: String,
     },
     /// It wants what a rule is never given.
-    #[error(
-        "the component imports {names}, but a rule may import only `firebell:rule/log`; {cure}"
-    )]
+    #[error("the component imports {names}, but a rule may import only `firebell:rule/*`; {cure}")]
     ForeignImports {
         /// The imports.
         names: String,
@@ -69,7 +67,7 @@ pub enum LoadError {
     /// A component for something else.
     #[error(
         "the component exports {}, not `firebell:rule/guest@0.1.0`; build it for the world \
-         `firebell:rule/rule` (wit/0.1.0), or the file is half-written",
+         `firebell:rule/rule` (wit/0.1.1), or the file is half-written",
         names(exports)
     )]
     WrongWorld {
@@ -97,7 +95,7 @@ pub enum LoadError {
     /// Right names, wrong types.
     #[error(
         "the component does not fit the world `firebell:rule/rule` 0.1: {detail}; build it against \
-         wit/0.1.0 as it is"
+         wit/0.1.1 as it is"
     )]
     Mismatch {
         /// What the linker said.

@@ -235,9 +235,12 @@ fn another_version_of_the_contract_is_told_as_such() {
         "the component is built against `firebell:rule/guest@0.9.0`; this host speaks 0.1: upgrade \
          the host, or build against 0.1"
     );
-    let added = r#"(component (import "firebell:rule/state@0.1.7" (instance)))"#;
+    let added = r#"(component (import "firebell:rule/history@0.1.7" (instance)))"#;
     let error = load_error(&wat::parse_str(added).unwrap());
-    assert!(error.contains("`firebell:rule/state@0.1.7`") && error.contains("upgrade"), "{error}");
+    assert!(
+        error.contains("`firebell:rule/history@0.1.7`") && error.contains("upgrade"),
+        "{error}"
+    );
     let wrong = r#"(component (instance $i) (export "firebell:rule/guest@0.1.0" (instance $i)))"#;
     let error = load_error(&wat::parse_str(wrong).unwrap());
     assert!(error.contains("does not fit the world"), "{error}");

@@ -125,6 +125,9 @@ impl Source {
             default_to(&mut config, kafka, "session.timeout.ms", "10000");
             config.set("partition.assignment.strategy", "cooperative-sticky");
         }
+        if kafka.static_membership {
+            config.set("group.instance.id", format!("{}-{worker}", kafka.instance_id));
+        }
         config
             .set("group.id", &kafka.group_id)
             .set("enable.auto.commit", "false")
@@ -258,9 +261,7 @@ impl Source {
         for partition in partitions {
             list.add_partition(&partition.topic, partition.partition);
         }
-        let group =
-            |source| SourceError::Offsets { partition: "the consumer group".into(), source };
-        let committed = self.consumer.committed_offsets(list, OFFSETS_TIMEOUT).map_err(group)?;
+        let committed = self.consumer.committed_offsets(list, OFFSETS_TIMEOUT).map_err(of_group)?;
         let mut positions = Vec::with_capacity(partitions.len());
         for partition in partitions {
             let found = committed.find_partition(&partition.topic, partition.partition);
@@ -369,39 +370,49 @@ impl Source {
         }
     }
 
-    /// Whether the group has committed all that these topics hold: nothing of them is on its way.
+    /// When librdkafka last said where a partition ends.
+    pub fn tail_read_at(&self, partition: &TopicPartition) -> Option<Instant> {
+        lock(&self.consumer.context().tails).get(partition).map(|reading| reading.last)
+    }
+
+    /// Where these topics end now; partitions without a record are left out.
     ///
     /// # Errors
     /// When Kafka does not answer in a second.
-    pub fn is_group_done_with<'t>(
+    pub fn ends_of<'t>(
         &self,
         topics: impl Iterator<Item = &'t str>,
-    ) -> Result<bool, SourceError> {
-        let group =
-            |source| SourceError::Offsets { partition: "the consumer group".into(), source };
+    ) -> Result<Vec<(TopicPartition, i64)>, SourceError> {
+        let mut ends = Vec::new();
         for topic in topics {
             let metadata =
-                self.consumer.fetch_metadata(Some(topic), TAIL_TIMEOUT).map_err(group)?;
+                self.consumer.fetch_metadata(Some(topic), TAIL_TIMEOUT).map_err(of_group)?;
             let partitions = metadata.topics().iter().flat_map(|topic| topic.partitions());
-            let mut list = TopicPartitionList::new();
-            for partition in partitions {
-                list.add_partition(topic, partition.id());
-            }
-            let committed = self.consumer.committed_offsets(list, TAIL_TIMEOUT).map_err(group)?;
-            for element in committed.elements() {
-                let number = element.partition();
+            for number in partitions.map(|partition| partition.id()) {
                 let (low, high) =
-                    self.consumer.fetch_watermarks(topic, number, TAIL_TIMEOUT).map_err(group)?;
-                let done = match element.offset() {
-                    Offset::Offset(offset) => offset >= high,
-                    _ => low == high,
-                };
-                if !done {
-                    return Ok(false);
+                    self.consumer.fetch_watermarks(topic, number, TAIL_TIMEOUT).map_err(of_group)?;
+                if low < high {
+                    ends.push((TopicPartition::new(topic, number), high));
                 }
             }
         }
-        Ok(true)
+        Ok(ends)
+    }
+
+    /// Whether the group has committed all that came before these offsets: nothing of it is on its way.
+    ///
+    /// # Errors
+    /// When Kafka does not answer in a second.
+    pub fn is_group_done_with(
+        &self,
+        ends: &[(TopicPartition, i64)],
+    ) -> Result<bool, SourceError> {
+        let committed = self.consumer.committed_offsets(offset_list(ends), TAIL_TIMEOUT);
+        let committed = committed.map_err(of_group)?;
+        Ok(ends.iter().all(|(partition, end)| {
+            let found = committed.find_partition(&partition.topic, partition.partition);
+            matches!(found.map(|one| one.offset()), Some(Offset::Offset(offset)) if offset >= *end)
+        }))
     }
 
     /// Notes the timestamp of the last evaluated record of a partition, for the lag in seconds.
@@ -441,6 +452,10 @@ impl Drop for Source {
             tracing::debug!("unassign on close: {error}");
         }
     }
+}
+
+fn of_group(source: KafkaError) -> SourceError {
+    SourceError::Offsets { partition: "the consumer group".into(), source }
 }
 
 /// Offsets to be committed as rdkafka takes them, with stream time in their metadata.

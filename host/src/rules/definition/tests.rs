@@ -112,7 +112,7 @@ log_lines = "many"
     2: `format`: `avro` is not supported yet; a topic can be read as json, text, syslog, bytes
     3: `channels` must be a list of strings such as ["a", "b"], and this is a string
     4: `mode`: `actve` is not one of active, shadow, paused
-    5: unknown key `threshold`; known are component, topics, format, channels, emit, mode, where, stale_after, fields, config, limits; what the rule itself is to know goes under [config]
+    5: unknown key `threshold`; known are component, topics, format, keyed, channels, emit, mode, where, stale_after, fields, config, limits; what the rule itself is to know goes under [config]
     6: `stale_after`: `soon` is not a length of time; write a whole number and a unit (s, m, h or d) such as `90s`, `15m`, `12h`, `2d`, or `off`
     7: `emit` must be a list of strings such as ["a", "b"], and this is a whole number
     7: `emit`: `a b` is not a topic's name; it has only letters, digits, `.`, `_` and `-`
