@@ -438,7 +438,7 @@ mod tests {
         let due = firebell_state::Due::EventTime(due_ms);
         Fired {
             before: 0,
-            offset: 0,
+            record: RecordId { topic: "".into(), partition: -1, offset: 0 },
             due_ms,
             event_ms: due_ms,
             firing: Firing::Timer { key: vec![], due },
