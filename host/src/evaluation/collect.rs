@@ -268,7 +268,8 @@ impl Collected {
     ) {
         let goes_out = rule.mode == Mode::Active;
         let mut numbered: (Option<RecordId>, u32) = (None, FIRED_INDEX);
-        for Fired { before: record, record: id, due_ms, event_ms, firing, effects, failure } in fired
+        for Fired { before: record, record: id, due_ms, event_ms, firing, effects, failure } in
+            fired
         {
             if numbered.0.as_ref() != Some(&id) {
                 numbered = (Some(id.clone()), FIRED_INDEX);

@@ -178,6 +178,6 @@ fn a_record_of_somebody_else_in_the_repartition_topic_stops_nobody() {
     scene.kafka.produce(&scene.topic, [seen("a", START_MS)]);
     scene.await_titles(["count a 1"]);
     eventually("what is wrong in the log", || {
-        host.log().contains("does not say where it is from").then_some(())
+        host.log().contains("do not say where they are from").then_some(())
     });
 }

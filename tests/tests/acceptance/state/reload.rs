@@ -143,7 +143,9 @@ fn a_version_that_refuses_the_state_is_not_taken_until_it_is_mended() {
     scene.rule("other", &guest("v2"), "");
     let before = generation(&host);
     eventually("the next generation", || (generation(&host) >= before).then_some(()));
-    eventually("the other's change", || host.log().contains("rule changed rule=other").then_some(()));
+    eventually("the other's change", || {
+        host.log().contains("rule changed rule=other").then_some(())
+    });
     posted.push("v2: of a".into());
     answered(&scene, posted, "v1 a 3");
 

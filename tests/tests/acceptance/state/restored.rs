@@ -46,7 +46,8 @@ fn state_moves_with_its_partitions() {
     let mut scene = Scene::with_guest("move", "kv");
     scene.site.set("kafka", "workers", "1");
     let one = scene.site.start();
-    let all = |message: &str| (0..4).map(|p| said(&format!("h{p}"), message, p)).collect::<Vec<_>>();
+    let all =
+        |message: &str| (0..4).map(|p| said(&format!("h{p}"), message, p)).collect::<Vec<_>>();
     let wanted = |up_to| (0..4).flat_map(|p| counts(&format!("h{p}"), up_to)).collect::<Vec<_>>();
     scene.kafka.produce(&scene.topic, all("first"));
     scene.await_titles(wanted(1));

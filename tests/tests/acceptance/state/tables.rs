@@ -52,7 +52,9 @@ fn records_wait_until_the_table_is_read_and_see_its_changes() {
     host.await_ready();
     scene.await_titles(["rpi-03 is unknown"]);
 
-    scene.kafka.produce(&table, [entry("rpi-03", Some("in the attic")), entry("rpi-04", Some("x"))]);
+    scene
+        .kafka
+        .produce(&table, [entry("rpi-03", Some("in the attic")), entry("rpi-04", Some("x"))]);
     eventually_is(&scene, "rpi-03", "in the attic");
     scene.kafka.produce(&table, [entry("rpi-03", Some("in the cellar"))]);
     eventually_is(&scene, "rpi-03", "in the cellar");
