@@ -5,9 +5,9 @@ use std::sync::Arc;
 use firebell_state::RuleState;
 
 use super::collect::Source;
+use super::input::Input;
 use super::route;
 use super::slot::Outcome;
-use super::stateful::Input;
 use super::{BatchReport, Evaluation, RollBack, RuleReport, WorkerSet};
 use crate::engine::StateCall;
 use crate::matching::RuleBatch;
@@ -177,7 +177,7 @@ impl WorkerSet {
             records: &self.moments.records,
             end_ms,
             all: source.records,
-            streams: if own_time { &[] } else { &self.streams },
+            streams: if own_time { &[] } else { &self.streams[..] },
         };
         let mut call = Some(StateCall::new(state, &source.partition.topic, &rule.tables));
         let mut outcome = slot.evaluate_stateful(&batch, &mut call, self.clock.as_ref());

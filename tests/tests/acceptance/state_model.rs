@@ -5,6 +5,7 @@
 //! reassignments, on a Kafka that is three lists.
 
 mod cluster;
+mod log;
 mod model;
 
 use std::fs;

@@ -3,15 +3,14 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use firebell::dead_letter::DeadLetter;
 use firebell::evaluation::{Evaluation, Repartition, WorkerSet};
 use firebell::outbox::Entry;
 use firebell::progress::{Progress, Reached};
-use firebell::record::{OutgoingRecord, Record, RecordId, TopicPartition};
+use firebell::record::{OutgoingRecord, RecordId, TopicPartition};
 use firebell::rules::RuleSet;
 use firebell::state::States;
-use firebell::state::wire::EntryKey;
 
+use super::log::{Came, Stored, came, origin, records, restore, value};
 use super::model::{Said, Seen};
 use super::{RULE, UNSEEN};
 
@@ -19,24 +18,6 @@ use super::{RULE, UNSEEN};
 pub(crate) struct Input {
     pub(crate) partition: TopicPartition,
     pub(crate) records: Vec<Seen>,
-}
-
-/// A record as Kafka has it.
-#[derive(Clone)]
-struct Stored {
-    timestamp_ms: i64,
-    key: Option<Vec<u8>>,
-    value: Option<Vec<u8>>,
-    headers: Vec<(String, Option<Vec<u8>>)>,
-    /// Where it is from, and what it is.
-    from: (TopicPartition, Seen),
-}
-
-/// What came of records of a partition.
-#[derive(Debug, Clone, PartialEq)]
-enum Came {
-    Entry(Entry),
-    Letter(DeadLetter),
 }
 
 /// What is written at once, or not at all.
@@ -346,75 +327,4 @@ fn worker(set: &Arc<RuleSet>, repartition: Option<&Repartition>) -> Worker {
     };
     let (progress, pending) = (Progress::default(), Transaction::default());
     Worker { set, progress, pending, in_flight: None }
-}
-
-fn value(seen: &Seen) -> Vec<u8> {
-    let message = if seen.fails { "please fail" } else { "all is well" };
-    let value = serde_json::json!({"host": seen.host, "message": message, "n": seen.offset});
-    value.to_string().into_bytes()
-}
-
-fn records(log: &[Stored], first: i64) -> Vec<Record<'_>> {
-    let mut records = Vec::with_capacity(log.len());
-    for (Stored { timestamp_ms, key, value, headers, .. }, offset) in log.iter().zip(first..) {
-        let (key, value) = (key.as_deref(), value.as_deref());
-        records.push(Record { offset, timestamp_ms: *timestamp_ms, key, value, headers });
-    }
-    records
-}
-
-/// Entries and dead letters in the order of their records.
-fn came(out: Evaluation) -> Vec<Came> {
-    let mut came: Vec<Came> = out.entries.into_iter().map(Came::Entry).collect();
-    for letter in out.dead_letters {
-        let offset = letter.record.offset;
-        let later = |came: &Came| match came {
-            Came::Entry(entry) => entry.intent.record.offset > offset,
-            Came::Letter(letter) => letter.record.offset > offset,
-        };
-        let at = came.iter().position(later).unwrap_or(came.len());
-        came.insert(at, Came::Letter(letter));
-    }
-    came
-}
-
-/// The record that was routed: its source's header says which offset it had, its value is unique there.
-fn origin(
-    logs: &BTreeMap<TopicPartition, Vec<Stored>>,
-    headers: &[(String, Option<Vec<u8>>)],
-    value: Option<&Vec<u8>>,
-) -> (TopicPartition, Seen) {
-    let routed = headers.iter().find(|(name, _)| name == "firebell.routed").unwrap();
-    let routed = routed.1.as_deref().unwrap();
-    let found = logs.iter().flat_map(|(_, log)| log).find(|stored| {
-        let (TopicPartition { topic, partition }, seen) = &stored.from;
-        let mut place = (topic.len() as u16).to_le_bytes().to_vec();
-        place.extend_from_slice(topic.as_bytes());
-        place.extend_from_slice(&partition.to_le_bytes());
-        place.extend_from_slice(&seen.offset.to_le_bytes());
-        routed.windows(place.len()).any(|bytes| bytes == place) && stored.value.as_ref() == value
-    });
-    found.unwrap().from.clone()
-}
-
-fn restore(
-    changelog: &[(Vec<u8>, Option<Vec<u8>>)],
-    compacts: bool,
-    of: &TopicPartition,
-    states: &mut States,
-) {
-    let mut entries: Vec<(&[u8], Option<&[u8]>)> =
-        changelog.iter().map(|(key, value)| (key.as_slice(), value.as_deref())).collect();
-    if compacts {
-        entries.reverse();
-        let mut known = std::collections::BTreeSet::new();
-        entries.retain(|(key, _)| known.insert(*key));
-        entries.reverse();
-    }
-    for (key, value) in entries {
-        let (topic, partition, rule, key) = EntryKey::parse(key).unwrap();
-        if *topic == *of.topic && partition == of.partition {
-            states.restore(of, rule, key, value).unwrap();
-        }
-    }
 }
