@@ -5,6 +5,7 @@
 
 mod collect;
 pub mod health;
+mod input;
 mod keeping;
 mod moments;
 mod route;

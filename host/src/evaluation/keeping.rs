@@ -5,9 +5,9 @@ use std::sync::Arc;
 use firebell_state::RuleState;
 
 use super::collect::Source;
+use super::input::Input;
 use super::route;
 use super::slot::Outcome;
-use super::stateful::Input;
 use super::{BatchReport, Evaluation, RollBack, RuleReport, WorkerSet};
 use crate::engine::StateCall;
 use crate::matching::RuleBatch;
