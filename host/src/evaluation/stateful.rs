@@ -429,3 +429,31 @@ fn undo(state: &mut Option<Box<StateCall>>) {
 fn fire(state: &mut Option<Box<StateCall>>, until_ms: i64) -> Option<(i64, Vec<Firing>)> {
     state.as_mut()?.state.fire(until_ms)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn fired(due_ms: i64) -> Fired {
+        let due = firebell_state::Due::EventTime(due_ms);
+        Fired {
+            before: 0,
+            record: RecordId { topic: "".into(), partition: -1, offset: 0 },
+            due_ms,
+            event_ms: due_ms,
+            firing: Firing::Timer { key: vec![], due },
+            effects: vec![],
+            failure: None,
+        }
+    }
+
+    #[test]
+    fn what_time_does_is_found_out_when_stream_time_comes_there() {
+        let fired = [5, 10, 11, 500].map(fired).into();
+        let mut outcome = Outcome { fired, ..Outcome::default() };
+        let times = [None, Some(3), Some(10), Some(10), Some(90)];
+        outcome.found_out(&times, |ms| *ms);
+        let found: Vec<i64> = outcome.fired.iter().map(|fired| fired.event_ms).collect();
+        assert_eq!(found, [10, 10, 90, 500]);
+    }
+}

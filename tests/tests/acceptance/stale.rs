@@ -1,12 +1,14 @@
 //! Catch-up: weeks of old alerts are one message, whatever happens while they are worked off.
 
+use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
 use std::time::Duration;
 
 use firebell_tests::guests::{guest, shipped};
-use firebell_tests::kafka::{Kafka, Outgoing};
+use firebell_tests::kafka::{Kafka, Outgoing, send};
 use firebell_tests::records::{SEED_MS, invalid_user};
 use firebell_tests::scene::{Scene, message};
-use firebell_tests::{eventually_eq, now_ms, unique};
+use firebell_tests::{DEADLINE, eventually, eventually_eq, now_ms, unique};
+use rdkafka::producer::{BaseProducer, Producer};
 
 const MINUTE_MS: i64 = 60_000;
 const DAY_MS: i64 = 24 * 60 * MINUTE_MS;
@@ -67,36 +69,63 @@ fn old_alerts_are_one_message_and_news_are_posted_and_more_of_the_same_day_chang
     assert_eq!(scene.slack.count(), 3);
 }
 
+/// Old records, written until told to stop.
+#[derive(Default)]
+struct Backlog {
+    stop: AtomicBool,
+    written: AtomicI64,
+}
+
+impl Backlog {
+    fn run(&self, kafka: &Kafka, topic: &str) {
+        let producer: BaseProducer =
+            kafka.client(&[("linger.ms", "0"), ("enable.idempotence", "true")]);
+        while !self.stop.load(Ordering::Relaxed) {
+            let from = self.written.fetch_add(10, Ordering::Relaxed);
+            for n in from..from + 10 {
+                let at = SEED_MS + n % MINUTES * MINUTE_MS;
+                send(&producer, topic, &message(&format!("old {n:06}")).timestamp_ms(at));
+            }
+            std::thread::sleep(Duration::from_millis(10));
+        }
+        producer.flush(DEADLINE).unwrap();
+    }
+}
+
+/// The minutes over which the backlog is spread.
+const MINUTES: i64 = 1_000;
+
 #[test]
 fn killed_while_it_works_off_a_backlog_it_counts_each_old_alert_once() {
-    const OLD: i64 = 12_000;
     let mut scene = scene("stale-killed");
-    // Many small transactions, so that kills fall between them.
+    // Many small transactions, so that kills fall between and into them.
     scene.site.set("kafka", "commit_interval_ms", "1");
-    let (kafka, topic) = (scene.kafka.clone(), scene.topic.clone());
+    let (backlog, kafka, topic) = (Backlog::default(), scene.kafka.clone(), scene.topic.clone());
     std::thread::scope(|scope| {
-        scope.spawn(|| {
-            for from in (0..OLD).step_by(100) {
-                kafka.produce(&topic, old(from, from + 100));
-                std::thread::sleep(Duration::from_millis(50));
-            }
-        });
-        for life in [900, 50, 300, 6_500, 150] {
+        scope.spawn(|| backlog.run(&kafka, &topic));
+        let done = || kafka.committed(scene.site.group(), &topic).into_iter().sum::<i64>();
+        let mut before = 0;
+        for _ in 0..4 {
             let host = scene.site.start();
-            std::thread::sleep(Duration::from_millis(life));
-            let done: i64 = kafka.committed(scene.site.group(), &topic).iter().sum();
+            // Some of it is committed, and more is on its way.
+            eventually("progress", || (done() > before + 500).then_some(()));
             host.kill();
-            eprintln!("killed after {life} ms, about {done} records");
+            before = done();
+            let written = backlog.written.load(Ordering::Relaxed);
+            eprintln!("killed when {before} of {written} records were done with");
         }
+        backlog.stop.store(true, Ordering::Relaxed);
     });
-    let last = "2018-03-12 23:13";
+    let written = usize::try_from(backlog.written.into_inner()).unwrap();
+    let until = "2018-03-05 07:53";
     let host = scene.site.start();
-    scene.await_titles([digest(OLD as usize, last)]);
+    scene.await_titles([digest(written, until)]);
     scene.await_committed();
     host.kill();
-    let host = scene.site.start();
+    // What was told is not told again.
     scene.kafka.produce(&scene.topic, old(0, 1));
-    scene.await_titles([digest(OLD as usize + 1, last)]);
+    let host = scene.site.start();
+    scene.await_titles([digest(written + 1, until)]);
     assert!(host.terminate().success());
     assert_eq!(scene.slack.count(), 1);
 }
