@@ -4,10 +4,13 @@
 //! In: `[kafka]`. Out: a `ClientConfig` and a [`ClientState`] to build contexts on.
 //! Never: consuming or producing.
 
+use std::ffi::{CStr, CString, c_char};
+use std::ptr;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
-use rdkafka::client::{ClientContext, OAuthToken};
+use rdkafka::bindings as sys;
+use rdkafka::client::{Client, ClientContext, OAuthToken};
 use rdkafka::config::{ClientConfig, RDKafkaLogLevel};
 use rdkafka::consumer::ConsumerContext;
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
@@ -29,6 +32,10 @@ pub fn client_config(kafka: &KafkaConfig, role: &str) -> ClientConfig {
         .set("socket.nagle.disable", "true");
     for (name, value) in kafka.client_properties() {
         config.set(name, value.reveal());
+    }
+    if config.get("ssl.ca.pem").is_none() {
+        // The OpenSSL that is built in would look where no system keeps its certificates.
+        default_to(&mut config, kafka, "ssl.ca.location", "probe");
     }
     config.set_log_level(RDKafkaLogLevel::Warning);
     config
@@ -159,6 +166,54 @@ impl ClientState {
             principal_name: token.principal,
             lifetime_ms: token.expires_ms,
         })
+    }
+}
+
+/// Hands a client its token for SASL OAUTHBEARER at once, when that is configured. Blocks, for at most
+/// ten seconds; a failure is told as the client's other errors are.
+///
+/// librdkafka asks for a token while somebody polls the client. One that begins with a question would
+/// wait for the answer without a token, and an admin client is never polled.
+pub fn authorize<C: ClientContext>(client: &Client<C>, state: &ClientState) {
+    if state.tokens.is_none() {
+        return;
+    }
+    let given = state.oauth_token().map_err(|error| error.to_string());
+    if let Err(reason) = given.and_then(|token| give_token(client, &token)) {
+        let code = RDKafkaErrorCode::Authentication;
+        state.error(&KafkaError::Global(code), &reason);
+    }
+}
+
+/// Room for librdkafka's words about a token; the rest is cut off.
+const TOKEN_REFUSAL_BYTES_MAX: usize = 512;
+
+#[allow(unsafe_code, reason = "rust-rdkafka hands tokens over only while a client is polled")]
+fn give_token<C: ClientContext>(client: &Client<C>, token: &OAuthToken) -> Result<(), String> {
+    // The token itself is never shown, nor where in it the zero is.
+    let text = |text: &str| CString::new(text).map_err(|_| "the token has a zero byte".to_owned());
+    let (value, principal) = (text(&token.token)?, text(&token.principal_name)?);
+    let mut why: [c_char; TOKEN_REFUSAL_BYTES_MAX] = [0; TOKEN_REFUSAL_BYTES_MAX];
+    // SAFETY: the client is alive, librdkafka copies both strings, takes no extensions, and ends what it
+    // writes into `why`, at most its length, with a zero.
+    let (code, why) = unsafe {
+        let code = sys::rd_kafka_oauthbearer_set_token(
+            client.native_ptr(),
+            value.as_ptr(),
+            token.lifetime_ms,
+            principal.as_ptr(),
+            ptr::null_mut(),
+            0,
+            why.as_mut_ptr(),
+            why.len(),
+        );
+        (code, CStr::from_ptr(why.as_ptr()))
+    };
+    match code {
+        sys::rd_kafka_resp_err_t::RD_KAFKA_RESP_ERR_NO_ERROR => Ok(()),
+        // Another mechanism is configured.
+        sys::rd_kafka_resp_err_t::RD_KAFKA_RESP_ERR__STATE => Ok(()),
+        _ => Err(why.to_string_lossy().into_owned()),
     }
 }
 

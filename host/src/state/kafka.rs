@@ -14,7 +14,7 @@ use super::States;
 use super::query::{Answer, Question};
 use super::wire::{EntryKey, KeyError, partition_of};
 use crate::config::KafkaConfig;
-use crate::kafka::{ClientState, ReaderContext, client_config, default_to};
+use crate::kafka::{ClientState, ReaderContext, authorize, client_config, default_to};
 use crate::record::TopicPartition;
 use crate::topics::InternalTopics;
 
@@ -326,7 +326,10 @@ fn reader(
         .set("enable.partition.eof", "true")
         .set("auto.offset.reset", "earliest");
     let context = ReaderContext(Arc::clone(client));
-    config.create_with_context(context).map_err(RestoreError::Client)
+    let consumer: BaseConsumer<ReaderContext> =
+        config.create_with_context(context).map_err(RestoreError::Client)?;
+    authorize(consumer.client(), client);
+    Ok(consumer)
 }
 
 /// The values of records, by topic, partition and offset; those that are gone are left out. Blocks.

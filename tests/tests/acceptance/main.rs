@@ -17,6 +17,7 @@ mod hostile;
 mod pages;
 mod reload;
 mod sandbox;
+mod security;
 mod seed;
 mod slack_sdk;
 mod tidy;
