@@ -84,12 +84,17 @@ fn works(scene: &Scene, secrets: &[&str]) -> Host {
     assert_silent(scene, &host, secrets);
     for (arguments, wanted) in [
         (["check", "-c"].as_slice(), "it answers"),
+        (&["state", "counter", "-c"], "4 of 4 records"),
         (&["state", "counter", "--records", "-c"], "message 3"),
     ] {
         let mut command: Command = scene.site.command();
         let out = command.args(arguments).arg(scene.site.config_path("one")).output().unwrap();
         let said = String::from_utf8_lossy(&out.stdout) + String::from_utf8_lossy(&out.stderr);
-        assert!(out.status.success() && said.contains(wanted), "{arguments:?}: {said}");
+        assert!(
+            out.status.success() && said.contains(wanted),
+            "{arguments:?}: {}: {said}",
+            out.status
+        );
         assert_no_secret(&said, secrets);
     }
     host
