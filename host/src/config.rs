@@ -45,6 +45,7 @@ const KEYS: &[&str] = &[
     "kafka.commit_interval_ms",
     "kafka.workers",
     "kafka.internal_partitions",
+    "kafka.static_membership",
     "kafka.replication_factor",
     "kafka.properties.*",
     "kafka.oauthbearer.token_file",
@@ -113,8 +114,11 @@ pub struct KafkaConfig {
     pub commit_interval: Duration,
     /// `workers`: threads that evaluate; 0 was replaced by the number of cores.
     pub workers: usize,
-    /// `internal_partitions`: partitions of the outbox and ledger topics when they are created.
+    /// `internal_partitions`: partitions of the host's own topics when they are created.
     pub internal_partitions: i32,
+    /// `static_membership`: a host that ends keeps its partitions for `session.timeout.ms`, so that a
+    /// quick restart moves nothing (KIP-345).
+    pub static_membership: bool,
     /// `replication_factor` of internal topics when they are created; -1 = the broker's default.
     pub replication_factor: i32,
     /// `[kafka.properties]`: handed to librdkafka as they are; values may be secrets.

@@ -231,6 +231,7 @@ fn config(broker: &Broker, rules: &Path, slack: &SlackStandIn, listen: SocketAdd
             // committed in a transaction.
             workers: 1,
             internal_partitions: OUTBOX_PARTITIONS,
+            static_membership: false,
             replication_factor: 1,
             properties,
             oauthbearer: None,

@@ -20,9 +20,9 @@ use std::sync::Arc;
 
 pub use component::{Component, LoadError};
 pub use failure::{CallFailure, DescribeError, FailureReason, InvalidSubscription};
-pub use instance::{Called, Described, Instance};
+pub use instance::{Called, Described, Instance, Values};
 pub use limiter::{LogLevel, LogLine, Logs};
-pub use state_call::{LateRow, StateCall, StateRefused};
+pub use state_call::{LateRow, RowRecord, StateCall, StateRefused};
 
 use cache::Cache;
 use instance::State;

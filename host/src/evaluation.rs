@@ -26,7 +26,7 @@ use crate::dead_letter::DeadLetter;
 use crate::engine::{CallFailure, Logs, StateCall};
 use crate::matching::{RuleBatch, Scratch, Survivors};
 use crate::outbox::Entry;
-use crate::record::{OutgoingRecord, Record, TopicPartition};
+use crate::record::{OutgoingRecord, Record, RecordId, TopicPartition};
 use crate::rules::{Mode, Rule, RuleSet};
 use crate::state::{Adopted, Lent, States};
 
@@ -255,35 +255,37 @@ impl WorkerSet {
     }
 
     /// Hands the keys and values of rules whose state has another version to them, in all partitions or
-    /// those given. Nothing is changed where one fails: the caller goes on with the set that it has.
-    pub fn migrate(&mut self, only: Option<&[TopicPartition]>) -> Vec<RollBack> {
-        let mut failed = Vec::new();
+    /// those given. The state of a rule that fails is as it was in all of them.
+    pub fn migrate(&mut self, only: Option<&[TopicPartition]>) -> Migrated {
+        let mut migrated = Migrated::default();
         let partitions: Vec<TopicPartition> = self.states.partitions().cloned().collect();
-        for input in partitions.iter().filter(|one| only.is_none_or(|only| only.contains(one))) {
-            for slot in &mut self.slots {
-                let rule = Arc::clone(&slot.rule);
-                let stored = self.states.get(input, &rule.name).map(RuleState::stored_version);
-                let Some(Some(stored)) = stored else { continue };
-                if !rule.keeps_state() || stored == rule.plan.version {
+        let partitions = partitions.iter().filter(|one| only.is_none_or(|only| only.contains(one)));
+        for slot in self.slots.iter_mut().filter(|slot| slot.rule.keeps_state()) {
+            let rule = Arc::clone(&slot.rule);
+            let before = migrated.done.len();
+            for input in partitions.clone() {
+                let Some((mut state, stored)) = self.states.take_stale(input, &rule) else {
                     continue;
-                }
-                let Lent { mut state, .. } = self.states.lend(input, &rule);
-                state.begin_call();
-                match slot.migrate(stored, &mut state) {
-                    Ok(()) => self.states.give_back(input, &rule, state),
-                    Err(message) => {
-                        state.undo_call();
-                        self.states.give_back_untouched(input, &rule.name, state);
-                        let reason = format!(
-                            "state of version {stored} cannot become version {}: {message}",
-                            rule.plan.version
-                        );
-                        failed.push(RollBack::of(&rule, reason));
+                };
+                let result = slot.migrate(stored, &mut state);
+                self.states.give_back_untouched(input, &rule.name, state);
+                match result {
+                    Ok(()) => migrated.done.push((input.clone(), Arc::clone(&rule.name))),
+                    Err(reason) => {
+                        migrated.failed.push(RollBack::of(&rule, reason));
+                        let done = migrated.done.drain(before..);
+                        done.for_each(|(input, rule)| self.states.undo_call(&input, &rule));
+                        break;
                     }
                 }
             }
         }
-        failed
+        migrated
+    }
+
+    /// Undoes what [`migrate`](Self::migrate) did, if nothing was done since.
+    pub fn undo_migration(&mut self, migrated: &Migrated) {
+        migrated.done.iter().for_each(|(input, rule)| self.states.undo_call(input, rule));
     }
 
     /// Takes the state over from the set that evaluated until now.
@@ -358,11 +360,15 @@ impl WorkerSet {
         let survivors = std::mem::take(&mut self.survivors);
         let positions = self.positions.get(topic).cloned().unwrap_or_default();
         // Time comes to rules that keep state even where no record does.
-        let timed = |index: &usize| plan.keeps_state && plan.rules[*index].keeps_state();
         let all = 0..if plan.keeps_state { positions.len() } else { 0 };
-        let mut visited = survivors.matched.clone();
-        visited.extend(all.filter(|index| timed(index) && !survivors.matched.contains(index)));
-        for index in visited {
+        let timed = all.filter(|index| {
+            let rule = &plan.rules[*index];
+            survivors.batches[*index].rows.is_empty()
+                && rule.keeps_state()
+                && !self.states.rests(partition, rule, self.streams.last().copied().flatten())
+        });
+        let timed: Vec<usize> = timed.collect();
+        for index in survivors.matched.iter().copied().chain(timed) {
             let at = positions[index];
             let batch = &survivors.batches[index];
             let rule = &self.slots[at].rule;
@@ -422,6 +428,25 @@ impl WorkerSet {
     ) {
         let slot = &mut self.slots[at];
         let rule = Arc::clone(&slot.rule);
+        if let Some((mut state, stored)) = self.states.take_stale(input, &rule) {
+            // Migrated and taken back, or refused when it was restored.
+            let migrated = slot.migrate(stored, &mut state);
+            self.states.give_back_untouched(input, &rule.name, state);
+            if let Err(reason) = migrated {
+                let mut report = RuleReport::new(&rule.name, &source.partition.topic, matched);
+                let mut outcome = slot.refuse_all(&matched.batch, &reason);
+                report.take(&mut outcome, &rule);
+                self.collected.add(
+                    source,
+                    (index as u32, &rule),
+                    &matched.rows,
+                    outcome,
+                    &mut report,
+                );
+                out.rules.push(report);
+                return;
+            }
+        }
         let Lent { mut state, adopted } = self.states.lend(input, &rule);
         state.begin_call();
         if state.stored_version().is_none() {
@@ -430,25 +455,29 @@ impl WorkerSet {
         let own_time = source.origins.is_some() || rule.has_own_time();
         let end_ms = if own_time {
             let column = rule.event_time_column();
-            let of = (source.partition, source.origins);
+            let of = (source.partition.partition, source.origins);
             let batch = (&matched.batch, column);
             self.moments.own(of, source.records, &matched.rows, batch, &mut state);
             state.stream_ms()
         } else {
             let floor = state.stream_ms();
-            let of = (source.partition, &self.streams[..], floor);
+            let of = (source.partition.partition, &self.streams[..], floor);
             self.moments.follow(of, source.records, &matched.rows);
             self.streams.last().copied().flatten().max(floor)
         };
-        let last = source.records.last().map_or(-1, |record| record.offset);
+        // Where no record had a time, rows say what it is for them.
+        let end_ms = end_ms.or(self.moments.moments.last().map(|moment| moment.stream_ms));
         let batch = Input {
+            partition: source.partition,
             batch: &matched.batch,
             rows: &matched.rows,
             moments: &self.moments.moments,
             records: &self.moments.records,
-            end: (end_ms, source.records.len() as u32, last),
+            end_ms,
+            all: source.records,
+            streams: if own_time { &[] } else { &self.streams },
         };
-        let mut call = Some(StateCall::new(state, &rule.tables));
+        let mut call = Some(StateCall::new(state, &source.partition.topic, &rule.tables));
         let mut outcome = slot.evaluate_stateful(&batch, &mut call, self.clock.as_ref());
         self.states.give_back(input, &rule, returned(call));
         if matched.rows.is_empty() && outcome.is_empty() && adopted.is_none() {
@@ -515,11 +544,15 @@ impl WorkerSet {
     ) {
         let set = Arc::clone(&self.set);
         let partition_ms = self.states.stream_ms(partition);
+        let TopicPartition { topic, partition: number } = partition;
+        let next = RecordId { topic: Arc::clone(topic), partition: *number, offset };
         for (index, slot) in self.slots.iter_mut().enumerate() {
             let rule = Arc::clone(&slot.rule);
-            if !rule.keeps_state()
-                || rule.health.is_quarantined()
-                || self.states.get(partition, &rule.name).is_none()
+            let kept = self.states.get(partition, &rule.name);
+            let is_current = |kept: &RuleState| {
+                kept.stored_version().is_none_or(|stored| stored == rule.plan.version)
+            };
+            if !rule.keeps_state() || rule.health.is_quarantined() || !kept.is_some_and(is_current)
             {
                 continue;
             }
@@ -536,10 +569,10 @@ impl WorkerSet {
             }
             let until_ms = until_ms.or(state.stream_ms()).unwrap_or(i64::MIN);
             let wall_ms = tick.wall_ms;
-            let mut call = Some(StateCall::new(state, &rule.tables));
+            let mut call = Some(StateCall::new(state, topic, &rule.tables));
             let (mut outcome, clock) = (Outcome::default(), self.clock.as_ref());
             let times = (i64::MIN, until_ms, Some(wall_ms));
-            slot.elapse(times, (0, offset), &mut call, clock, &mut outcome);
+            slot.elapse(times, &|_| (0, next.clone()), &mut call, clock, &mut outcome);
             self.states.give_back(partition, &rule, returned(call));
             let none = RuleBatch::default();
             let source =
@@ -552,6 +585,15 @@ impl WorkerSet {
         }
         self.collected.drain_into(out);
     }
+}
+
+/// What became of state of other versions.
+#[derive(Debug, Default)]
+pub struct Migrated {
+    /// Partitions and rules whose keys and values are of the present version now.
+    done: Vec<(TopicPartition, Arc<str>)>,
+    /// Versions that cannot read what is there.
+    pub failed: Vec<RollBack>,
 }
 
 /// A version of a rule that is to be given up for the one before it.

@@ -81,7 +81,8 @@ pub struct Rule {
 impl Rule {
     /// Whether it looks at more than one record, or at tables.
     pub fn keeps_state(&self) -> bool {
-        !self.plan.is_empty()
+        // Values and timers need nothing in the plan but a version.
+        self.plan.version > 0 || !self.plan.is_empty()
     }
 
     /// The column by which its records must be brought together, where their topics do not do that.

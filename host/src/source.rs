@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use crate::record::{Record, TopicPartition};
 
-mod fetch;
+pub(crate) mod fetch;
 pub mod kafka;
 
 /// A change of the partitions that a worker owns.

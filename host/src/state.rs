@@ -69,6 +69,17 @@ impl States {
         }
     }
 
+    /// Whether nothing happens to the state of a rule that gets no record while its partition's time
+    /// comes to `stream_ms`.
+    pub fn rests(&self, partition: &TopicPartition, rule: &Rule, stream_ms: Option<i64>) -> bool {
+        let kept = self.partitions.get(partition).and_then(|one| one.rules.get(&rule.name));
+        let Some(Kept { state, plan }) = kept else { return true };
+        let same = plan.as_ref().is_some_and(|plan| Arc::ptr_eq(plan, &rule.plan));
+        // A time of its own stands still.
+        let due = if rule.has_own_time() { None } else { state.next_ms() };
+        same && due.is_none_or(|due_ms| Some(due_ms) > stream_ms)
+    }
+
     /// Takes the state of a rule out, to be given back after the call; a new one where there is none.
     pub fn lend(&mut self, partition: &TopicPartition, rule: &Rule) -> Lent {
         let kept = self
@@ -85,6 +96,32 @@ impl States {
             Adopted { dropped: dropped.collect() }
         });
         Lent { state, adopted }
+    }
+
+    /// Takes the state of a rule out if its keys and values are of another version, to be given back
+    /// when they were migrated, or not: the state and the version. Nothing is taken up by it.
+    pub fn take_stale(
+        &mut self,
+        partition: &TopicPartition,
+        rule: &Rule,
+    ) -> Option<(RuleState, u32)> {
+        let rules = &mut self.partitions.get_mut(partition)?.rules;
+        let stored = rules.get(&rule.name)?.state.stored_version()?;
+        if stored == rule.plan.version {
+            return None;
+        }
+        let mut state = rules.remove(&rule.name)?.state;
+        state.set_bytes_max(rule.limits.state_bytes());
+        Some((state, stored))
+    }
+
+    /// Undoes what was done to the state of a rule since its last call began.
+    pub fn undo_call(&mut self, partition: &TopicPartition, rule: &str) {
+        let found = self.partitions.get_mut(partition).and_then(|one| one.rules.get_mut(rule));
+        if let Some(kept) = found {
+            kept.state.undo_call();
+            kept.plan = None;
+        }
     }
 
     /// The state of a rule.
@@ -145,7 +182,11 @@ impl States {
 
     /// Everything is as it was committed last; stream time is for the caller to set back.
     pub fn abort(&mut self) {
-        self.all_mut().for_each(RuleState::abort);
+        for kept in self.partitions.values_mut().flat_map(|one| one.rules.values_mut()) {
+            kept.state.abort();
+            // What was dropped when the plan was taken up may be back.
+            kept.plan = None;
+        }
     }
 
     /// Forgets a partition that is given up.
@@ -165,15 +206,13 @@ impl States {
         key: &[u8],
         value: Option<&[u8]>,
     ) -> Result<(), WireError> {
+        let known = self.partitions.get_mut(input).and_then(|one| one.rules.get_mut(rule));
+        if let Some(kept) = known {
+            return kept.state.restore(key, value);
+        }
         let partition = self.partitions.entry(input.clone()).or_default();
-        if !partition.rules.contains_key(rule) {
-            let kept = Kept { state: RuleState::new(usize::MAX), plan: None };
-            partition.rules.insert(rule.into(), kept);
-        }
-        match partition.rules.get_mut(rule) {
-            Some(kept) => kept.state.restore(key, value),
-            None => Ok(()),
-        }
+        let new = || Kept { state: RuleState::new(usize::MAX), plan: None };
+        partition.rules.entry(rule.into()).or_insert_with(new).state.restore(key, value)
     }
 
     /// Calls `each` with every partition, rule and state.

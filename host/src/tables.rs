@@ -9,6 +9,9 @@ use std::sync::{Arc, PoisonError, RwLock};
 
 pub mod kafka;
 
+/// Keys and their values.
+type Entries = HashMap<Box<[u8]>, Box<[u8]>>;
+
 /// One table; a clone is another handle of it.
 #[derive(Debug, Clone, Default)]
 pub struct Table {
@@ -17,7 +20,7 @@ pub struct Table {
 
 #[derive(Debug, Default)]
 struct Shared {
-    entries: RwLock<HashMap<Box<[u8]>, Box<[u8]>>>,
+    entries: RwLock<Entries>,
     /// It was read to the end that its topic had when reading began.
     ready: AtomicBool,
 }

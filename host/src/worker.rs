@@ -369,14 +369,17 @@ impl Session<'_> {
     fn take_up_rules(&mut self) -> Result<(), SessionError> {
         let Some(mut new) = self.worker.slot.take() else { return Ok(()) };
         new.take_states(self.set);
-        let failed = new.migrate(None);
-        if !failed.is_empty() {
+        let migrated = new.migrate(None);
+        let old_rules = &self.set.set().rules;
+        if migrated.failed.iter().any(|failed| old_rules.contains_key(&failed.rule)) {
             // The old versions run on with their state; the next set comes without the new ones.
+            new.undo_migration(&migrated);
             self.set.take_states(&mut new);
             self.worker.slot.retire(new);
-            self.roll_back(failed);
+            self.roll_back(migrated.failed);
             return Ok(());
         }
+        self.roll_back(migrated.failed);
         let old = std::mem::replace(self.set, new);
         let partitions = self.progress.partitions();
         let positions = partitions.filter_map(|one| Some((one.clone(), self.progress.next(one)?)));

@@ -30,8 +30,8 @@ pub(crate) struct Meta {
     pub(crate) version: Option<u32>,
     /// The rule's stream time.
     pub(crate) stream_ms: Option<i64>,
-    /// Fingerprints and names of the windows that have entries or may get some.
-    pub(crate) windows: Arc<[(u64, Arc<str>)]>,
+    /// The windows that have entries or may get some, by their fingerprints.
+    pub(crate) windows: Arc<[(u64, Window)]>,
 }
 
 /// A window of the plan that is taken up.
@@ -59,6 +59,14 @@ impl Definitions {
                 })
                 .collect(),
         )
+    }
+
+    /// Those of a stored state, for who reads it without its rule.
+    pub(crate) fn of_meta(meta: &Meta) -> Self {
+        let windows = (0..).zip(&*meta.windows).map(|(position, (fingerprint, window))| {
+            Definition { fingerprint: *fingerprint, position, window: window.clone() }
+        });
+        Self(windows.collect())
     }
 
     /// A plan has few windows: looking at each is quicker than hashing.
@@ -114,7 +122,7 @@ impl Entry {
     /// What it costs with its key: an estimate, but always the same one.
     pub(crate) fn cost(&self, key_bytes: usize) -> usize {
         let content = match self {
-            Self::Meta(meta) => meta.windows.iter().map(|(_, name)| name.len() + 32).sum(),
+            Self::Meta(meta) => meta.windows.iter().map(|(_, window)| window.name.len() + 96).sum(),
             Self::Value { bytes, .. } => bytes.len(),
             Self::Timer(_) => 0,
             Self::Tally(tally) => tally.cost(),

@@ -1,6 +1,6 @@
 //! Questions of people to a rule's state, and its figures.
 
-use crate::entry::Entry;
+use crate::entry::{Definitions, Entry};
 use crate::key::Kind;
 use crate::moment::{Due, WindowState};
 use crate::plan::Shape;
@@ -14,13 +14,22 @@ impl RuleState {
     /// window is shown as of its newest record; whether it crossed is whether it was past the
     /// threshold at the last look.
     pub fn each_window(&self, each: &mut dyn FnMut(&str, WindowState, bool, bool)) {
+        let stored;
+        // Who reads what is kept without its rule has no plan.
+        let definitions = match (self.plan(), self.meta()) {
+            (None, Some(meta)) => {
+                stored = Definitions::of_meta(meta);
+                &stored
+            }
+            _ => &*self.definitions,
+        };
         let mut entries = self.store.sorted(Kind::is_window);
-        let position = |fingerprint| self.definitions.find(fingerprint).map(|found| found.position);
+        let position = |fingerprint| definitions.find(fingerprint).map(|found| found.position);
         entries.sort_by_key(|(key, _)| position(key.definition));
         let stream_ms = self.stream_ms();
         let passed = |closes_ms| stream_ms.is_some_and(|stream_ms| closes_ms <= stream_ms);
         for (key, entry) in entries {
-            let Some(definition) = self.definitions.find(key.definition) else { continue };
+            let Some(definition) = definitions.find(key.definition) else { continue };
             let window = &definition.window;
             match entry {
                 Entry::Tally(tally) => {
@@ -98,5 +107,41 @@ impl RuleState {
             }
         });
         windows.count()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use super::*;
+    use crate::{Aggregate, Closing, Crossing, Evidence, Moment, Plan, Window};
+
+    #[test]
+    fn what_is_restored_can_be_asked_without_the_rule() {
+        let window = Window {
+            name: "attempts".into(),
+            shape: Shape::Tumbling(60_000),
+            aggregate: Aggregate::Count,
+            grace_ms: 0,
+            crossing: Crossing::AtLeast(2.0),
+            closing: Closing::None,
+            evidence: 1,
+        };
+        let plan = Arc::new(Plan { windows: vec![window], ..Plan::default() });
+        let mut state = RuleState::new(usize::MAX);
+        state.adopt(plan);
+        let record = Evidence { topic: "T".into(), partition: 0, offset: 7, timestamp_ms: 5 };
+        for _ in 0..2 {
+            let at = Moment { event_ms: 5, stream_ms: 5 };
+            assert!(state.add(0, at, &record, b"rpi-03", 1.0).is_ok());
+        }
+        let mut restored = RuleState::new(usize::MAX);
+        state.seal(&mut |key, value| assert!(restored.restore(&key, value.as_deref()).is_ok()));
+        let mut found = vec![];
+        restored.each_window(&mut |name, window, closed, crossed| {
+            found.push((name.to_owned(), window.count, window.end_ms, closed, crossed));
+        });
+        assert_eq!(found, [("attempts".to_owned(), 2, 60_000, false, true)]);
     }
 }

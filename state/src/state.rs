@@ -6,7 +6,7 @@ use crate::entry::{Definition, Definitions, Entry, Meta};
 use crate::key::{Key, KeyRef};
 use crate::limits::StateError;
 use crate::moment::Dropped;
-use crate::plan::Plan;
+use crate::plan::{Plan, Window};
 use crate::store::Store;
 use crate::wire::{self, Topics, WireError};
 
@@ -210,7 +210,7 @@ impl RuleState {
             .map(|(fingerprint, entries)| {
                 let names = self.meta().map(|meta| &*meta.windows).unwrap_or_default();
                 let named = names.iter().find(|(known, _)| known == fingerprint);
-                let window = named.map_or("unknown", |(_, name)| name).to_owned();
+                let window = named.map_or("unknown", |(_, window)| &window.name).to_owned();
                 let redefined = plan.windows.iter().any(|present| present.name == window);
                 Dropped { window, entries: *entries, redefined }
             })
@@ -225,8 +225,8 @@ impl RuleState {
             gone.into_iter().for_each(|key| self.store.replace(key, None));
         }
         let windows = self.definitions.0.iter();
-        let windows: Vec<(u64, Arc<str>)> =
-            windows.map(|known| (known.fingerprint, known.window.name.as_str().into())).collect();
+        let windows: Vec<(u64, Window)> =
+            windows.map(|known| (known.fingerprint, known.window.clone())).collect();
         if self.meta().map(|meta| &*meta.windows).unwrap_or_default() != windows {
             self.change_meta(|meta| meta.windows = windows.into());
         }

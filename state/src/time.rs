@@ -12,6 +12,12 @@ impl RuleState {
         self.store.indices().next_notice_ms()
     }
 
+    /// The earliest stream time at which anything happens: a notice, or an entry that expires.
+    pub fn next_ms(&self) -> Option<i64> {
+        let indices = self.store.indices();
+        indices.next_notice_ms().into_iter().chain(indices.next_expiry_ms()).min()
+    }
+
     /// The earliest timer by the wall clock.
     pub fn next_wall_ms(&self) -> Option<i64> {
         self.store.indices().next_wall_ms()

@@ -4,6 +4,7 @@
 //! CRC-32 of the rest (little-endian) and the entry. Numbers are little-endian, lengths LEB128.
 
 mod reader;
+mod window;
 
 use std::collections::HashSet;
 use std::sync::Arc;
@@ -140,16 +141,16 @@ fn encode_meta(out: &mut Vec<u8>, meta: &Meta) {
     put_option(out, meta.version.map(u32::to_le_bytes));
     put_option(out, meta.stream_ms.map(i64::to_le_bytes));
     put_len(out, meta.windows.len());
-    for (fingerprint, name) in &*meta.windows {
+    for (fingerprint, window) in &*meta.windows {
         out.extend(fingerprint.to_le_bytes());
-        put_bytes(out, name.as_bytes());
+        window::encode(out, window);
     }
 }
 
 fn decode_meta(reader: &mut Reader<'_>) -> Result<Meta, WireError> {
     let version = reader.option(Reader::u32)?;
     let stream_ms = reader.option(Reader::i64)?;
-    let windows = reader.list(|reader| Ok((reader.u64()?, Arc::from(reader.text()?))))?;
+    let windows = reader.list(|reader| Ok((reader.u64()?, window::decode(reader)?)))?;
     Ok(Meta { version, stream_ms, windows: windows.into() })
 }
 

@@ -56,6 +56,7 @@ pub(super) fn read(
             Ok(0) | Err(_) => context.environment.cores.max(1),
             Ok(workers) => workers,
         },
+        static_membership: table.flag("static_membership").unwrap_or(false),
         internal_partitions: partitions
             .unwrap_or(INTERNAL_PARTITIONS_DEFAULT)
             .try_into()

@@ -144,6 +144,16 @@ impl<'r, 'a> Table<'r, 'a> {
         self.in_range(key, digits.as_str(), number, range)
     }
 
+    /// True or false.
+    pub(super) fn flag(&mut self, key: &'static str) -> Option<bool> {
+        let value = self.value(key)?;
+        let DeValue::Boolean(flag) = value.get_ref() else {
+            self.wrong_type(key, "true or false", value);
+            return None;
+        };
+        Some(*flag)
+    }
+
     /// A number, whole or not.
     pub(super) fn decimal(&mut self, key: &'static str, range: RangeInclusive<f64>) -> Option<f64> {
         let value = self.value(key)?;

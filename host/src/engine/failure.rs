@@ -101,6 +101,11 @@ impl CallFailure {
         Self { reason, message: message.into(), logs: Logs::default(), fuel: 0 }
     }
 
+    /// A rule that cannot work with its state.
+    pub(crate) fn invalid_state(message: &str) -> Self {
+        Self::new(FailureReason::InvalidState, message)
+    }
+
     /// A rule that does not describe itself as it did when it was loaded.
     pub(crate) fn unstable(message: String) -> Self {
         Self::new(FailureReason::UnstableDescribe, message)

@@ -34,6 +34,9 @@ pub(super) struct State {
     pub(super) call: Option<Box<StateCall>>,
 }
 
+/// Keys and their values.
+pub type Values = Vec<(Vec<u8>, Vec<u8>)>;
+
 /// What a rule declares when it is asked: what it needs and what it keeps.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Described {
@@ -202,7 +205,7 @@ impl Instance {
         &mut self,
         from: u32,
         entries: &[(Vec<u8>, Vec<u8>)],
-    ) -> Result<Vec<(Vec<u8>, Vec<u8>)>, CallFailure> {
+    ) -> Result<Values, CallFailure> {
         let fuel = self
             .limits
             .fuel_per_record

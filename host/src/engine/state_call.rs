@@ -1,6 +1,8 @@
 //! What a call works on when its rule keeps state: put into the store before the call, taken back
 //! after it, whatever came of it.
 
+use std::sync::Arc;
+
 use firebell_state::{Evidence, Moment, RuleState, StateError};
 
 use crate::tables::{Table, TableSet};
@@ -13,13 +15,26 @@ pub struct StateCall {
     /// When each row happens.
     pub moments: Vec<Moment>,
     /// What each row is; empty when rows are firings, which are no records.
-    pub records: Vec<Evidence>,
+    pub records: Vec<RowRecord>,
+    /// The row at hand, in the topic that all of them are from.
+    pub(super) evidence: Evidence,
     /// Rows that were too late for a window.
     pub late: Vec<LateRow>,
     /// The first row at which a timer of this call is due; the call is made again up to there.
     pub cut: Option<u32>,
     /// The lookup tables, as they were when the batch began.
     pub tables: TableSet,
+}
+
+/// Which record a row is; all of a call are from one topic.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct RowRecord {
+    /// Its partition.
+    pub partition: i32,
+    /// Its offset.
+    pub offset: i64,
+    /// Its timestamp, milliseconds since the Unix epoch; -1 = none.
+    pub timestamp_ms: i64,
 }
 
 /// A record that a window no longer took.
@@ -70,9 +85,11 @@ pub enum StateRefused {
 }
 
 impl StateCall {
-    /// A call that works on this state; its rows are told by whoever makes it.
-    pub fn new(state: RuleState, tables: &TableSet) -> Box<Self> {
+    /// A call that works on this state, about records of `topic`; its rows are told by whoever makes it.
+    pub fn new(state: RuleState, topic: &Arc<str>, tables: &TableSet) -> Box<Self> {
+        let topic = Arc::clone(topic);
         Box::new(Self {
+            evidence: Evidence { topic, partition: -1, offset: -1, timestamp_ms: -1 },
             state,
             moments: Vec::new(),
             records: Vec::new(),
@@ -88,10 +105,15 @@ impl StateCall {
         self.moments.get(row as usize).copied().ok_or(StateRefused::Row { row, rows })
     }
 
-    /// When a row happens, and which record it is.
-    pub(super) fn record(&self, row: u32) -> Result<(Moment, &Evidence), StateRefused> {
+    /// When a row happens; `evidence` is the record that it is, from now on.
+    pub(super) fn record(&mut self, row: u32) -> Result<Moment, StateRefused> {
         let moment = self.moment(row)?;
-        Ok((moment, self.records.get(row as usize).ok_or(StateRefused::NoRecord)?))
+        let record = self.records.get(row as usize).ok_or(StateRefused::NoRecord)?;
+        let RowRecord { partition, offset, timestamp_ms } = *record;
+        self.evidence.partition = partition;
+        self.evidence.offset = offset;
+        self.evidence.timestamp_ms = timestamp_ms;
+        Ok(moment)
     }
 
     /// Notes that a timer was set at a row, due at a stream time. One that a later row sets anew is due

@@ -11,7 +11,7 @@ use wasmtime::component::{HasSelf, InstancePre, Linker};
 use crate::batch::Batch;
 use crate::effect::{Effect, EmittedContent, RowEffect};
 use crate::engine::declared::Declared;
-use crate::engine::instance::State;
+use crate::engine::instance::{State, Values};
 use crate::engine::limiter::LogLevel;
 use crate::notification::{Kind, Notification, Severity, Span};
 use crate::subscription::FieldType;
@@ -124,7 +124,7 @@ impl Rule {
         store: &mut Store<State>,
         from: u32,
         entries: &[(Vec<u8>, Vec<u8>)],
-    ) -> wasmtime::Result<Result<Vec<(Vec<u8>, Vec<u8>)>, String>> {
+    ) -> wasmtime::Result<Result<Values, String>> {
         match &self.stateful {
             Some(stateful) => {
                 let entries = entries.iter().map(|(key, value)| (&key[..], &value[..]));

@@ -70,12 +70,6 @@ impl Source<'_> {
 }
 
 impl Source<'_> {
-    /// The partition, as the id of no record.
-    fn at(&self) -> RecordId {
-        let TopicPartition { topic, partition } = self.partition;
-        RecordId { topic: Arc::clone(topic), partition: *partition, offset: -1 }
-    }
-
     /// A notification on its way; `None` when the rule's do not go out.
     fn entry(
         &self,
@@ -266,37 +260,39 @@ impl Collected {
         report: &mut RuleReport,
     ) {
         let goes_out = rule.mode == Mode::Active;
-        for (number, fired) in fired.into_iter().enumerate() {
-            let index = FIRED_INDEX.saturating_add(number as u32);
-            let record = fired.before;
-            let id = RecordId { offset: fired.offset, ..source.at() };
-            if let Some(failure) = fired.failure {
+        let mut numbered: (Option<RecordId>, u32) = (None, FIRED_INDEX);
+        for Fired { before: record, record: id, due_ms, firing, effects, failure } in fired {
+            if numbered.0.as_ref() != Some(&id) {
+                numbered = (Some(id.clone()), FIRED_INDEX);
+            }
+            if let Some(failure) = failure {
                 let why = (Stage::Evaluate, failure.reason.as_str());
                 if goes_out {
-                    let letter =
-                        source.fired_letter(rule, &id, &fired.firing, why, failure.message);
+                    let letter = source.fired_letter(rule, &id, &firing, why, failure.message);
                     self.items.push((record, position, Item::DeadLetter(letter)));
                 }
                 continue;
             }
-            for effect in fired.effects {
+            for effect in effects {
+                let index = numbered.1;
+                numbered.1 = index.saturating_add(1);
                 let item = match effect {
                     Effect::Notify(mut notification) => {
                         report.notifications[notification.severity as usize] += 1;
                         // Its own key and time name the situation where the rule does not.
                         if notification.alert_key.is_none() {
-                            let key = String::from_utf8_lossy(firing_key(&fired.firing));
+                            let key = String::from_utf8_lossy(firing_key(&firing));
                             notification.alert_key = Some(key.into_owned());
-                            notification.window_start_ms.get_or_insert(fired.due_ms);
+                            notification.window_start_ms.get_or_insert(due_ms);
                         }
                         let intent =
                             IntentId { record: id.clone(), rule: rule.name.to_string(), index };
-                        let entry = source.entry(rule, intent, fired.due_ms, *notification);
+                        let entry = source.entry(rule, intent, due_ms, *notification);
                         entry.map(|entry| entry.map(Item::Entry))
                     }
                     Effect::Emit { topic, content } => {
                         report.emitted(&topic);
-                        let outgoing = emission(rule, None, fired.due_ms, &topic, content);
+                        let outgoing = emission(rule, None, due_ms, &topic, content);
                         outgoing.map(|outgoing| outgoing.map(Item::Emitted))
                     }
                 };
@@ -304,7 +300,7 @@ impl Collected {
                     Ok(item) => self.items.extend(item.map(|item| (record, position, item))),
                     Err((stage, reason, message)) if goes_out => {
                         let why = (stage, reason);
-                        let letter = source.fired_letter(rule, &id, &fired.firing, why, message);
+                        let letter = source.fired_letter(rule, &id, &firing, why, message);
                         self.items.push((record, position, Item::DeadLetter(letter)));
                     }
                     Err(_) => {}

@@ -1,11 +1,10 @@
 //! When records happen: event time and stream time.
 
-use std::sync::Arc;
-
-use firebell_state::{Evidence, Moment, RuleState};
+use firebell_state::{Moment, RuleState};
 
 use crate::batch::Batch;
-use crate::record::{Record, TopicPartition};
+use crate::engine::RowRecord;
+use crate::record::Record;
 
 /// The last millisecond of the year 9999: a time behind it is a mistake and moves nothing on.
 const TIME_MS_MAX: i64 = 253_402_300_799_999;
@@ -33,7 +32,7 @@ pub(super) fn streams(stream_ms: Option<i64>, records: &[Record<'_>], out: &mut 
 #[derive(Debug, Default)]
 pub(super) struct Moments {
     pub(super) moments: Vec<Moment>,
-    pub(super) records: Vec<Evidence>,
+    pub(super) records: Vec<RowRecord>,
 }
 
 impl Moments {
@@ -41,7 +40,7 @@ impl Moments {
     /// clock had moved it on.
     pub(super) fn follow(
         &mut self,
-        (partition, streams, floor): (&TopicPartition, &[Option<i64>], Option<i64>),
+        (partition, streams, floor): (i32, &[Option<i64>], Option<i64>),
         records: &[Record<'_>],
         rows: &[u32],
     ) {
@@ -53,7 +52,7 @@ impl Moments {
                 if record.timestamp_ms >= 0 { record.timestamp_ms } else { stream_ms.unwrap_or(0) };
             let stream_ms = stream_ms.unwrap_or(event_ms);
             self.moments.push(Moment { event_ms, stream_ms });
-            self.records.push(evidence(partition, partition.partition, record));
+            self.records.push(row_record(partition, record));
         }
     }
 
@@ -61,7 +60,7 @@ impl Moments {
     /// from several partitions. Moves that time on.
     pub(super) fn own(
         &mut self,
-        (partition, origins): (&TopicPartition, Option<&[i32]>),
+        (own, origins): (i32, Option<&[i32]>),
         records: &[Record<'_>],
         rows: &[u32],
         (batch, column): (&Batch, Option<usize>),
@@ -81,9 +80,8 @@ impl Moments {
             }
             let event_ms = if event_ms == -1 { now.unwrap_or(0) } else { event_ms };
             self.moments.push(Moment { event_ms, stream_ms: now.unwrap_or(event_ms) });
-            let own = partition.partition;
             let from = origins.map_or(own, |origins| origins[*index as usize]);
-            self.records.push(evidence(partition, from, record));
+            self.records.push(row_record(from, record));
         }
         if let Some(now) = now {
             state.advance(now);
@@ -97,13 +95,9 @@ impl Moments {
     }
 }
 
-fn evidence(of: &TopicPartition, partition: i32, record: &Record<'_>) -> Evidence {
-    Evidence {
-        topic: Arc::clone(&of.topic),
-        partition,
-        offset: record.offset,
-        timestamp_ms: record.timestamp_ms,
-    }
+fn row_record(partition: i32, record: &Record<'_>) -> RowRecord {
+    let Record { offset, timestamp_ms, .. } = *record;
+    RowRecord { partition, offset, timestamp_ms }
 }
 
 /// The integer in a cell; `None` = null.

@@ -3,6 +3,7 @@
 //! A routed record is the whole record, key aside, so that the version of the rule that is there when it
 //! is read evaluates it as if it had come straight from its topic. One header says where it is from.
 
+use std::ops::Range;
 use std::sync::Arc;
 
 use crate::matching::RuleBatch;
@@ -26,14 +27,14 @@ pub struct Repartition {
 }
 
 /// Where a routed record is from.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Origin {
-    pub(super) rule: String,
-    pub(super) topic: Arc<str>,
-    pub(super) partition: i32,
-    pub(super) offset: i64,
-    pub(super) timestamp_ms: i64,
-    pub(super) key: Option<Vec<u8>>,
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Origin<'h> {
+    rule: &'h str,
+    topic: &'h str,
+    partition: i32,
+    offset: i64,
+    timestamp_ms: i64,
+    key: Option<&'h [u8]>,
 }
 
 /// Makes a routed record of every row, grouped by the cells of `column`.
@@ -60,7 +61,9 @@ pub(super) fn route(
             key: Some(by.to_vec()),
             value: record.value.map(<[u8]>::to_vec),
             headers,
-            timestamp_ms: (record.timestamp_ms >= 0).then_some(record.timestamp_ms),
+            // Its own time is in the header. With it here, retention would delete what is old before
+            // it is read, and a broker could refuse what is from the future.
+            timestamp_ms: None,
         });
     }
 }
@@ -88,19 +91,28 @@ fn header(rule: &str, partition: &TopicPartition, record: &Record<'_>) -> Vec<u8
     bytes
 }
 
-/// Where a record of the repartition topic is from; `None` = nobody but Firebell writes there, and this
-/// one does not say.
-pub(super) fn origin(record: &Record<'_>) -> Option<Origin> {
-    let mut found = None;
+/// Calls `each` with where a record of the repartition topic is from. Nobody but Firebell writes there:
+/// one that does not say is told and passed over.
+fn with_origin(record: &Record<'_>, each: impl FnOnce(Origin<'_>)) {
+    let mut each = Some(each);
     record.headers.each(&mut |name, value| {
-        if name == HEADER {
-            found = value.and_then(parse);
+        if name == HEADER
+            && let Some(origin) = value.and_then(parse)
+            && let Some(each) = each.take()
+        {
+            each(origin);
         }
     });
-    found
+    if each.is_some() {
+        tracing::error!(
+            offset = record.offset,
+            "a record of the repartition topic does not say where it is from; nobody else may \
+             write there"
+        );
+    }
 }
 
-fn parse(bytes: &[u8]) -> Option<Origin> {
+fn parse(bytes: &[u8]) -> Option<Origin<'_>> {
     fn text(bytes: &[u8]) -> Option<(&str, &[u8])> {
         let (length, rest) = bytes.split_first_chunk::<2>()?;
         let (text, rest) = rest.split_at_checked(usize::from(u16::from_le_bytes(*length)))?;
@@ -113,14 +125,13 @@ fn parse(bytes: &[u8]) -> Option<Origin> {
     let (offset, rest) = rest.split_first_chunk::<8>()?;
     let (timestamp, rest) = rest.split_first_chunk::<8>()?;
     let (length, rest) = rest.split_first_chunk::<4>()?;
-    let length = u32::from_le_bytes(*length);
-    let key = match length {
+    let key = match u32::from_le_bytes(*length) {
         u32::MAX => None,
-        length => Some(rest.get(..length as usize)?.to_vec()),
+        length => Some(rest.get(..length as usize)?),
     };
     Some(Origin {
-        rule: rule.to_owned(),
-        topic: topic.into(),
+        rule,
+        topic,
         partition: i32::from_le_bytes(*partition),
         offset: i64::from_le_bytes(*offset),
         timestamp_ms: i64::from_le_bytes(*timestamp),
@@ -134,21 +145,53 @@ pub(super) struct Routed<'a> {
     pub(super) topic: Arc<str>,
     /// The partitions that they are from.
     pub(super) partitions: Vec<i32>,
-    origins: Vec<Origin>,
-    values: Vec<Option<&'a [u8]>>,
-    headers: Vec<OwnHeaders<'a>>,
+    /// What else they were.
+    places: Vec<Place<'a>>,
+    /// All keys, one behind the other.
+    keys: Vec<u8>,
 }
 
-impl Routed<'_> {
+/// A record as it was in its topic.
+struct Place<'a> {
+    offset: i64,
+    timestamp_ms: i64,
+    key: Option<Range<usize>>,
+    value: Option<&'a [u8]>,
+    headers: OwnHeaders<'a>,
+}
+
+impl<'a> Routed<'a> {
+    fn new(rule: &str, topic: &str) -> Self {
+        Self {
+            rule: rule.to_owned(),
+            topic: topic.into(),
+            partitions: Vec::new(),
+            places: Vec::new(),
+            keys: Vec::new(),
+        }
+    }
+
+    fn push(&mut self, origin: &Origin<'_>, record: &Record<'a>) {
+        let start = self.keys.len();
+        self.keys.extend_from_slice(origin.key.unwrap_or_default());
+        self.partitions.push(origin.partition);
+        self.places.push(Place {
+            offset: origin.offset,
+            timestamp_ms: origin.timestamp_ms,
+            key: origin.key.map(|_| start..self.keys.len()),
+            value: record.value,
+            headers: OwnHeaders(record.headers),
+        });
+    }
+
     /// The records as they were in their topic.
     pub(super) fn records(&self) -> Vec<Record<'_>> {
-        let parts = self.origins.iter().zip(&self.values).zip(&self.headers);
-        let mut records = Vec::with_capacity(self.origins.len());
-        for ((origin, value), headers) in parts {
+        let mut records = Vec::with_capacity(self.places.len());
+        for Place { offset, timestamp_ms, key, value, headers } in &self.places {
             records.push(Record {
-                offset: origin.offset,
-                timestamp_ms: origin.timestamp_ms,
-                key: origin.key.as_deref(),
+                offset: *offset,
+                timestamp_ms: *timestamp_ms,
+                key: key.clone().and_then(|range| self.keys.get(range)),
                 value: *value,
                 headers,
             });
@@ -157,36 +200,20 @@ impl Routed<'_> {
     }
 }
 
-/// Sorts records of the repartition topic by rule and topic.
+/// Sorts records of the repartition topic by rule, and each rule's into runs of one topic.
 pub(super) fn by_rule<'a>(records: &[Record<'a>]) -> Vec<Routed<'a>> {
     let mut all: Vec<Routed<'a>> = Vec::new();
     for record in records {
-        let Some(origin) = origin(record) else {
-            tracing::error!(
-                offset = record.offset,
-                "a record of the repartition topic does not say where it is from; nobody else may \
-                 write there"
-            );
-            continue;
-        };
-        let same = |one: &Routed<'_>| one.rule == origin.rule && one.topic == origin.topic;
-        // Records come in runs of one rule.
-        let at = all.iter().rposition(same).unwrap_or_else(|| {
-            all.push(Routed {
-                rule: origin.rule.clone(),
-                topic: Arc::clone(&origin.topic),
-                partitions: Vec::new(),
-                origins: Vec::new(),
-                values: Vec::new(),
-                headers: Vec::new(),
+        with_origin(record, |origin| {
+            // A rule's records stay in their order, whatever topics they are from: its time follows them.
+            let last = all.iter().rposition(|one| one.rule == origin.rule);
+            let last = last.filter(|last| *all[*last].topic == *origin.topic);
+            let at = last.unwrap_or_else(|| {
+                all.push(Routed::new(origin.rule, origin.topic));
+                all.len() - 1
             });
-            all.len() - 1
+            all[at].push(&origin, record);
         });
-        let routed = &mut all[at];
-        routed.partitions.push(origin.partition);
-        routed.origins.push(origin);
-        routed.values.push(record.value);
-        routed.headers.push(OwnHeaders(record.headers));
     }
     all
 }
@@ -231,7 +258,7 @@ mod tests {
         let from = TopicPartition::new("SYSLOG", 3);
         route(&to, "burst", (&from, &[of(Some(b"k")), of(None)]), (&matched, 0), &mut out);
         assert_eq!(out[0].key.as_deref(), Some(&b"rpi-03"[..]));
-        for (routed, key) in out.iter().zip([Some(b"k".to_vec()), None]) {
+        for (routed, key) in out.iter().zip([Some(&b"k"[..]), None]) {
             let record = Record {
                 offset: 0,
                 timestamp_ms: 1_000,
@@ -239,9 +266,13 @@ mod tests {
                 value: routed.value.as_deref(),
                 headers: &routed.headers,
             };
-            let origin = origin(&record).unwrap();
-            assert_eq!((&*origin.rule, &*origin.topic, origin.partition), ("burst", "SYSLOG", 3));
-            assert_eq!((origin.offset, origin.timestamp_ms, origin.key), (9, 1_000, key));
+            let [found] = by_rule(&[record]).try_into().unwrap_or_else(|_| panic!("not one"));
+            assert_eq!(
+                (&*found.rule, &*found.topic, &*found.partitions),
+                ("burst", "SYSLOG", &[3][..])
+            );
+            let found = found.records()[0];
+            assert_eq!((found.offset, found.timestamp_ms, found.key), (9, 1_000, key));
             let mut names = Vec::new();
             OwnHeaders(&routed.headers).each(&mut |name, _| names.push(name.to_owned()));
             assert_eq!(names, ["trace"]);

@@ -7,18 +7,20 @@
 use std::ops::Range;
 use std::sync::Arc;
 
-use firebell_state::{Evidence, Firing, Moment};
+use firebell_state::{Firing, Moment};
 
 use crate::batch::Batch;
 use crate::effect::{Effect, RowEffect};
-use crate::engine::{CallFailure, Called, StateCall};
+use crate::engine::{CallFailure, Called, RowRecord, StateCall};
 use crate::evaluation::health::LastFailure;
 use crate::evaluation::slice::slice;
 use crate::evaluation::slot::{CallReport, Clock, Failed, Outcome, Slot};
-use crate::record::RecordId;
+use crate::record::{Record, RecordId, TopicPartition};
 
 /// The survivors of a batch for a rule that keeps state.
 pub(super) struct Input<'a> {
+    /// Where the records are from; some of them may be from another of its topic's partitions.
+    pub(super) partition: &'a TopicPartition,
     /// Their columns.
     pub(super) batch: &'a Batch,
     /// Row to index into the records.
@@ -26,9 +28,13 @@ pub(super) struct Input<'a> {
     /// When each row happens.
     pub(super) moments: &'a [Moment],
     /// What each row is.
-    pub(super) records: &'a [Evidence],
-    /// Stream time after the last record, and that record's place and offset.
-    pub(super) end: (Option<i64>, u32, i64),
+    pub(super) records: &'a [RowRecord],
+    /// Stream time after the last record.
+    pub(super) end_ms: Option<i64>,
+    /// All records of the batch, also those that are no rows.
+    pub(super) all: &'a [Record<'a>],
+    /// Stream time at each of `all`; empty for a rule whose time only its rows move on.
+    pub(super) streams: &'a [Option<i64>],
 }
 
 /// Something that time did, and what the rule made of it.
@@ -36,8 +42,8 @@ pub(super) struct Input<'a> {
 pub(super) struct Fired {
     /// The index of the record before which it happened.
     pub(super) before: u32,
-    /// That record's offset.
-    pub(super) offset: i64,
+    /// The record that made time go on, or that set a time that had passed.
+    pub(super) record: RecordId,
     /// When it was due.
     pub(super) due_ms: i64,
     pub(super) firing: Firing,
@@ -61,8 +67,9 @@ pub struct LateReport {
 /// past would never end, and goes on behind the next record.
 const FIRINGS_MAX: usize = 10_000;
 
-/// Where time stands in a batch: the index and offset of the record that comes next.
-type Place = (u32, i64);
+/// Where something happens in a batch: before the record of this index, and the record that made it
+/// happen.
+pub(super) type Place = (u32, RecordId);
 
 impl Slot {
     /// Shows the rule the rows of `input` and tells it what time did meanwhile; `state` is there
@@ -85,7 +92,8 @@ impl Slot {
                 let reached = from.checked_sub(1).and_then(|row| input.moments.get(row));
                 let reached = reached.map_or(i64::MIN, |moment| moment.stream_ms);
                 let times = (reached, until, None);
-                self.elapse(times, input.place(from), state, clock, &mut outcome);
+                let place = |due_ms| input.place(from, due_ms);
+                self.elapse(times, &place, state, clock, &mut outcome);
             }
             if from >= rows {
                 break;
@@ -124,7 +132,7 @@ impl Slot {
                 }
             }
         }
-        if let (Some(state), Some(end_ms)) = (state.as_deref_mut(), input.end.0) {
+        if let (Some(state), Some(end_ms)) = (state.as_deref_mut(), input.end_ms) {
             state.state.begin_call();
             state.state.expire(end_ms);
         }
@@ -132,12 +140,30 @@ impl Slot {
         outcome
     }
 
+    /// Gives all records up, since the rule cannot work with its state.
+    pub(super) fn refuse_all(&mut self, batch: &Batch, reason: &str) -> Outcome {
+        let mut outcome = Outcome::default();
+        for (row, offset) in batch.offsets.iter().enumerate() {
+            let failed = if self.rule.health.is_quarantined() {
+                Failed::Quarantined
+            } else {
+                let failure = CallFailure::invalid_state(reason);
+                let (topic, partition) = (Arc::clone(&batch.topic), batch.partition);
+                let record = RecordId { topic, partition, offset: *offset };
+                outcome.quarantined |= self.failed(record, &failure);
+                Failed::Call(failure)
+            };
+            outcome.failed.push((row as u32, failed));
+        }
+        outcome
+    }
+
     /// Tells the rule all that is due from one stream time until another, and by the wall clock where it
-    /// is given.
+    /// is given; `place` says where something happens that is due at a time.
     pub(super) fn elapse(
         &mut self,
-        (reached_ms, until_ms, wall_ms): (i64, i64, Option<i64>),
-        place: Place,
+        (mut reached_ms, until_ms, wall_ms): (i64, i64, Option<i64>),
+        place: &dyn Fn(i64) -> Place,
         state: &mut Option<Box<StateCall>>,
         clock: Option<&Clock>,
         outcome: &mut Outcome,
@@ -146,14 +172,16 @@ impl Slot {
             begin(state);
             let Some((due_ms, firings)) = fire(state, until_ms) else { break };
             // A timer that was set for the past fires now.
-            let times = (due_ms.max(reached_ms), wall_ms);
-            self.tell(&firings, times, place, state, clock, outcome);
+            reached_ms = reached_ms.max(due_ms);
+            let times = (reached_ms, wall_ms);
+            self.tell(&firings, times, &place(due_ms), state, clock, outcome);
         }
         let Some(wall_ms) = wall_ms else { return };
         begin(state);
         let firings = state.as_mut().map(|state| state.state.fire_wall(wall_ms));
         if let Some(firings) = firings.filter(|firings| !firings.is_empty()) {
-            self.tell(&firings, (until_ms, Some(wall_ms)), place, state, clock, outcome);
+            let times = (until_ms, Some(wall_ms));
+            self.tell(&firings, times, &place(until_ms), state, clock, outcome);
         }
     }
 
@@ -162,14 +190,14 @@ impl Slot {
         &mut self,
         firings: &[Firing],
         times: (i64, Option<i64>),
-        place: Place,
+        place: &Place,
         state: &mut Option<Box<StateCall>>,
         clock: Option<&Clock>,
         outcome: &mut Outcome,
     ) {
         let fired = |firing: &Firing| Fired {
             before: place.0,
-            offset: place.1,
+            record: place.1.clone(),
             due_ms: times.0,
             firing: firing.clone(),
             effects: Vec::new(),
@@ -186,8 +214,7 @@ impl Slot {
                 }
             }
             Err(failure) if firings.len() == 1 => {
-                let record = RecordId { topic: "".into(), partition: -1, offset: place.1 };
-                outcome.quarantined |= self.failed(record, &failure);
+                outcome.quarantined |= self.failed(place.1.clone(), &failure);
                 let failed = firings.iter().map(fired);
                 outcome
                     .fired
@@ -261,10 +288,9 @@ impl Slot {
                 .map(|RowEffect { row, effect }| RowEffect { row: row + first, effect }),
         );
         for late in state.iter_mut().flat_map(|state| state.late.drain(..)) {
-            let record = &input.records[part.start + late.row as usize];
             let window = self.rule.plan.windows.get(late.window as usize);
             outcome.late.push(LateReport {
-                record: id_of(record),
+                record: input.id(part.start + late.row as usize),
                 window: window.map(|window| window.name.clone()).unwrap_or_default(),
                 would_cross: late.would_cross,
             });
@@ -300,7 +326,7 @@ impl Slot {
 
     /// A record is given up for this rule.
     fn lost(&mut self, input: &Input<'_>, row: usize, failure: CallFailure, outcome: &mut Outcome) {
-        outcome.quarantined |= self.failed(id_of(&input.records[row]), &failure);
+        outcome.quarantined |= self.failed(input.id(row), &failure);
         outcome.failed.push((row as u32, Failed::Call(failure)));
     }
 
@@ -311,24 +337,50 @@ impl Slot {
     }
 }
 
-fn id_of(record: &Evidence) -> RecordId {
-    RecordId {
-        topic: Arc::clone(&record.topic),
-        partition: record.partition,
-        offset: record.offset,
-    }
-}
-
 impl Input<'_> {
     /// Stream time at a row, or behind the last one.
     fn stream_ms(&self, row: usize) -> Option<i64> {
-        self.moments.get(row).map(|moment| moment.stream_ms).or(self.end.0)
+        self.moments.get(row).map(|moment| moment.stream_ms).or(self.end_ms)
     }
 
-    fn place(&self, row: usize) -> Place {
-        match (self.rows.get(row), self.records.get(row)) {
-            (Some(record), Some(at)) => (*record, at.offset),
-            _ => (self.end.1, self.end.2),
+    /// Where something happens that is due at `due_ms`, when the rows before `from` are done. It is the
+    /// same place however the records are cut into batches.
+    fn place(&self, from: usize, due_ms: i64) -> Place {
+        let done = from.checked_sub(1);
+        let after = done.and_then(|row| self.rows.get(row)).map_or(0, |record| record + 1);
+        if let Some(done) = done
+            && self.moments.get(done).is_some_and(|moment| due_ms <= moment.stream_ms)
+        {
+            // The last row set it, for a time that had passed.
+            return (after, self.id(done));
+        }
+        if self.streams.is_empty() {
+            let reached = self.rows.get(from).copied().unwrap_or(after);
+            return (reached, self.id(from));
+        }
+        let later = self.streams.get(after as usize..).unwrap_or_default();
+        // A batch has far fewer than 2^32 records.
+        let reached = after + later.partition_point(|stream_ms| *stream_ms < Some(due_ms)) as u32;
+        let offset = self.all.get(reached as usize).map(|record| record.offset);
+        let last = self.last();
+        (reached, RecordId { offset: offset.unwrap_or(last.offset), ..last })
+    }
+
+    /// Which record a row is; behind the last one, the last record of the batch.
+    fn id(&self, row: usize) -> RecordId {
+        let Some(RowRecord { partition, offset, .. }) = self.records.get(row) else {
+            return self.last();
+        };
+        let topic = Arc::clone(&self.partition.topic);
+        RecordId { topic, partition: *partition, offset: *offset }
+    }
+
+    /// The last record of the batch.
+    fn last(&self) -> RecordId {
+        RecordId {
+            topic: Arc::clone(&self.partition.topic),
+            partition: self.partition.partition,
+            offset: self.all.last().map_or(-1, |record| record.offset),
         }
     }
 

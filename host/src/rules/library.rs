@@ -188,8 +188,17 @@ impl Library {
     pub fn roll_back(&mut self, wanted: RollBack) -> Reloaded {
         let set = self.view.current();
         let current = set.rules.get(&wanted.rule).filter(|rule| rule.version == wanted.version);
-        let previous = self.previous.get(&wanted.rule).cloned();
-        let (Some(_), Some(previous)) = (current, previous) else { return Reloaded::Unchanged };
+        let given_up = self.given_up.get(&wanted.rule).map(|given_up| given_up.version.as_str());
+        if current.is_none() || given_up == Some(&wanted.version) {
+            return Reloaded::Unchanged;
+        }
+        let previous = self.previous.get(&wanted.rule);
+        let previous = previous.filter(|rule| given_up != Some(&rule.version)).cloned();
+        let Some(previous) = previous else {
+            self.given_up.insert(Arc::clone(&wanted.rule), wanted);
+            self.reload(Change { snapshot: self.folder.clone(), touched: BTreeSet::new() });
+            return Reloaded::Unchanged;
+        };
         tracing::error!(
             rule = %wanted.rule,
             version = wanted.version,
@@ -276,7 +285,7 @@ impl Library {
 
 /// Why a version does not run though it was loaded.
 #[derive(Debug, thiserror::Error)]
-#[error("this version was rolled back: {0}; mend it and save it")]
+#[error("this version was given up: {0}; mend it and save it")]
 struct GivenUp(String);
 
 /// The next rule set, unless it would be the same.

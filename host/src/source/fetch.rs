@@ -1,3 +1,3 @@
 //! Taking records from librdkafka by the batch.
 
-pub(super) mod kafka;
+pub(crate) mod kafka;

@@ -125,6 +125,9 @@ impl Source {
             default_to(&mut config, kafka, "session.timeout.ms", "10000");
             config.set("partition.assignment.strategy", "cooperative-sticky");
         }
+        if kafka.static_membership {
+            config.set("group.instance.id", format!("{}-{worker}", kafka.instance_id));
+        }
         config
             .set("group.id", &kafka.group_id)
             .set("enable.auto.commit", "false")

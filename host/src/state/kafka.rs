@@ -7,8 +7,12 @@ use std::time::{Duration, Instant};
 use firebell_state::{Evidence, WireError};
 use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::error::KafkaError;
-use rdkafka::message::{BorrowedMessage, Message};
+use rdkafka::message::Message as _;
 use rdkafka::{Offset, TopicPartitionList};
+
+mod reading;
+
+use reading::Found;
 
 use super::States;
 use super::query::{Answer, Question};
@@ -139,12 +143,12 @@ impl Changelog {
         let consumer = reader(kafka, client, "read_committed")?;
         let filled =
             self.filled(&reader(kafka, client, "read_uncommitted")?, &consumer, &wanted)?;
-        self.read_to_end(&consumer, &filled, client, progress, &mut |message| {
-            let (topic, partition, rule, key) = self.key_of(message)?;
+        self.read_to_end(&consumer, &filled, client, progress, &mut |found| {
+            let (topic, partition, rule, key) = self.key_of(&found)?;
             let of =
                 |input: &&TopicPartition| *input.topic == *topic && input.partition == partition;
             let Some(input) = inputs.iter().find(of) else { return Ok(false) };
-            self.entered(message, states.restore(input, rule, key, message.payload()))?;
+            self.entered(&found, states.restore(input, rule, key, found.value))?;
             Ok(true)
         })
     }
@@ -184,61 +188,16 @@ impl Changelog {
         let all: BTreeSet<i32> = (0..self.partitions).collect();
         let filled = self.filled(&consumer, &consumer, &all)?;
         let mut states = States::default();
-        self.read_to_end(&consumer, &filled, client, &mut |_| true, &mut |message| {
-            let (topic, partition, rule, key) = self.key_of(message)?;
+        self.read_to_end(&consumer, &filled, client, &mut |_| true, &mut |found| {
+            let (topic, partition, rule, key) = self.key_of(&found)?;
             if rule != question.rule {
                 return Ok(false);
             }
             let input = TopicPartition::new(topic, partition);
-            self.entered(message, states.restore(&input, rule, key, message.payload()))?;
+            self.entered(&found, states.restore(&input, rule, key, found.value))?;
             Ok(true)
         })?;
         Ok(question.answer(&states))
-    }
-
-    /// Hands out every record of these partitions, from the beginning to the end that they have now;
-    /// `take` says whether a record counts.
-    fn read_to_end(
-        &self,
-        consumer: &BaseConsumer<ReaderContext>,
-        partitions: &[i32],
-        client: &Arc<ClientState>,
-        progress: &mut dyn FnMut(u64) -> bool,
-        take: &mut dyn FnMut(&BorrowedMessage<'_>) -> Result<bool, RestoreError>,
-    ) -> Result<Restored, RestoreError> {
-        let (mut ends, mut restored) = (0, Restored::default());
-        if partitions.is_empty() {
-            return Ok(restored);
-        }
-        let mut list = TopicPartitionList::new();
-        for partition in partitions {
-            let added = list.add_partition_offset(&self.topic, *partition, Offset::Beginning);
-            added.map_err(|source| self.read(*partition, source))?;
-        }
-        consumer.assign(&list).map_err(RestoreError::Client)?;
-        let (mut heard, mut told) = (Instant::now(), Instant::now());
-        while ends < partitions.len() {
-            match consumer.poll(Duration::from_millis(200)) {
-                Some(Ok(message)) => {
-                    heard = Instant::now();
-                    restored.records += 1;
-                    restored.entries += u64::from(take(&message)?);
-                }
-                Some(Err(KafkaError::PartitionEOF(_))) => ends += 1,
-                Some(Err(error)) => client.error(&error, "while reading state"),
-                None => {}
-            }
-            if told.elapsed() > TOLD_EVERY {
-                told = Instant::now();
-                if !progress(restored.records) {
-                    return Err(RestoreError::Stopped);
-                }
-            }
-            if heard.elapsed() > SILENCE_MAX {
-                return Err(RestoreError::Silence);
-            }
-        }
-        Ok(restored)
     }
 
     /// The partitions that hold something, once no transaction from before this call is open in them.
@@ -268,27 +227,24 @@ impl Changelog {
         Ok(filled)
     }
 
-    fn key_of<'m>(
-        &self,
-        message: &'m impl Message,
-    ) -> Result<super::wire::Parts<'m>, RestoreError> {
-        EntryKey::parse(message.key().unwrap_or_default()).map_err(|source| RestoreError::Key {
+    fn key_of<'m>(&self, found: &Found<'m>) -> Result<super::wire::Parts<'m>, RestoreError> {
+        EntryKey::parse(found.key).map_err(|source| RestoreError::Key {
             topic: Arc::clone(&self.topic),
-            partition: message.partition(),
-            offset: message.offset(),
+            partition: found.partition,
+            offset: found.offset,
             source,
         })
     }
 
     fn entered(
         &self,
-        message: &impl Message,
+        found: &Found<'_>,
         entered: Result<(), WireError>,
     ) -> Result<(), RestoreError> {
         entered.map_err(|source| RestoreError::Entry {
             topic: Arc::clone(&self.topic),
-            partition: message.partition(),
-            offset: message.offset(),
+            partition: found.partition,
+            offset: found.offset,
             source,
         })
     }
@@ -332,7 +288,10 @@ fn reader(
     Ok(consumer)
 }
 
-/// The values of records, by topic, partition and offset; those that are gone are left out. Blocks.
+/// Values of records by topic, partition and offset.
+pub type RecordValues = HashMap<(String, i32, i64), Vec<u8>>;
+
+/// The values of records; those that are gone are left out. Blocks.
 ///
 /// # Errors
 ///
@@ -341,7 +300,7 @@ pub fn fetch_records(
     kafka: &KafkaConfig,
     wanted: &[Evidence],
     client: &Arc<ClientState>,
-) -> Result<HashMap<(String, i32, i64), Vec<u8>>, RestoreError> {
+) -> Result<RecordValues, RestoreError> {
     let consumer = reader(kafka, client, "read_committed")?;
     let mut found = HashMap::new();
     for Evidence { topic, partition, offset, .. } in wanted {

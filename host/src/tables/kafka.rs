@@ -28,7 +28,7 @@ enum TablesError {
     #[error("cannot make a client for the tables; check [kafka.properties]")]
     Client(#[source] KafkaError),
     #[error("cannot read topic `{topic}` of table `{table}`")]
-    Topic { table: String, topic: String, source: KafkaError },
+    Topic { table: String, topic: String, source: Box<KafkaError> },
     #[error("topic `{topic}` of table `{table}` does not exist; create it, or mend [tables]")]
     Missing { table: String, topic: String },
 }
@@ -179,5 +179,9 @@ fn partitions(
 }
 
 fn failed(table: &str, topic: &str, source: KafkaError) -> TablesError {
-    TablesError::Topic { table: table.to_owned(), topic: topic.to_owned(), source }
+    TablesError::Topic {
+        table: table.to_owned(),
+        topic: topic.to_owned(),
+        source: Box::new(source),
+    }
 }

@@ -89,8 +89,8 @@ impl Session<'_> {
         let changelog = &worker.changelog;
         let restored =
             changelog.restore(&worker.kafka, partitions, states, &client, &mut progress)?;
-        let failed = self.set.migrate(Some(partitions));
-        self.roll_back(failed);
+        let migrated = self.set.migrate(Some(partitions));
+        self.roll_back(migrated.failed);
         worker.metrics.restored(restored.entries, began.elapsed().as_secs_f64());
         if restored.records > 0 {
             tracing::info!(

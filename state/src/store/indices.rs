@@ -43,6 +43,11 @@ impl Indices {
         self.notices.first().map(|(due_ms, _)| *due_ms)
     }
 
+    /// The earliest stream time at which an entry goes silently.
+    pub(crate) fn next_expiry_ms(&self) -> Option<i64> {
+        self.expiries.first().map(|(due_ms, _)| *due_ms)
+    }
+
     /// The earliest time of the wall clock at which the rule is told something.
     pub(crate) fn next_wall_ms(&self) -> Option<i64> {
         self.walls.first().map(|(due_ms, _)| *due_ms)

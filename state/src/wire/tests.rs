@@ -1,6 +1,7 @@
 use proptest::prelude::*;
 
 use super::*;
+use crate::plan::{Aggregate, Closing, Crossing, Shape, Window};
 
 fn evidence(offset: i64) -> Evidence {
     let topic = if offset % 2 == 0 { "SYSLOG" } else { "other" };
@@ -33,7 +34,21 @@ fn entries() -> Vec<(Kind, Entry)> {
     }
     sliding.above = true;
     sliding.link();
-    let windows = [(7, Arc::from("burst")), (u64::MAX, Arc::from(""))].into();
+    let window = |name: &str, shape, crossing, closing| Window {
+        name: name.into(),
+        shape,
+        aggregate: Aggregate::Distinct,
+        grace_ms: 9,
+        crossing,
+        closing,
+        evidence: 3,
+    };
+    let hopping = Shape::Hopping { size_ms: 5, advance_ms: 2 };
+    let windows = [
+        (7, window("burst", hopping, Crossing::AtLeast(4.5), Closing::All)),
+        (u64::MAX, window("", Shape::Session(3), Crossing::Never, Closing::Crossed)),
+    ]
+    .into();
     vec![
         (Kind::Meta, Entry::Meta(Meta { version: Some(2), stream_ms: Some(-1), windows })),
         (Kind::Meta, Entry::Meta(Meta::default())),

@@ -1,14 +1,16 @@
 //! What ships does what its source says, and no guest is without a use.
 
-use std::path::Path;
 use std::sync::Arc;
 
 use firebell::batch::Batch;
 use firebell::effect::{Effect, EmittedContent, RowEffect};
-use firebell::engine::{Component, Engine, Instance};
+use firebell::engine::{Component, Described, Engine, Instance, RowRecord, StateCall};
 use firebell::limits::Limits;
 use firebell::shipped;
-use firebell::subscription::Subscription;
+use firebell::tables::TableSet;
+use firebell_state::{Moment, RuleState};
+
+use crate::tidy::source::{files, read};
 
 fn rule(component: &Component) -> Instance {
     component.instantiate(&Arc::from("guest"), &Limits::default()).unwrap()
@@ -36,11 +38,9 @@ fn batch(rows: &[&[Option<&str>]]) -> Batch {
 
 #[test]
 fn no_guest_is_without_a_use() {
-    let text: String = ["tests/acceptance", "benches"]
-        .into_iter()
-        .flat_map(|folder| Path::new(env!("CARGO_MANIFEST_DIR")).join(folder).read_dir().unwrap())
-        .filter_map(|file| std::fs::read_to_string(file.unwrap().path()).ok())
-        .collect();
+    let folders = ["tests/tests/acceptance", "tests/benches"];
+    let files = folders.into_iter().flat_map(|folder| files(folder, ".rs"));
+    let text: String = files.map(|file| read(&file)).collect();
     for guest in xtask::guests::build().unwrap().iter().filter(|guest| !guest.ships) {
         assert!(text.contains(&format!("\"{}\"", guest.name)), "nothing names {}", guest.name);
     }
@@ -64,15 +64,15 @@ fn what_ships_is_built_from_its_source_and_embedded() {
 }
 
 /// What a rule declares, and what it makes of texts in every field, of none and of some.
-fn answers(component: &Component, config: &str) -> (Option<Subscription>, String) {
+fn answers(component: &Component, config: &str) -> (Option<Described>, String) {
     let mut instance = rule(component);
-    let subscription = match instance.describe(config) {
-        Ok(described) => described.subscription,
+    let described = match instance.describe(config) {
+        Ok(described) => described,
         Err(error) => return (None, error.to_string()),
     };
     // Numbers are eight bytes, and so are these texts.
     let texts = ["rpi-03: ", "<!here> ", "a\nb\nc\nd\n", "\u{1f47d}\u{1f47d}"];
-    let columns = subscription.fields.len();
+    let columns = described.subscription.fields.len();
     let rows: Vec<Vec<Option<&str>>> = (0..1_usize << columns)
         .map(|present| {
             (0..columns)
@@ -81,9 +81,29 @@ fn answers(component: &Component, config: &str) -> (Option<Subscription>, String
         })
         .collect();
     let rows: Vec<&[Option<&str>]> = rows.iter().map(Vec::as_slice).collect();
-    let called = instance.evaluate(&batch(&rows)).unwrap();
-    assert!(!called.effects.is_empty());
-    (Some(subscription), format!("{:?} {:?}", called.effects, called.logs))
+    let batch = batch(&rows);
+    let mut state = (described.plan.version > 0).then(|| state_for(&batch, &described));
+    let called = instance.evaluate_with(&batch, &mut state).unwrap();
+    assert!(!called.effects.is_empty() || state.is_some());
+    let mut kept = vec![];
+    if let Some(call) = &mut state {
+        call.state.seal(&mut |key, value| kept.push((key, value)));
+        assert!(!kept.is_empty());
+    }
+    (Some(described), format!("{:?} {:?} {kept:?}", called.effects, called.logs))
+}
+
+/// What a rule that keeps state is lent for a call with a batch.
+fn state_for(batch: &Batch, described: &Described) -> Box<StateCall> {
+    let mut state = RuleState::new(usize::MAX);
+    state.adopt(Arc::new(described.plan.clone()));
+    let mut call = StateCall::new(state, &batch.topic, &TableSet::default());
+    for (offset, timestamp_ms) in batch.offsets.iter().zip(&batch.timestamps) {
+        let (offset, timestamp_ms) = (*offset, *timestamp_ms);
+        call.moments.push(Moment { event_ms: timestamp_ms, stream_ms: timestamp_ms });
+        call.records.push(RowRecord { partition: batch.partition, offset, timestamp_ms });
+    }
+    call
 }
 
 #[test]

@@ -8,6 +8,7 @@
     reason = "all of it is test code: a failure here is a failed test"
 )]
 
+mod asked;
 mod bad_input;
 mod broker_away;
 mod conditions;
@@ -20,4 +21,5 @@ mod sandbox;
 mod security;
 mod seed;
 mod slack_sdk;
+mod state_model;
 mod tidy;

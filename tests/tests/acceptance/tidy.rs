@@ -1,6 +1,6 @@
 //! Rules of the code that a machine can check: who may name what, how big files are, what is released.
 
-mod source;
+pub(crate) mod source;
 
 use sha2::{Digest, Sha256};
 use source::{Source, files, read, sources};

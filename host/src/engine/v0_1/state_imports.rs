@@ -71,9 +71,8 @@ impl state::Host for State {
         for (at, key) in pieces(&rows, &keys, &key_ends)?.enumerate() {
             let row = rows[at];
             let value = values.get(at).copied().unwrap_or(1.0);
-            let (moment, record) = call.record(row)?;
-            let record = record.clone();
-            let added = call.state.add(window, moment, &record, key, value);
+            let moment = call.record(row)?;
+            let added = call.state.add(window, moment, &call.evidence, key, value);
             call.noted(row, window, added.map_err(StateRefused::State)?, &mut crossed);
         }
         Ok(crossed)
@@ -93,9 +92,8 @@ impl state::Host for State {
         let items = pieces(&rows, &items, &item_ends)?;
         for ((at, key), item) in pieces(&rows, &keys, &key_ends)?.enumerate().zip(items) {
             let row = rows[at];
-            let (moment, record) = call.record(row)?;
-            let record = record.clone();
-            let added = call.state.add_item(window, moment, &record, key, item);
+            let moment = call.record(row)?;
+            let added = call.state.add_item(window, moment, &call.evidence, key, item);
             call.noted(row, window, added.map_err(StateRefused::State)?, &mut crossed);
         }
         Ok(crossed)

@@ -17,7 +17,7 @@ use rdkafka::types::RDKafka;
 use crate::record::Headers;
 
 /// A queue that owned partitions are forwarded to.
-pub(in crate::source) struct FetchQueue {
+pub(crate) struct FetchQueue {
     client: *mut RDKafka,
     queue: NonNull<sys::rd_kafka_queue_t>,
 }
@@ -27,7 +27,7 @@ unsafe impl Send for FetchQueue {}
 
 impl FetchQueue {
     /// A queue of `client`, which must outlive it. `None` when librdkafka has no memory.
-    pub(in crate::source) fn new(client: *mut RDKafka) -> Option<Self> {
+    pub(crate) fn new(client: *mut RDKafka) -> Option<Self> {
         // SAFETY: the caller's client is alive.
         let queue = NonNull::new(unsafe { sys::rd_kafka_queue_new(client) })?;
         Some(Self { client, queue })
@@ -35,7 +35,7 @@ impl FetchQueue {
 
     /// Forwards a partition's records here. To be repeated for a while after every change of the
     /// assignment: when librdkafka stops a fetcher, which it does later, it ends the forwarding.
-    pub(in crate::source) fn collect(&self, topic: &str, partition: i32) {
+    pub(crate) fn collect(&self, topic: &str, partition: i32) {
         let Ok(topic) = CString::new(topic) else { return };
         // SAFETY: client and queue are alive; the reference that is got is given back.
         unsafe {
@@ -48,12 +48,7 @@ impl FetchQueue {
     }
 
     /// Adds at most `max` records that are there; waits for the first of them at most `wait`.
-    pub(in crate::source) fn take<'c>(
-        &self,
-        into: &mut Vec<Fetched<'c>>,
-        max: usize,
-        wait: Duration,
-    ) {
+    pub(crate) fn take<'c>(&self, into: &mut Vec<Fetched<'c>>, max: usize, wait: Duration) {
         if !wait.is_zero() {
             let before = into.len();
             // With more than one wanted, librdkafka waits for all of them.
@@ -88,7 +83,7 @@ impl Drop for FetchQueue {
 
 /// A record, or an error about a partition, in librdkafka's memory.
 #[repr(transparent)]
-pub(in crate::source) struct Fetched<'c> {
+pub(crate) struct Fetched<'c> {
     message: NonNull<sys::rd_kafka_message_t>,
     client: PhantomData<&'c RDKafka>,
 }
@@ -100,35 +95,35 @@ impl Fetched<'_> {
     }
 
     /// The error, when this is no record.
-    pub(in crate::source) fn error(&self) -> Option<sys::rd_kafka_resp_err_t> {
+    pub(crate) fn error(&self) -> Option<sys::rd_kafka_resp_err_t> {
         let code = self.message().err;
         (code != sys::rd_kafka_resp_err_t::RD_KAFKA_RESP_ERR_NO_ERROR).then_some(code)
     }
 
-    pub(in crate::source) fn offset(&self) -> i64 {
+    pub(crate) fn offset(&self) -> i64 {
         self.message().offset
     }
 
-    pub(in crate::source) fn partition(&self) -> i32 {
+    pub(crate) fn partition(&self) -> i32 {
         self.message().partition
     }
 
     /// The same for all records of a topic, as long as they live.
-    pub(in crate::source) fn topic_handle(&self) -> usize {
+    pub(crate) fn topic_handle(&self) -> usize {
         self.message().rkt.addr()
     }
 
-    pub(in crate::source) fn topic(&self) -> &str {
+    pub(crate) fn topic(&self) -> &str {
         // SAFETY: the topic's handle and name live as long as the message.
         let name = unsafe { CStr::from_ptr(sys::rd_kafka_topic_name(self.message().rkt)) };
         name.to_str().unwrap_or_default()
     }
 
-    pub(in crate::source) fn key(&self) -> Option<&[u8]> {
+    pub(crate) fn key(&self) -> Option<&[u8]> {
         self.bytes(self.message().key, self.message().key_len)
     }
 
-    pub(in crate::source) fn value(&self) -> Option<&[u8]> {
+    pub(crate) fn value(&self) -> Option<&[u8]> {
         self.bytes(self.message().payload, self.message().len)
     }
 
@@ -138,7 +133,7 @@ impl Fetched<'_> {
     }
 
     /// Milliseconds since the Unix epoch; -1 = none.
-    pub(in crate::source) fn timestamp_ms(&self) -> i64 {
+    pub(crate) fn timestamp_ms(&self) -> i64 {
         // SAFETY: the message is alive; a null type is allowed.
         unsafe { sys::rd_kafka_message_timestamp(self.message.as_ptr(), ptr::null_mut()) }
     }

@@ -1,5 +1,6 @@
 //! Records for throughput: syslog as KSQL shows it, 266 bytes on average, the same on every run.
 
+use std::collections::HashMap;
 use std::time::Duration;
 
 use firebell_tests::kafka::{Kafka, Outgoing, send};
@@ -23,12 +24,14 @@ const USUAL: [&str; 5] = [
 #[derive(Debug, Clone, Copy)]
 pub(crate) enum Share {
     OneInAThousand,
+    OneInFive,
 }
 
 impl Share {
     fn one_in(self) -> u64 {
         match self {
             Self::OneInAThousand => 1_000,
+            Self::OneInFive => 5,
         }
     }
 }
@@ -43,9 +46,18 @@ pub(crate) struct Dataset {
     pub(crate) matching: u64,
     /// Those of them from `rpi-03`.
     pub(crate) matching_on_rpi_03: u64,
+    /// Hosts and minutes with four of them or more.
+    pub(crate) bursts: u64,
 }
 
 impl Dataset {
+    /// A topic that somebody else filled.
+    pub(crate) fn of(topic: &str, records: u64, partitions: i32) -> Self {
+        let partitions = usize::try_from(partitions).unwrap();
+        let topic = topic.to_owned();
+        Self { topic, records, partitions, matching: 0, matching_on_rpi_03: 0, bursts: 0 }
+    }
+
     /// Writes `records` records to a new topic of 4 partitions.
     pub(crate) fn write(kafka: &Kafka, stem: &str, records: u64, share: Share) -> Self {
         const PARTITIONS: usize = 4;
@@ -57,14 +69,25 @@ impl Dataset {
             ("partitioner", "murmur2_random"),
             ("queue.buffering.max.messages", "500000"),
         ]);
-        let mut dataset =
-            Self { topic, records, partitions: PARTITIONS, matching: 0, matching_on_rpi_03: 0 };
+        let mut dataset = Self {
+            topic,
+            records,
+            partitions: PARTITIONS,
+            matching: 0,
+            matching_on_rpi_03: 0,
+            bursts: 0,
+        };
+        let mut minutes: HashMap<(u64, i64), u32> = HashMap::new();
         let mut random = Random(0x5EED_F12E_BE11);
         for number in 0..records {
             let chance = random.next();
             let host = chance % 100;
             let pid = 10_000 + (chance >> 32) % 50_000;
+            let at = BASE_MS + number as i64 * SPAN_MS / records as i64;
             let text = if (chance >> 20).is_multiple_of(share.one_in()) {
+                let attempts = minutes.entry((host, at / 60_000)).or_default();
+                *attempts += 1;
+                dataset.bursts += u64::from(*attempts == 4);
                 dataset.matching += 1;
                 dataset.matching_on_rpi_03 += u64::from(host == 3);
                 format!(
@@ -74,7 +97,6 @@ impl Dataset {
             } else {
                 USUAL[(chance >> 8) as usize % USUAL.len()].to_owned()
             };
-            let at = BASE_MS + number as i64 * SPAN_MS / records as i64;
             let value = format!(
                 "{{\"NAME\":\"sshd\",\"TYPE\":\"SYSLOG3164\",\
                  \"MESSAGE\":\"rpi-{host:02} sshd[{pid}]: {text}\",\"HOST\":\"rpi-{host:02}\",\

@@ -17,7 +17,9 @@ mod latency;
 mod load;
 mod memory;
 mod reload;
+mod restore;
 mod throughput;
+mod windows;
 
 use firebell_tests::kafka::Kafka;
 
@@ -34,6 +36,9 @@ fn main() {
             throughput::many_rules(kafka, &sparse);
         }
     }
+    if is_chosen("p4") {
+        windows::seed_rule_2(kafka);
+    }
     if is_chosen("p5") {
         latency::record_to_slack(kafka);
     }
@@ -42,5 +47,8 @@ fn main() {
     }
     if is_chosen("p7") {
         memory::host_and_rules(kafka);
+    }
+    if is_chosen("p8") {
+        restore::million_keys(kafka);
     }
 }

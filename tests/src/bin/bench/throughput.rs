@@ -14,7 +14,7 @@ use crate::load::Dataset;
 const ROUNDS: usize = 3;
 
 /// Where the rules find their fields in these records.
-const FIELDS: &str = "[fields]\nhost = \"/HOST\"\nmessage = \"/MESSAGE\"\n";
+pub(crate) const FIELDS: &str = "[fields]\nhost = \"/HOST\"\nmessage = \"/MESSAGE\"\n";
 
 /// P1: seed rule 1, exactly-once into the outbox, against a bare consumer that only counts.
 pub(crate) fn seed_rule(kafka: &Kafka, dataset: &Dataset) {
@@ -56,7 +56,7 @@ pub(crate) fn many_rules(kafka: &Kafka, dataset: &Dataset) {
     compare("P3 1,000 rules", median(&mut many), ("1 rule", median(&mut one)), "records/s");
 }
 
-fn site(kafka: &Kafka, workers: usize) -> Site {
+pub(crate) fn site(kafka: &Kafka, workers: usize) -> Site {
     let mut site = Site::new(kafka, "http://127.0.0.1:9/api/");
     site.set("kafka", "workers", &workers.to_string());
     site

@@ -45,7 +45,7 @@ pub(super) fn sources(folder: &str) -> Vec<Source> {
 }
 
 /// The files below a folder whose path ends like this, from the root, in order.
-pub(super) fn files(folder: &str, end: &str) -> Vec<String> {
+pub(crate) fn files(folder: &str, end: &str) -> Vec<String> {
     let mut found = vec![];
     walk(&root().join(folder), folder, &mut |path| {
         if path.ends_with(end) {
@@ -72,7 +72,7 @@ fn walk(folder: &Path, name: &str, each: &mut impl FnMut(String)) {
 }
 
 /// A file's text, by its path from the root.
-pub(super) fn read(path: &str) -> String {
+pub(crate) fn read(path: &str) -> String {
     std::fs::read_to_string(root().join(path)).unwrap_or_else(|error| panic!("{path}: {error}"))
 }
 

@@ -1,4 +1,4 @@
-//! P2 and P7: evaluation without Kafka, and what instances cost.
+//! P2, P4, P7 and P8: evaluation without Kafka, and what instances cost.
 //!
 //! Every figure is printed beside its yardstick of the same run; `--output json` prints one object a
 //! line. Run by `cargo xtask bench`.
@@ -9,6 +9,8 @@
     clippy::print_stdout,
     reason = "a benchmark: a failure is a failed run"
 )]
+
+mod stateful;
 
 use std::hint::black_box;
 use std::sync::Arc;
@@ -21,6 +23,7 @@ use firebell::limits::Limits;
 use firebell::record::{Record, TopicPartition};
 use firebell::rules::{Mode, Rule, RuleSet};
 use firebell::subscription::Format;
+use firebell::tables::TableSet;
 use firebell_tests::guests::{guest, shipped};
 
 /// Records of the main run.
@@ -39,8 +42,10 @@ const EXTISM_NS: f64 = 9_608.0;
 fn main() {
     let json = std::env::args().any(|arg| arg == "json");
     let report = Report { json };
+    stateful::open_windows(&report);
     let values = values();
     evaluation(&report, &values);
+    stateful::windowed_count(&report);
     calls(&report);
     loading(&report);
     memory(&report);
@@ -155,7 +160,7 @@ fn rule(name: &str, component: &Component, config: &str) -> Arc<Rule> {
     let name: Arc<str> = name.into();
     let limits = Limits::default();
     let described = component.instantiate(&name, &limits).unwrap().describe(config).unwrap();
-    let mut subscription = described.clone();
+    let mut subscription = described.subscription.clone();
     subscription.topics = vec!["SYSLOG".into()];
     Arc::new(Rule {
         version: component.hash().to_owned(),
@@ -163,7 +168,10 @@ fn rule(name: &str, component: &Component, config: &str) -> Arc<Rule> {
         component: component.clone(),
         config_json: config.into(),
         conditions: subscription.condition.iter().cloned().collect(),
-        described,
+        described: described.subscription,
+        plan: Arc::new(described.plan),
+        keyed: true,
+        tables: TableSet::default(),
         subscription,
         format: Format::Json,
         channels: vec!["general".into()],

@@ -1,0 +1,84 @@
+//! P4: seed rule 2, a count by host in windows of a minute, by way of the repartition topic and exactly
+//! once, beside a bare consumer of the same records.
+
+use std::time::{Duration, Instant};
+
+use firebell_tests::kafka::Kafka;
+use firebell_tests::site::Site;
+
+use crate::bare;
+use crate::figures::{compare, median};
+use crate::load::{Dataset, Share};
+use crate::throughput::{FIELDS, site};
+
+/// Runs of each kind, in turn.
+const ROUNDS: usize = 3;
+/// Records of each kind, as the peers' scripts write them.
+const SPARSE: u64 = 2_000_000;
+const DENSE: u64 = 1_000_000;
+
+/// One run of a host.
+struct Run {
+    records_per_second: f64,
+    resident_bytes: f64,
+    alerts: u64,
+}
+
+/// Rule 2 on few and on many matching records.
+pub(crate) fn seed_rule_2(kafka: &Kafka) {
+    for (what, records, share) in
+        [("0.1 %", SPARSE, Share::OneInAThousand), ("20 %", DENSE, Share::OneInFive)]
+    {
+        let dataset = Dataset::write(kafka, "windows", records, share);
+        for workers in [1, 2] {
+            let (mut ours, mut bare, mut bytes) = (vec![], vec![], vec![]);
+            let mut alerts = vec![];
+            for _ in 0..ROUNDS {
+                bare.push(bare::records_per_second(kafka, &dataset));
+                let run = run(kafka, &dataset, workers);
+                ours.push(run.records_per_second);
+                bytes.push(run.resident_bytes);
+                alerts.push(run.alerts);
+            }
+            let name = format!("P4 seed rule 2, {what} match, {workers} worker(s)");
+            compare(&name, median(&mut ours), ("bare consumer", median(&mut bare)), "records/s");
+            println!(
+                "   resident: {:.0} MiB; alerts: {alerts:?} of {} bursts",
+                median(&mut bytes) / f64::from(1 << 20),
+                dataset.bursts
+            );
+        }
+    }
+}
+
+fn run(kafka: &Kafka, dataset: &Dataset, workers: usize) -> Run {
+    const PAUSE: Duration = Duration::from_millis(10);
+    let site: Site = site(kafka, workers);
+    let toml = format!(
+        "component = \"builtin:invalid-login-burst\"\ntopics = [{:?}]\nstale_after = \"off\"\n{FIELDS}",
+        dataset.topic
+    );
+    site.put("burst.toml", toml.as_bytes());
+    let host = site.spawn_with("bench", &["--only", "evaluate"]);
+    let repartition = format!("{}.repartition", site.group());
+    let of = |topic: &str| host.metric("firebell_records_total", &[("topic", topic)]);
+    let mut first = (Instant::now(), 0.0);
+    let deadline = Instant::now() + Duration::from_secs(300);
+    let records_per_second = loop {
+        let (now, read) = (Instant::now(), of(&dataset.topic));
+        if first.1 == 0.0 {
+            first = (now, read);
+        }
+        // Both the records and what was routed of them.
+        let all = read >= dataset.records as f64;
+        if all && of(&repartition) >= dataset.matching as f64 {
+            break (read - first.1) / first.0.elapsed().as_secs_f64();
+        }
+        assert!(now < deadline, "the host does not come to the end; its log:\n{}", host.log());
+        std::thread::sleep(PAUSE);
+    };
+    let resident_bytes = host.metric("process_resident_memory_bytes", &[]);
+    host.terminate();
+    let alerts = kafka.read(&site.outbox()).len() as u64;
+    Run { records_per_second, resident_bytes, alerts }
+}
