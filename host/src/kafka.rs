@@ -48,6 +48,13 @@ pub fn default_to(config: &mut ClientConfig, kafka: &KafkaConfig, name: &str, va
     }
 }
 
+/// Why a connection failed.
+struct Refusal {
+    /// A broker is there, but there is no login.
+    login: bool,
+    why: String,
+}
+
 /// The part of a client's context that does not depend on what the client does.
 pub struct ClientState {
     /// The name under which `/readyz` and the log know this client.
@@ -58,7 +65,7 @@ pub struct ClientState {
     /// `kafka.bootstrap_servers`.
     servers: String,
     /// Why the last connection failed.
-    refusal: Mutex<Option<String>>,
+    refusal: Mutex<Option<Refusal>>,
     /// Whether the last word was that no broker can be reached.
     away: AtomicBool,
 }
@@ -117,7 +124,8 @@ impl ClientState {
             Some(RDKafkaErrorCode::AllBrokersDown | RDKafkaErrorCode::BrokerTransportFailure)
         );
         if code != Some(RDKafkaErrorCode::AllBrokersDown) {
-            let refusal = Some(refusal(reason).to_owned());
+            let login = code == Some(RDKafkaErrorCode::Authentication);
+            let refusal = Some(Refusal { login, why: refusal(reason).to_owned() });
             *self.refusal.lock().unwrap_or_else(PoisonError::into_inner) = refusal;
         }
         if !away {
@@ -134,8 +142,16 @@ impl ClientState {
     /// Which brokers do not answer, and why as far as it is known.
     pub fn silence(&self) -> String {
         let refusal = self.refusal.lock().unwrap_or_else(PoisonError::into_inner);
-        let because = refusal.as_ref().map_or_else(String::new, |refusal| format!(": {refusal}"));
-        format!("no kafka broker can be reached at {}{because}", self.servers)
+        let servers = &self.servers;
+        match refusal.as_ref() {
+            Some(Refusal { login: true, why }) => {
+                format!("cannot log in to kafka at {servers}: {why}")
+            }
+            Some(Refusal { why, .. }) => {
+                format!("no kafka broker can be reached at {servers}: {why}")
+            }
+            None => format!("no kafka broker can be reached at {servers}"),
+        }
     }
 
     /// Says that a broker answered.
@@ -277,6 +293,26 @@ fn code_name(code: RDKafkaErrorCode) -> &'static str {
 
 #[cfg(test)]
 mod tests {
+    use std::path::Path;
+
+    use crate::config::{Config, Environment};
+
+    #[test]
+    fn whom_to_trust_is_looked_up_where_systems_keep_it_unless_it_is_said() {
+        let location = |properties: &str| {
+            let text = format!(
+                "[kafka]\nbootstrap_servers = \"k:9093\"\n[kafka.properties]\n{properties}\n"
+            );
+            let environment = Environment::of("h", 1, []);
+            let config = Config::parse(Path::new("f.toml"), &text, &environment).unwrap();
+            let client = super::client_config(&config.kafka, "test");
+            client.get("ssl.ca.location").map(str::to_owned)
+        };
+        assert_eq!(location("").as_deref(), Some("probe"));
+        assert_eq!(location("\"ssl.ca.location\" = \"/ca.pem\"").as_deref(), Some("/ca.pem"));
+        assert_eq!(location("\"ssl.ca.pem\" = \"PEM\""), None);
+    }
+
     #[test]
     fn a_refusal_is_told_without_what_only_librdkafka_needs() {
         let told = "k:9092/bootstrap: Connect to ipv4#10.0.0.1:9092 failed: Connection refused \

@@ -173,8 +173,7 @@ fn described(value: String, principal: &str, expires_in: Option<u64>) -> Token {
     let lifetime = expires_in.map_or(LIFETIME_UNKNOWN, Duration::from_secs);
     let expires_ms = match claims.exp {
         Some(seconds) => seconds.saturating_mul(1_000),
-        None => now_ms()
-            .saturating_add(i64::try_from(lifetime.as_millis()).unwrap_or(i64::MAX)),
+        None => now_ms().saturating_add(i64::try_from(lifetime.as_millis()).unwrap_or(i64::MAX)),
     };
     Token { principal: claims.sub.unwrap_or_else(|| principal.to_owned()), value, expires_ms }
 }
@@ -186,7 +185,11 @@ fn now_ms() -> i64 {
 
 #[cfg(test)]
 mod tests {
+    use std::io::{Read as _, Write as _};
+    use std::net::TcpListener;
+
     use super::*;
+    use crate::secret::Secret;
 
     #[test]
     fn a_jwt_tells_its_principal_and_its_end() {
@@ -201,6 +204,37 @@ mod tests {
     #[test]
     fn a_form_is_encoded() {
         assert_eq!(form_encoded(&[("scope", "a b/ü")]), "scope=a+b%2F%C3%BC");
+    }
+
+    /// An endpoint that numbers its tokens, which live for so many seconds.
+    fn source(lifetime: u64) -> TokenSource {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let token_url = format!("http://{}/", listener.local_addr().unwrap());
+        std::thread::spawn(move || {
+            for (number, stream) in listener.incoming().enumerate() {
+                let (mut stream, mut request) = (stream.unwrap(), [0; 4_096]);
+                assert!(stream.read(&mut request).unwrap() > 0);
+                let body =
+                    format!(r#"{{"access_token":"token {number}","expires_in":{lifetime}}}"#);
+                let head = "HTTP/1.1 200 OK\r\ncontent-type: application/json\r\nconnection: close";
+                let length = body.len();
+                write!(stream, "{head}\r\ncontent-length: {length}\r\n\r\n{body}").unwrap();
+            }
+        });
+        let (client_id, client_secret) = ("client".to_owned(), Secret::new("secret"));
+        let scope = None;
+        let config = OauthConfig::ClientCredentials { token_url, client_id, client_secret, scope };
+        TokenSource::new(config)
+    }
+
+    #[test]
+    fn clients_share_a_token_of_which_more_than_half_is_left() {
+        let lasting = source(3_600);
+        let values = [0; 3].map(|_| lasting.token().map(|token| token.value).unwrap());
+        assert_eq!(values, ["token 0"; 3]);
+        let ended = source(0);
+        let values = [0; 2].map(|_| ended.token().map(|token| token.value).unwrap());
+        assert_eq!(values, ["token 0", "token 1"]);
     }
 
     #[test]

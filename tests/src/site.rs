@@ -258,6 +258,16 @@ impl Host {
         self.process.wait(DEADLINE).unwrap().expect("the host ends when it is killed");
     }
 
+    /// Stops its clock: it notices nothing.
+    pub fn freeze(&self) {
+        self.process.signal("STOP").unwrap();
+    }
+
+    /// Ends [`Self::freeze`].
+    pub fn thaw(&self) {
+        self.process.signal("CONT").unwrap();
+    }
+
     /// Asks it to end and waits until it has.
     pub fn terminate(mut self) -> ExitStatus {
         self.process.signal("TERM").unwrap();

@@ -342,7 +342,8 @@ mod tests {
 
     #[test]
     fn only_kafka_4_is_told_about_share_groups() {
-        let text = |version| properties(version, (1, 2), &[], Path::new("dir"), &Options::default());
+        let text =
+            |version| properties(version, (1, 2), &[], Path::new("dir"), &Options::default());
         assert!(text("4.4.0").contains("share.coordinator"));
         assert!(!text("3.9.2").contains("share.coordinator"));
     }

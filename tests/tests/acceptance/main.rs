@@ -15,6 +15,7 @@ mod conditions;
 mod crash;
 mod guests;
 mod hostile;
+mod made_anew;
 mod pages;
 mod reload;
 mod sandbox;

@@ -56,8 +56,7 @@ fn token_login(scene: &mut Scene, endpoint: &TokenEndpoint) {
 
 /// Records of one window, each of which `table-join` speaks of.
 fn say(scene: &Scene, numbers: std::ops::Range<i64>) {
-    let record =
-        |number: i64| message(&format!("message {number}")).timestamp_ms(SEED_MS + number);
+    let record = |number: i64| message(&format!("message {number}")).timestamp_ms(SEED_MS + number);
     scene.kafka.produce(&scene.topic, numbers.map(record));
 }
 
@@ -124,9 +123,7 @@ fn await_said(host: &Host, words: &[&str]) {
     eventually(&format!("{words:?} on /readyz"), || {
         host.get("/readyz").filter(|(status, body)| *status == 503 && says(body))
     });
-    eventually(&format!("{words:?} in the log"), || {
-        host.log().lines().any(says).then_some(())
-    });
+    eventually(&format!("{words:?} in the log"), || host.log().lines().any(says).then_some(()));
     // It lives: nobody should restart it.
     assert_eq!(host.get("/healthz").unwrap().0, 200);
 }
@@ -200,7 +197,8 @@ fn a_wrong_password_is_told_and_a_mended_one_is_enough() {
     password_login(&mut scene, "SCRAM-SHA-512", USER, PASSWORD);
     let mut host = scene.site.spawn("one");
     let address = secured.broker.listener("SCRAM").unwrap();
-    await_said(&host, &[&address, "uthentication failed", "SCRAM-SHA-512"]);
+    let told = format!("cannot log in to kafka at {address}: SASL authentication error");
+    await_said(&host, &[&told, "SCRAM-SHA-512"]);
     assert_silent(&scene, &host, &[PASSWORD]);
 
     secured.broker.set_scram_password(USER, PASSWORD).unwrap();
@@ -218,7 +216,7 @@ fn an_endpoint_that_gives_no_token_is_told_and_waited_for() {
     endpoint.refuse(true);
     token_login(&mut scene, &endpoint);
     let mut host = scene.site.spawn("one");
-    await_said(&host, &["kafka.oauthbearer.token_url gave no token", "401"]);
+    await_said(&host, &["cannot log in", "kafka.oauthbearer.token_url gave no token", "401"]);
     assert_silent(&scene, &host, &[tokens::CLIENT_SECRET]);
 
     endpoint.refuse(false);

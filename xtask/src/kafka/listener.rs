@@ -32,7 +32,8 @@ mod tests {
     fn properties_of_a_listener_bear_its_name() {
         let properties = vec![("scram-sha-512.sasl.jaas.config".to_owned(), "x".to_owned())];
         let mechanism = Some("SCRAM-SHA-512");
-        let listener = Listener { name: "SCRAM".into(), protocol: "SASL_SSL", mechanism, properties };
+        let listener =
+            Listener { name: "SCRAM".into(), protocol: "SASL_SSL", mechanism, properties };
         assert_eq!(
             listener.lines(),
             [

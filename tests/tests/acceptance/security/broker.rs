@@ -33,11 +33,15 @@ impl Secured {
         let certificates = Certificates::of(&["broker", "client"]);
         let listeners = vec![
             mutual(&certificates),
-            sasl(&certificates, "PLAIN", &format!(
-                "org.apache.kafka.common.security.plain.PlainLoginModule required \
+            sasl(
+                &certificates,
+                "PLAIN",
+                &format!(
+                    "org.apache.kafka.common.security.plain.PlainLoginModule required \
                  username=\"broker\" password=\"unused\" user_{}=\"{}\";",
-                CLIENT.0, CLIENT.1
-            )),
+                    CLIENT.0, CLIENT.1
+                ),
+            ),
             scram(&certificates),
             oauth(&certificates),
         ];
