@@ -4,6 +4,8 @@
 use firebell_tests::eventually;
 use firebell_tests::scene::Scene;
 use firebell_tests::site::Host;
+use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer};
+use rdkafka::{Offset, TopicPartitionList};
 
 /// Makes the topic anew, with more records than the old one had.
 fn make_anew(scene: &Scene) {
@@ -27,16 +29,30 @@ fn titles(names: &[(&str, usize)]) -> Vec<String> {
     names.iter().flat_map(of).collect()
 }
 
+/// Commits offsets as a host does that goes on after its topic was made anew, and is killed.
+fn commit(scene: &Scene, offsets: &[i64], topic_id: &str) {
+    let consumer: BaseConsumer = scene.kafka.client(&[("group.id", scene.site.group())]);
+    let mut list = TopicPartitionList::new();
+    for (partition, offset) in (0..).zip(offsets) {
+        let mut element = list.add_partition(&scene.topic, partition);
+        element.set_metadata(format!("firebell:1::{topic_id}"));
+        element.set_offset(Offset::Offset((*offset).max(0))).unwrap();
+    }
+    consumer.commit(&list, CommitMode::Sync).unwrap();
+}
+
 #[test]
-fn a_topic_that_is_made_anew_while_no_host_runs_is_read_whole() {
+fn an_offset_of_the_old_topic_is_not_taken_for_one_of_the_new() {
     let scene = Scene::with_guest("anew-stopped", "v1");
     let host = scene.site.start();
     say(&scene, "old", 10);
     scene.await_titles(titles(&[("old", 10)]));
     scene.await_committed();
+    let offsets = scene.kafka.committed(scene.site.group(), &scene.topic);
     assert!(host.terminate().success());
 
     make_anew(&scene);
+    commit(&scene, &offsets, "AnotherTopicsId0000000");
     let host = scene.site.start();
     scene.await_titles(titles(&[("old", 10), ("new", 40)]));
     let told = |host: &Host| host.log().matches("the topic was made anew").count();
