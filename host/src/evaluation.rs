@@ -5,35 +5,35 @@
 
 mod collect;
 pub mod health;
+mod keeping;
 mod moments;
 mod route;
 mod slice;
 mod slot;
+mod stale;
 mod stateful;
 
 use std::collections::HashMap;
 use std::fmt;
 use std::sync::Arc;
 
-use firebell_state::RuleState;
-
 pub use health::Health;
+pub use keeping::{Migrated, Tick};
 pub use route::Repartition;
 pub use slot::{CallReport, Clock};
 pub use stateful::LateReport;
 
 use crate::dead_letter::DeadLetter;
-use crate::engine::{CallFailure, Logs, StateCall};
+use crate::engine::{CallFailure, Logs};
 use crate::matching::{RuleBatch, Scratch, Survivors};
 use crate::outbox::Entry;
-use crate::record::{OutgoingRecord, Record, RecordId, TopicPartition};
+use crate::record::{OutgoingRecord, Record, TopicPartition};
 use crate::rules::{Mode, Rule, RuleSet};
-use crate::state::{Adopted, Lent, States};
+use crate::state::{Adopted, States};
 
 use collect::{Collected, Source};
 use moments::Moments;
 use slot::{Outcome, Slot};
-use stateful::Input;
 
 /// What came of records: effects, not yet written, and counts. Grows until it is cleared, so that
 /// several batches can go into one transaction.
@@ -47,6 +47,8 @@ pub struct Evaluation {
     pub routed: Vec<OutgoingRecord>,
     /// Records that were given up on.
     pub dead_letters: Vec<DeadLetter>,
+    /// Alerts that were too old to be posted: rule and number.
+    pub stale: Vec<(Arc<str>, u64)>,
     /// One for every batch.
     pub batches: Vec<BatchReport>,
     /// One for every batch and rule that it was not empty for.
@@ -60,6 +62,7 @@ impl Evaluation {
         self.emitted.clear();
         self.routed.clear();
         self.dead_letters.clear();
+        self.stale.clear();
         self.batches.clear();
         self.rules.clear();
     }
@@ -82,6 +85,8 @@ pub struct BatchReport {
     pub records: u64,
     /// Records that could not be decoded.
     pub undecodable: u64,
+    /// Records of the repartition topic that somebody else wrote; they are passed over.
+    pub strays: u64,
 }
 
 /// Counts of one batch and rule.
@@ -254,66 +259,6 @@ impl WorkerSet {
         &mut self.states
     }
 
-    /// Hands the keys and values of rules whose state has another version to them, in all partitions or
-    /// those given. The state of a rule that fails is as it was in all of them.
-    pub fn migrate(&mut self, only: Option<&[TopicPartition]>) -> Migrated {
-        let mut migrated = Migrated::default();
-        let partitions: Vec<TopicPartition> = self.states.partitions().cloned().collect();
-        let partitions = partitions.iter().filter(|one| only.is_none_or(|only| only.contains(one)));
-        for slot in self.slots.iter_mut().filter(|slot| slot.rule.keeps_state()) {
-            let rule = Arc::clone(&slot.rule);
-            let before = migrated.done.len();
-            for input in partitions.clone() {
-                let Some((mut state, stored)) = self.states.take_stale(input, &rule) else {
-                    continue;
-                };
-                let result = slot.migrate(stored, &mut state);
-                self.states.give_back_untouched(input, &rule.name, state);
-                match result {
-                    Ok(()) => migrated.done.push((input.clone(), Arc::clone(&rule.name))),
-                    Err(reason) => {
-                        migrated.failed.push(RollBack::of(&rule, reason));
-                        let done = migrated.done.drain(before..);
-                        done.for_each(|(input, rule)| self.states.undo_call(&input, &rule));
-                        break;
-                    }
-                }
-            }
-        }
-        migrated
-    }
-
-    /// Undoes what [`migrate`](Self::migrate) did, if nothing was done since.
-    pub fn undo_migration(&mut self, migrated: &Migrated) {
-        migrated.done.iter().for_each(|(input, rule)| self.states.undo_call(input, rule));
-    }
-
-    /// Takes the state over from the set that evaluated until now.
-    pub fn take_states(&mut self, old: &mut Self) {
-        self.states = std::mem::take(&mut old.states);
-    }
-
-    /// Whether some rule looks at more than one record.
-    pub fn keeps_state(&self) -> bool {
-        self.slots.iter().any(|slot| slot.rule.keeps_state())
-    }
-
-    /// Whether time by itself may mean something in a partition that was quiet for so long.
-    pub fn waits_for_time(
-        &mut self,
-        partition: &TopicPartition,
-        wall_ms: i64,
-        quiet_ms: i64,
-    ) -> bool {
-        self.slots.iter().any(|slot| {
-            let Some(state) = self.states.get(partition, &slot.rule.name) else { return false };
-            let idle =
-                slot.rule.plan.idle_ms.is_some_and(|idle| quiet_ms >= 0 && quiet_ms as u64 >= idle);
-            idle && state.next_notice_ms().is_some()
-                || state.next_wall_ms().is_some_and(|due| due <= wall_ms)
-        })
-    }
-
     /// Whether records of some rule go through the repartition topic.
     pub fn routes(&self) -> bool {
         self.repartition.is_some() && self.slots.iter().any(|slot| slot.rule.routes_by().is_some())
@@ -351,6 +296,7 @@ impl WorkerSet {
             topic: Arc::clone(topic),
             records: records.len() as u64,
             undecodable: self.survivors.undecodable.len() as u64,
+            strays: 0,
         });
         if plan.keeps_state {
             let stream_ms = self.states.stream_ms(partition);
@@ -397,7 +343,7 @@ impl WorkerSet {
         let mut report = RuleReport::new(&slot.rule.name, &source.partition.topic, matched);
         report.take(&mut outcome, &slot.rule);
         let rule = (index as u32, slot.rule.as_ref());
-        self.collected.add(source, rule, &matched.rows, outcome, &mut report);
+        self.collected.add(source, rule, (&matched.rows, &[]), outcome, &mut report);
         out.rules.push(report);
     }
 
@@ -416,184 +362,6 @@ impl WorkerSet {
         route::route(to, rule, from, (matched, column), &mut out.routed);
         out.rules.push(RuleReport::new(rule, &source.partition.topic, matched));
     }
-
-    /// Evaluates survivors of a rule that keeps state; `input` is the partition that its state belongs
-    /// to, which is not the records' own where they were routed.
-    fn evaluate_stateful(
-        &mut self,
-        (index, at): (usize, usize),
-        source: &Source<'_>,
-        (input, matched): (&TopicPartition, &RuleBatch),
-        out: &mut Evaluation,
-    ) {
-        let slot = &mut self.slots[at];
-        let rule = Arc::clone(&slot.rule);
-        if let Some((mut state, stored)) = self.states.take_stale(input, &rule) {
-            // Migrated and taken back, or refused when it was restored.
-            let migrated = slot.migrate(stored, &mut state);
-            self.states.give_back_untouched(input, &rule.name, state);
-            if let Err(reason) = migrated {
-                let mut report = RuleReport::new(&rule.name, &source.partition.topic, matched);
-                let mut outcome = slot.refuse_all(&matched.batch, &reason);
-                report.take(&mut outcome, &rule);
-                self.collected.add(
-                    source,
-                    (index as u32, &rule),
-                    &matched.rows,
-                    outcome,
-                    &mut report,
-                );
-                out.rules.push(report);
-                return;
-            }
-        }
-        let Lent { mut state, adopted } = self.states.lend(input, &rule);
-        state.begin_call();
-        if state.stored_version().is_none() {
-            state.set_version(rule.plan.version);
-        }
-        let own_time = source.origins.is_some() || rule.has_own_time();
-        let end_ms = if own_time {
-            let column = rule.event_time_column();
-            let of = (source.partition.partition, source.origins);
-            let batch = (&matched.batch, column);
-            self.moments.own(of, source.records, &matched.rows, batch, &mut state);
-            state.stream_ms()
-        } else {
-            let floor = state.stream_ms();
-            let of = (source.partition.partition, &self.streams[..], floor);
-            self.moments.follow(of, source.records, &matched.rows);
-            self.streams.last().copied().flatten().max(floor)
-        };
-        // Where no record had a time, rows say what it is for them.
-        let end_ms = end_ms.or(self.moments.moments.last().map(|moment| moment.stream_ms));
-        let batch = Input {
-            partition: source.partition,
-            batch: &matched.batch,
-            rows: &matched.rows,
-            moments: &self.moments.moments,
-            records: &self.moments.records,
-            end_ms,
-            all: source.records,
-            streams: if own_time { &[] } else { &self.streams },
-        };
-        let mut call = Some(StateCall::new(state, &source.partition.topic, &rule.tables));
-        let mut outcome = slot.evaluate_stateful(&batch, &mut call, self.clock.as_ref());
-        self.states.give_back(input, &rule, returned(call));
-        if matched.rows.is_empty() && outcome.is_empty() && adopted.is_none() {
-            return;
-        }
-        let mut report = RuleReport::new(&rule.name, &source.partition.topic, matched);
-        report.take(&mut outcome, &rule);
-        report.adopted = adopted;
-        self.collected.add(source, (index as u32, &rule), &matched.rows, outcome, &mut report);
-        out.rules.push(report);
-    }
-
-    /// Evaluates records of the repartition topic, each for the rule that it was routed for.
-    fn evaluate_routed(
-        &mut self,
-        partition: &TopicPartition,
-        records: &[Record<'_>],
-        out: &mut Evaluation,
-    ) {
-        let set = Arc::clone(&self.set);
-        let mut batch = BatchReport {
-            topic: Arc::clone(&partition.topic),
-            records: records.len() as u64,
-            undecodable: 0,
-        };
-        for routed in route::by_rule(records) {
-            // The rule may be gone, or no longer read this topic: as if it had not been there when
-            // the record came.
-            let Some(matcher) = set.routed.get(&*routed.rule) else { continue };
-            let Some(&at) = self.by_name.get(&*routed.rule) else { continue };
-            let from = TopicPartition::new(Arc::clone(&routed.topic), partition.partition);
-            let inner = routed.records();
-            let mut survivors = std::mem::take(&mut self.survivors);
-            let number = partition.partition;
-            matcher.scan(&from.topic, number, &inner, &mut self.scratch, &mut survivors);
-            let source = Source {
-                partition: &from,
-                records: &inner,
-                origins: Some(&routed.partitions),
-                generation: set.generation,
-            };
-            batch.undecodable += survivors.undecodable.len() as u64;
-            for undecodable in &survivors.undecodable {
-                let message = undecodable.error.to_string();
-                self.collected.undecodable(&source, undecodable.record, message);
-            }
-            if !survivors.matched.is_empty() {
-                let matched = (partition, &survivors.batches[0]);
-                self.evaluate_stateful((0, at), &source, matched, out);
-            }
-            self.survivors = survivors;
-            self.collected.drain_into(out);
-        }
-        out.batches.push(batch);
-    }
-
-    /// Lets time go on where no record comes. `offset` is the partition's next one.
-    pub fn tick(
-        &mut self,
-        partition: &TopicPartition,
-        tick: Tick,
-        offset: i64,
-        out: &mut Evaluation,
-    ) {
-        let set = Arc::clone(&self.set);
-        let partition_ms = self.states.stream_ms(partition);
-        let TopicPartition { topic, partition: number } = partition;
-        let next = RecordId { topic: Arc::clone(topic), partition: *number, offset };
-        for (index, slot) in self.slots.iter_mut().enumerate() {
-            let rule = Arc::clone(&slot.rule);
-            let kept = self.states.get(partition, &rule.name);
-            let is_current = |kept: &RuleState| {
-                kept.stored_version().is_none_or(|stored| stored == rule.plan.version)
-            };
-            if !rule.keeps_state() || rule.health.is_quarantined() || !kept.is_some_and(is_current)
-            {
-                continue;
-            }
-            let Lent { mut state, adopted } = self.states.lend(partition, &rule);
-            let until_ms = tick.stream_ms(&state, &rule, partition_ms);
-            let is_due = state.next_wall_ms().is_some_and(|due| due <= tick.wall_ms);
-            if until_ms.is_none() && !is_due {
-                self.states.give_back(partition, &rule, state);
-                continue;
-            }
-            state.begin_call();
-            if let Some(until_ms) = until_ms {
-                state.advance(until_ms);
-            }
-            let until_ms = until_ms.or(state.stream_ms()).unwrap_or(i64::MIN);
-            let wall_ms = tick.wall_ms;
-            let mut call = Some(StateCall::new(state, topic, &rule.tables));
-            let (mut outcome, clock) = (Outcome::default(), self.clock.as_ref());
-            let times = (i64::MIN, until_ms, Some(wall_ms));
-            slot.elapse(times, &|_| (0, next.clone()), &mut call, clock, &mut outcome);
-            self.states.give_back(partition, &rule, returned(call));
-            let none = RuleBatch::default();
-            let source =
-                Source { partition, records: &[], origins: None, generation: set.generation };
-            let mut report = RuleReport::new(&rule.name, &partition.topic, &none);
-            report.take(&mut outcome, &rule);
-            report.adopted = adopted;
-            self.collected.add(&source, (index as u32, &rule), &[], outcome, &mut report);
-            out.rules.push(report);
-        }
-        self.collected.drain_into(out);
-    }
-}
-
-/// What became of state of other versions.
-#[derive(Debug, Default)]
-pub struct Migrated {
-    /// Partitions and rules whose keys and values are of the present version now.
-    done: Vec<(TopicPartition, Arc<str>)>,
-    /// Versions that cannot read what is there.
-    pub failed: Vec<RollBack>,
 }
 
 /// A version of a rule that is to be given up for the one before it.
@@ -611,46 +379,6 @@ impl RollBack {
     fn of(rule: &Rule, reason: String) -> Self {
         Self { rule: Arc::clone(&rule.name), version: rule.version.clone(), reason }
     }
-}
-
-/// What the wall clock says of a partition in which no record came.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Tick {
-    /// Milliseconds since the Unix epoch.
-    pub wall_ms: i64,
-    /// Since the last record came, or the partition was taken over.
-    pub quiet_ms: i64,
-    /// Since the last tick, or the last record where that is later.
-    pub since_ms: i64,
-    /// No record waits anywhere on its way to this partition, and Kafka has just said so. Only then is
-    /// silence a silence of the sources.
-    pub caught_up: bool,
-}
-
-impl Tick {
-    /// Where stream time of a rule comes to; `None` = it stands still, or nothing waits for it.
-    fn stream_ms(&self, state: &RuleState, rule: &Rule, partition_ms: Option<i64>) -> Option<i64> {
-        let idle_ms = i64::try_from(rule.plan.idle_ms?).unwrap_or(i64::MAX);
-        if !self.caught_up || self.quiet_ms < idle_ms {
-            return None;
-        }
-        state.next_notice_ms()?;
-        let stood = if rule.has_own_time() {
-            state.stream_ms()
-        } else {
-            partition_ms.max(state.stream_ms())
-        };
-        // The first time, all of the silence counts.
-        let is_first = self.quiet_ms - self.since_ms < idle_ms;
-        let moved = if is_first { self.quiet_ms } else { self.since_ms };
-        Some(stood?.saturating_add(moved))
-    }
-}
-
-/// The state that a call was lent. It is always given back; an empty one would be restored wrongly.
-fn returned(call: Option<Box<StateCall>>) -> RuleState {
-    debug_assert!(call.is_some(), "an instance keeps the state that it was lent");
-    call.map_or_else(|| RuleState::new(usize::MAX), |call| call.state)
 }
 
 #[cfg(test)]

@@ -7,6 +7,7 @@
 
 use std::collections::HashMap;
 
+use crate::digest::Digest;
 use crate::notification::AlertId;
 
 pub mod kafka;
@@ -63,6 +64,8 @@ pub struct Entry {
     pub outbox_offset: i64,
     /// When this was written, milliseconds since the Unix epoch.
     pub updated_ms: i64,
+    /// What the message of a digest tells, all entries that went into it together.
+    pub digest: Option<Digest>,
 }
 
 /// Why a record is not a ledger entry.
@@ -191,6 +194,7 @@ mod tests {
             last_intent: "SYSLOG/0/43#invalid-user#0".into(),
             outbox_offset: 17,
             updated_ms,
+            digest: None,
         }
     }
 

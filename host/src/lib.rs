@@ -18,6 +18,7 @@
 //! - [`rules`]: what a user writes, loaded and published as one immutable set.
 //! - [`shipped`]: the rules that are in the binary.
 //! - [`effect`], [`notification`]: what a rule asks for.
+//! - [`digest`]: alerts about old records, told in one message.
 //! - [`state`]: what the host keeps for rules.
 //! - [`tables`]: topics that rules look things up in.
 //! - [`evaluation`]: records in, effects out; knows neither Kafka nor Slack nor a clock.
@@ -43,6 +44,7 @@ pub mod dead_letter;
 pub mod decode;
 pub mod delivery;
 pub mod demo;
+pub mod digest;
 pub mod effect;
 pub mod engine;
 pub mod evaluation;

@@ -158,9 +158,9 @@ impl fmt::Display for IntentId {
 pub struct AlertId([u8; 16]);
 
 impl AlertId {
-    /// The id of the alert that `notification`, caused as `intent`, belongs to. `event_time_ms` is
-    /// the record's timestamp, as in [`Entry`](crate::outbox::Entry).
-    pub fn of(intent: &IntentId, event_time_ms: i64, notification: &Notification) -> Self {
+    /// The id of the alert that `notification`, caused as `intent`, belongs to. `timestamp_ms` is
+    /// the record's, whatever its event time.
+    pub fn of(intent: &IntentId, timestamp_ms: i64, notification: &Notification) -> Self {
         let mut hash = Sha256::new();
         let mut part = |tag: u8, bytes: &[u8]| {
             // Tag and length keep two different tuples from hashing the same bytes.
@@ -174,7 +174,7 @@ impl AlertId {
             None => {
                 part(2, format!("{}#{}", intent.record, intent.index).as_bytes());
                 // A topic that is made anew has other records at the same offsets.
-                part(4, &event_time_ms.to_le_bytes());
+                part(4, &timestamp_ms.to_le_bytes());
             }
         }
         if let Some(start) = notification.window_start_ms {

@@ -4,6 +4,7 @@
 //! its partition is [`partition_of`] the channel, so that one delivery owns a channel with its order
 //! and its pace. Pure but for `kafka.rs`.
 
+use crate::digest::Digest;
 use crate::notification::{AlertId, IntentId, Notification};
 
 pub mod kafka;
@@ -18,7 +19,9 @@ pub struct Entry {
     pub alert: AlertId,
     /// The channel by name, already checked against the rule's list.
     pub channel: String,
-    /// Event time: the record's timestamp, milliseconds since the Unix epoch; -1 = none.
+    /// Event time: what the rule declares to be it, or the record's timestamp; of what time does, the
+    /// stream time at which it was found out, or the wall clock's where a timer fires and no record
+    /// comes. Milliseconds since the Unix epoch; -1 = none.
     pub event_time_ms: i64,
     /// The rule's version (hex SHA-256) that decided it.
     pub rule_version: String,
@@ -26,6 +29,10 @@ pub struct Entry {
     pub generation: u64,
     /// What is to be said.
     pub notification: Notification,
+    /// It is older than its rule allows: it may change a message, and never makes one.
+    pub is_stale: bool,
+    /// It stands for these alerts, which were too old to be posted.
+    pub digest: Option<Digest>,
 }
 
 /// Why bytes are not an outbox entry.

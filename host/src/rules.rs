@@ -85,6 +85,13 @@ impl Rule {
         self.plan.version > 0 || !self.plan.is_empty()
     }
 
+    /// Whether something of this event time (-1 = unknown) is no news any more.
+    pub fn is_stale(&self, event_time_ms: i64, now_ms: i64) -> bool {
+        let Some(after) = self.stale_after else { return false };
+        let after_ms = i64::try_from(after.as_millis()).unwrap_or(i64::MAX);
+        event_time_ms >= 0 && now_ms.saturating_sub(event_time_ms) > after_ms
+    }
+
     /// The column by which its records must be brought together, where their topics do not do that.
     pub fn routes_by(&self) -> Option<usize> {
         if self.keyed { None } else { self.column(self.plan.key_by.as_ref()?) }

@@ -14,6 +14,7 @@ use crate::rules::Rule;
 
 pub mod kafka;
 pub mod query;
+mod stale;
 pub mod wire;
 
 use wire::EntryKey;
@@ -100,7 +101,7 @@ impl States {
 
     /// Takes the state of a rule out if its keys and values are of another version, to be given back
     /// when they were migrated, or not: the state and the version. Nothing is taken up by it.
-    pub fn take_stale(
+    pub fn take_outdated(
         &mut self,
         partition: &TopicPartition,
         rule: &Rule,

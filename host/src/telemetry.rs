@@ -135,6 +135,11 @@ impl Metrics {
         self.inner.rules.notifications.add([rule, severity], n);
     }
 
+    /// `n` alerts of a rule were too old to be posted; they go into its digest.
+    pub fn stale_alerts(&self, rule: &str, n: u64) {
+        self.inner.rules.stale.add([rule], n);
+    }
+
     /// A rule wrote `n` records to a topic.
     pub fn emitted(&self, rule: &str, topic: &str, n: u64) {
         self.inner.rules.emitted.add([rule, topic], n);
@@ -307,6 +312,7 @@ mod tests {
         m.call_failures("invalid-user", "trap", 1);
         m.type_mismatches("invalid-user", 1);
         m.notifications("invalid-user", "warning", 2);
+        m.stale_alerts("invalid-user", 3);
         m.emitted("invalid-user", "SYSLOG_INVALID_USERS", 2);
         m.dead_letters("decode", "invalid_json", 1);
         m.commit("committed", 0.005);

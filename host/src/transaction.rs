@@ -42,7 +42,7 @@ pub struct Rejected {
 }
 
 /// The dead letter of a record that Kafka will never take: the record as it was meant, its topic
-/// and the reason in Kafka Connect's headers. A value of half a MiB or more is left out,
+/// and the reason in Kafka Connect's headers. What is half a MiB or more is left out, the value first,
 /// since it would be refused again.
 pub fn refused(
     record: &OutgoingRecord,
@@ -50,12 +50,19 @@ pub fn refused(
     reason: &str,
 ) -> OutgoingRecord {
     let is_dead_letter = record.topic == *dead_letters;
-    let bytes = record.value.as_ref().map_or(0, Vec::len);
-    let left_out = is_dead_letter || bytes >= VALUE_BYTES_MAX;
+    let bytes = |part: &Option<Vec<u8>>| part.as_ref().map_or(0, Vec::len);
     let mut headers = record.headers.clone();
+    headers.retain(|(_, value)| bytes(value) < HEADER_BYTES_MAX);
+    let rest = headers.iter().map(|(name, value)| name.len() + bytes(value)).sum::<usize>();
+    let (key, value) = (bytes(&record.key), bytes(&record.value));
+    let without_key = rest + key >= BYTES_MAX;
+    let without_value = is_dead_letter || rest + key + value >= BYTES_MAX;
     let mut add = |name: &str, value: String| headers.push((name.into(), Some(value.into_bytes())));
-    if left_out {
-        add("x-firebell-value-left-out", format!("{bytes} bytes"));
+    if without_value {
+        add("x-firebell-value-left-out", format!("{value} bytes"));
+    }
+    if without_key {
+        add("x-firebell-key-left-out", format!("{key} bytes"));
     }
     if is_dead_letter {
         add("x-firebell-refused", reason.to_owned());
@@ -70,13 +77,15 @@ pub fn refused(
     OutgoingRecord {
         topic: std::sync::Arc::clone(dead_letters),
         partition: None,
-        key: record.key.clone(),
-        value: if left_out { None } else { record.value.clone() },
+        key: record.key.clone().filter(|_| !without_key),
+        value: record.value.clone().filter(|_| !without_value),
         headers,
         timestamp_ms: record.timestamp_ms,
     }
 }
 
-/// Bytes of a value that a dead letter carries at most after a refusal; topics take 1,048,588 bytes
-/// a batch unless they are told otherwise.
-const VALUE_BYTES_MAX: usize = 512 << 10;
+/// Bytes that a dead letter has at most after a refusal; topics take 1,048,588 bytes a batch unless
+/// they are told otherwise.
+const BYTES_MAX: usize = 512 << 10;
+/// Bytes of one of its headers. Ours are shorter.
+const HEADER_BYTES_MAX: usize = 64 << 10;

@@ -31,6 +31,7 @@ mod assignment;
 mod clock;
 mod effects;
 mod report;
+mod stale;
 
 use clock::WallClock;
 pub use effects::EffectWriter;
@@ -108,6 +109,7 @@ struct Session<'w> {
     offsets_committed_at: Instant,
     subscribed: BTreeSet<Arc<str>>,
     clock: WallClock,
+    waiting: stale::Waiting,
 }
 
 impl Worker {
@@ -186,6 +188,7 @@ impl Worker {
             offsets_committed_at: Instant::now(),
             subscribed: BTreeSet::new(),
             clock: WallClock::default(),
+            waiting: stale::Waiting::default(),
         };
         // What an earlier session had not committed is read again, and its state restored.
         *session.set.states() = States::default();
@@ -245,7 +248,9 @@ impl Session<'_> {
             let fresh = records.partition_point(|record| record.offset < next);
             let Some(records) = records.get(fresh..) else { return };
             let Some(last) = records.last() else { return };
+            let before = evaluation.entries.len();
             set.evaluate(partition, records, evaluation);
+            set.sort_out_stale(partition, now, before, evaluation);
             progress.evaluated(partition, last.offset + 1, set.states().stream_ms(partition));
             clock.came(partition, now);
             source.evaluated(partition, last.timestamp_ms);

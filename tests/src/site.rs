@@ -97,6 +97,16 @@ impl Site {
         format!("{}.dead-letters", self.group)
     }
 
+    /// The topic of the rules' state.
+    pub fn changelog(&self) -> String {
+        format!("{}.changelog", self.group)
+    }
+
+    /// The topic of records on their way to what their rules group by.
+    pub fn repartition(&self) -> String {
+        format!("{}.repartition", self.group)
+    }
+
     /// The watched folder.
     pub fn rules(&self) -> PathBuf {
         self.dir.path().join("rules")

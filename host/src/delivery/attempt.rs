@@ -11,7 +11,7 @@ use tokio::time::Instant;
 use super::blocks::{Message, message, plain};
 use super::book::Book;
 use super::common::{Common, Ending, Stopped, now_ms};
-use super::decision::{Step, state_after, step};
+use super::decision::{Step, state_after, step, summed};
 use super::pace::Pace;
 use super::ports::{OutboxRecord, Ports};
 use super::readback::{History, Past, read};
@@ -48,6 +48,8 @@ pub enum Outcome {
     Duplicate,
     /// It was carried out before a restart.
     Repeated,
+    /// It is about an alert that nobody was told of.
+    Untold,
     /// Slack will never take it; it is in the dead-letter topic.
     DeadLetter,
     /// Nobody can say whether it was posted, and the operator wants silence then.
@@ -63,6 +65,7 @@ impl Outcome {
             Self::Found => "found",
             Self::Duplicate => "duplicate",
             Self::Repeated => "repeated",
+            Self::Untold => "untold",
             Self::DeadLetter => "dead_letter",
             Self::Dropped => "dropped",
         }
@@ -118,13 +121,17 @@ impl<P: Ports> Courier<P> {
     /// When work on the partition ends before; the entry stays in the outbox.
     pub async fn deliver(&mut self, job: &Job) -> Result<Outcome, Stopped> {
         let known = self.book.known(&job.entry);
-        let kind = job.entry.notification.kind;
-        let outcome = match step(kind, job.record.offset, known.as_ref()) {
+        let sum = summed(&job.entry, known.as_ref());
+        let sum = sum.map(|entry| Job { record: job.record.clone(), entry, ..*job });
+        let job = sum.as_ref().unwrap_or(job);
+        let outcome = match step(&job.entry, job.record.offset, known.as_ref()) {
             Step::Duplicate => Outcome::Duplicate,
             Step::Repeated => Outcome::Repeated,
+            Step::Untold => Outcome::Untold,
             Step::Post => self.post(job, known.as_ref()).await?,
             Step::Update(place) => match self.update(job, &place, known.as_ref()).await? {
                 Some(outcome) => outcome,
+                None if job.entry.is_stale => Outcome::Untold,
                 None => self.post(job, known.as_ref()).await?,
             },
         };
@@ -357,6 +364,7 @@ impl<P: Ports> Courier<P> {
             last_intent: intent,
             outbox_offset: job.record.offset,
             updated_ms: now_ms(),
+            digest: job.entry.digest.clone(),
         };
         self.common.keep(self.book.note(known), &self.ending).await
     }
@@ -374,6 +382,8 @@ impl<P: Ports> Courier<P> {
             last_intent: intent,
             outbox_offset: job.record.offset,
             updated_ms: now_ms(),
+            // As the message stands; what was given up is in the dead letter.
+            digest: standing.and_then(|known| known.digest.clone()),
         };
         self.common.keep(self.book.note(known), &self.ending).await
     }

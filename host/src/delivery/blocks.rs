@@ -10,6 +10,7 @@ use std::collections::BTreeMap;
 use serde_json::{Value, json};
 use url::Url;
 
+use super::decision::day;
 use super::text::{fallback, shorten, shorten_before, units, visible};
 use crate::notification::{Kind, Span};
 use crate::outbox::Entry;
@@ -118,12 +119,15 @@ fn title(entry: &Entry) -> String {
 /// Who says this, and about which record.
 fn footer(entry: &Entry) -> String {
     let severity = entry.notification.severity.as_str();
+    let rule = visible(&entry.intent.rule, false);
+    if let Some(day) = day(entry) {
+        return shorten(&format!("{severity} · {rule} · digest of {}", visible(day, false)), 600);
+    }
     let state = match entry.notification.kind {
         Kind::Fire => "",
         Kind::Update => " · updated",
         Kind::Resolve => " · resolved",
     };
-    let rule = visible(&entry.intent.rule, false);
     let record = visible(&entry.intent.record.to_string(), false);
     shorten(&format!("{severity}{state} · {rule} · {record}"), 600)
 }

@@ -1,7 +1,9 @@
 //! What is to be done about an outbox entry, given what the ledger knows. A pure core.
 
+use crate::digest::day_of_key;
 use crate::ledger::{Entry as Known, Place, State};
 use crate::notification::Kind;
+use crate::outbox::Entry;
 
 /// What is to be done.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -14,23 +16,52 @@ pub enum Step {
     Duplicate,
     /// Nothing: this very entry was carried out before a restart.
     Repeated,
+    /// Nothing: it is about an alert that nobody was told of.
+    Untold,
 }
 
-/// The step for an entry of `kind` at `offset`.
-pub fn step(kind: Kind, offset: i64, known: Option<&Known>) -> Step {
-    let Some(known) = known else { return Step::Post };
+/// The step for an entry at `offset`.
+pub fn step(entry: &Entry, offset: i64, known: Option<&Known>) -> Step {
+    let (kind, is_stale) = (entry.notification.kind, entry.is_stale);
+    let Some(known) = known else {
+        // The end of something is no news to those who never heard of it.
+        let is_news = kind != Kind::Resolve && !is_stale;
+        return if is_news { Step::Post } else { Step::Untold };
+    };
     if offset <= known.outbox_offset {
         return Step::Repeated;
     }
     match (kind, known.state, &known.place) {
+        (_, State::Abandoned, _) if is_stale => Step::Untold,
         (_, State::Abandoned, _) => Step::Post,
         (Kind::Fire, State::Open, _) => Step::Duplicate,
         // What was resolved and comes again is news.
         (Kind::Fire, State::Resolved, _) => Step::Post,
         (Kind::Update | Kind::Resolve, _, Some(place)) => Step::Update(place.clone()),
-        // A webhook's messages cannot be changed.
+        // A webhook's messages cannot be changed; whoever was told of an alert is told of its end.
+        (Kind::Update, _, None) if is_stale => Step::Untold,
         (Kind::Update | Kind::Resolve, _, None) => Step::Post,
     }
+}
+
+/// A digest's entry as it is told: with all that its message tells already. `None` = no digest, or
+/// nothing is to be added.
+pub fn summed(entry: &Entry, known: Option<&Known>) -> Option<Entry> {
+    let own = entry.digest.as_ref()?;
+    // Where no message can be changed, each tells its own.
+    let told = known.filter(|known| known.place.is_some())?.digest.as_ref()?;
+    let mut sum = told.clone();
+    sum.add(own.clone());
+    let key = entry.notification.alert_key.clone().unwrap_or_default();
+    let mut notification = sum.notification(&entry.intent.rule, key);
+    notification.kind = entry.notification.kind;
+    Some(Entry { notification, digest: Some(sum), ..entry.clone() })
+}
+
+/// The day of a digest, as it is told.
+pub fn day(entry: &Entry) -> Option<&str> {
+    entry.digest.as_ref()?;
+    day_of_key(entry.notification.alert_key.as_deref()?)
 }
 
 /// The state of an alert after an entry of `kind` was carried out.
@@ -44,6 +75,8 @@ pub fn state_after(kind: Kind, before: Option<State>) -> State {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::delivery::tests::world::entry;
+    use crate::digest::Digest;
 
     fn known(state: State, place: bool, outbox_offset: i64) -> Known {
         let place = place.then(|| Place { channel_id: "C1".into(), ts: "1.2".into() });
@@ -56,7 +89,12 @@ mod tests {
             last_intent: String::new(),
             outbox_offset,
             updated_ms: 0,
+            digest: None,
         }
+    }
+
+    fn of(kind: Kind, is_stale: bool) -> Entry {
+        Entry { is_stale, ..entry(1, "general", kind, Some("key")) }
     }
 
     #[test]
@@ -64,25 +102,56 @@ mod tests {
         let place = Step::Update(Place { channel_id: "C1".into(), ts: "1.2".into() });
         use Kind::{Fire, Resolve, Update};
         use State::{Abandoned, Open, Resolved};
-        for (kind, state, with_place, expected) in [
-            (Fire, Open, true, Step::Duplicate),
-            (Fire, Open, false, Step::Duplicate),
-            (Fire, Resolved, true, Step::Post),
-            (Fire, Abandoned, false, Step::Post),
-            (Update, Open, true, place.clone()),
-            (Update, Open, false, Step::Post),
-            (Update, Resolved, true, place.clone()),
-            (Update, Abandoned, false, Step::Post),
-            (Resolve, Open, true, place),
-            (Resolve, Open, false, Step::Post),
+        // What is done about one that is news, and about one that is stale.
+        for (kind, state, with_place, news, stale) in [
+            (Update, Open, true, &place, &place),
+            (Update, Open, false, &Step::Post, &Step::Untold),
+            (Update, Resolved, true, &place, &place),
+            (Update, Abandoned, false, &Step::Post, &Step::Untold),
+            (Resolve, Open, true, &place, &place),
+            (Resolve, Open, false, &Step::Post, &Step::Post),
+            (Resolve, Abandoned, false, &Step::Post, &Step::Untold),
+            // Those that are stale are counted, and never come here.
+            (Fire, Open, true, &Step::Duplicate, &Step::Duplicate),
+            (Fire, Open, false, &Step::Duplicate, &Step::Duplicate),
+            (Fire, Resolved, true, &Step::Post, &Step::Post),
+            (Fire, Abandoned, false, &Step::Post, &Step::Untold),
         ] {
             let known = known(state, with_place, 5);
-            assert_eq!(step(kind, 6, Some(&known)), expected, "{kind:?} {state:?}");
-            assert_eq!(step(kind, 5, Some(&known)), Step::Repeated, "{kind:?} {state:?}");
+            for (is_stale, expected) in [(false, news), (true, stale)] {
+                let entry = of(kind, is_stale);
+                let case = format!("{kind:?} {state:?} {is_stale}");
+                assert_eq!(step(&entry, 6, Some(&known)), *expected, "{case}");
+                assert_eq!(step(&entry, 5, Some(&known)), Step::Repeated, "{case}");
+            }
         }
-        for kind in [Fire, Update, Resolve] {
-            assert_eq!(step(kind, 0, None), Step::Post);
+    }
+
+    #[test]
+    fn what_changes_an_alert_that_nobody_knows_is_told_only_if_it_is_news() {
+        for (kind, is_stale, expected) in [
+            (Kind::Fire, false, Step::Post),
+            (Kind::Update, false, Step::Post),
+            (Kind::Update, true, Step::Untold),
+            (Kind::Resolve, false, Step::Untold),
+            (Kind::Resolve, true, Step::Untold),
+        ] {
+            assert_eq!(step(&of(kind, is_stale), 0, None), expected, "{kind:?} {is_stale}");
         }
+    }
+
+    #[test]
+    fn a_digest_is_told_with_all_that_its_message_tells() {
+        let digest =
+            |count, first_ms, last_ms| Digest { count, first_ms, last_ms, samples: vec![] };
+        let own = Entry { digest: Some(digest(2, 50, 70)), ..of(Kind::Update, false) };
+        let told = |place, told| Known { digest: told, ..known(State::Open, place, 5) };
+        let summed = |known: Option<&Known>| summed(&own, known).and_then(|entry| entry.digest);
+        assert_eq!(summed(Some(&told(true, Some(digest(3, 60, 90))))), Some(digest(5, 50, 90)));
+        // The message cannot be changed, is not there, or tells nothing yet.
+        assert_eq!(summed(Some(&told(false, Some(digest(3, 60, 90))))), None);
+        assert_eq!(summed(Some(&told(true, None))), None);
+        assert_eq!(summed(None), None);
     }
 
     #[test]

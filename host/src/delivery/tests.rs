@@ -2,6 +2,7 @@
 
 mod alerts;
 mod crashes;
+mod digests;
 mod faults;
 mod pauses;
 mod rebalances;

@@ -3,7 +3,7 @@
 
 use std::sync::Arc;
 
-use firebell_state::Firing;
+use firebell_state::{Firing, Moment};
 
 use crate::dead_letter::{DeadLetter, RuleVersion, Stage, owned_headers};
 use crate::effect::{Effect, EmittedContent, RowEffect};
@@ -70,11 +70,11 @@ impl Source<'_> {
 }
 
 impl Source<'_> {
-    /// A notification on its way; `None` when the rule's do not go out.
+    /// A notification on its way; `None` when the rule's do not go out. `alert` is what it is about.
     fn entry(
         &self,
         rule: &Rule,
-        intent: IntentId,
+        (intent, alert): (IntentId, AlertId),
         event_time_ms: i64,
         notification: Notification,
     ) -> Result<Option<Entry>, Refusal> {
@@ -84,13 +84,15 @@ impl Source<'_> {
             return Ok(None);
         }
         Ok(Some(Entry {
-            alert: AlertId::of(&intent, event_time_ms, &notification),
+            alert,
             intent,
             channel,
             event_time_ms,
             rule_version: rule.version.clone(),
             generation: self.generation,
             notification,
+            is_stale: false,
+            digest: None,
         }))
     }
 
@@ -186,12 +188,13 @@ impl Collected {
         self.items.push((record, 0, Item::DeadLetter(letter)));
     }
 
-    /// What one rule made of its batch; `rows[row]` is the position of the record.
+    /// What one rule made of its batch; `rows[row]` is the position of the record, and a row's moment is
+    /// its event time where the rule declares one.
     pub(super) fn add(
         &mut self,
         source: &Source<'_>,
         rule: (u32, &Rule),
-        rows: &[u32],
+        (rows, moments): (&[u32], &[Moment]),
         outcome: Outcome,
         report: &mut RuleReport,
     ) {
@@ -221,8 +224,12 @@ impl Collected {
                     report.notifications[notification.severity as usize] += 1;
                     let intent =
                         IntentId { record: source.id(record), rule: rule.name.to_string(), index };
-                    let event_time_ms = source.records[record as usize].timestamp_ms;
-                    let entry = source.entry(rule, intent, event_time_ms, *notification);
+                    let timestamp_ms = source.records[record as usize].timestamp_ms;
+                    let alert = AlertId::of(&intent, timestamp_ms, &notification);
+                    let event_time_ms =
+                        moments.get(row as usize).map_or(timestamp_ms, |moment| moment.event_ms);
+                    let ids = (intent, alert);
+                    let entry = source.entry(rule, ids, event_time_ms, *notification);
                     entry.map(|entry| entry.map(Item::Entry))
                 }
                 Effect::Emit { topic, content } => {
@@ -261,7 +268,9 @@ impl Collected {
     ) {
         let goes_out = rule.mode == Mode::Active;
         let mut numbered: (Option<RecordId>, u32) = (None, FIRED_INDEX);
-        for Fired { before: record, record: id, due_ms, firing, effects, failure } in fired {
+        for Fired { before: record, record: id, due_ms, event_ms, firing, effects, failure } in
+            fired
+        {
             if numbered.0.as_ref() != Some(&id) {
                 numbered = (Some(id.clone()), FIRED_INDEX);
             }
@@ -287,7 +296,9 @@ impl Collected {
                         }
                         let intent =
                             IntentId { record: id.clone(), rule: rule.name.to_string(), index };
-                        let entry = source.entry(rule, intent, due_ms, *notification);
+                        let alert = AlertId::of(&intent, due_ms, &notification);
+                        let ids = (intent, alert);
+                        let entry = source.entry(rule, ids, event_ms, *notification);
                         entry.map(|entry| entry.map(Item::Entry))
                     }
                     Effect::Emit { topic, content } => {

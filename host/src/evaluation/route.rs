@@ -17,6 +17,9 @@ const HEADER: &str = "firebell.routed";
 /// The version that is written, and the only one that is read.
 const VERSION: u8 = 1;
 
+/// Bytes of what a record is grouped by that are its key.
+const SHOWN_KEY_BYTES_MAX: usize = 1 << 10;
+
 /// The repartition topic.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Repartition {
@@ -58,7 +61,8 @@ pub(super) fn route(
         out.push(OutgoingRecord {
             topic: Arc::clone(&to.topic),
             partition: Some(partition_of(by, to.partitions)),
-            key: Some(by.to_vec()),
+            // Only for people: it is read from the record again.
+            key: Some(by.get(..SHOWN_KEY_BYTES_MAX).unwrap_or(by).to_vec()),
             value: record.value.map(<[u8]>::to_vec),
             headers,
             // Its own time is in the header. With it here, retention would delete what is old before
@@ -91,9 +95,8 @@ fn header(rule: &str, partition: &TopicPartition, record: &Record<'_>) -> Vec<u8
     bytes
 }
 
-/// Calls `each` with where a record of the repartition topic is from. Nobody but Firebell writes there:
-/// one that does not say is told and passed over.
-fn with_origin(record: &Record<'_>, each: impl FnOnce(Origin<'_>)) {
+/// Calls `each` with where a record of the repartition topic is from; false when it does not say.
+fn with_origin(record: &Record<'_>, each: impl FnOnce(Origin<'_>)) -> bool {
     let mut each = Some(each);
     record.headers.each(&mut |name, value| {
         if name == HEADER
@@ -103,13 +106,7 @@ fn with_origin(record: &Record<'_>, each: impl FnOnce(Origin<'_>)) {
             each(origin);
         }
     });
-    if each.is_some() {
-        tracing::error!(
-            offset = record.offset,
-            "a record of the repartition topic does not say where it is from; nobody else may \
-             write there"
-        );
-    }
+    each.is_none()
 }
 
 fn parse(bytes: &[u8]) -> Option<Origin<'_>> {
@@ -200,11 +197,12 @@ impl<'a> Routed<'a> {
     }
 }
 
-/// Sorts records of the repartition topic by rule, and each rule's into runs of one topic.
-pub(super) fn by_rule<'a>(records: &[Record<'a>]) -> Vec<Routed<'a>> {
-    let mut all: Vec<Routed<'a>> = Vec::new();
+/// Sorts records of the repartition topic by rule, and each rule's into runs of one topic; beside them,
+/// how many do not say where they are from. Nobody but Firebell writes there: they are passed over.
+pub(super) fn by_rule<'a>(records: &[Record<'a>]) -> (Vec<Routed<'a>>, u64) {
+    let (mut all, mut strays): (Vec<Routed<'a>>, u64) = (Vec::new(), 0);
     for record in records {
-        with_origin(record, |origin| {
+        let says = with_origin(record, |origin| {
             // A rule's records stay in their order, whatever topics they are from: its time follows them.
             let last = all.iter().rposition(|one| one.rule == origin.rule);
             let last = last.filter(|last| *all[*last].topic == *origin.topic);
@@ -214,8 +212,9 @@ pub(super) fn by_rule<'a>(records: &[Record<'a>]) -> Vec<Routed<'a>> {
             });
             all[at].push(&origin, record);
         });
+        strays += u64::from(!says);
     }
-    all
+    (all, strays)
 }
 
 /// The headers that a routed record had before it was routed.
@@ -266,7 +265,7 @@ mod tests {
                 value: routed.value.as_deref(),
                 headers: &routed.headers,
             };
-            let [found] = by_rule(&[record]).try_into().unwrap_or_else(|_| panic!("not one"));
+            let [found] = by_rule(&[record]).0.try_into().unwrap_or_else(|_| panic!("not one"));
             assert_eq!(
                 (&*found.rule, &*found.topic, &*found.partitions),
                 ("burst", "SYSLOG", &[3][..])

@@ -46,6 +46,8 @@ pub(super) struct Fired {
     pub(super) record: RecordId,
     /// When it was due.
     pub(super) due_ms: i64,
+    /// When it was found out; see [`Outcome::found_out`].
+    pub(super) event_ms: i64,
     pub(super) firing: Firing,
     pub(super) effects: Vec<Effect>,
     /// The rule failed on it.
@@ -66,6 +68,19 @@ pub struct LateReport {
 /// Times at which a rule is told something between two records; a timer that keeps setting itself for the
 /// past would never end, and goes on behind the next record.
 const FIRINGS_MAX: usize = 10_000;
+
+impl Outcome {
+    /// Notes when each firing was found out: at the first of these stream times that is not before
+    /// it was due. With sparse records that may be long after.
+    pub(super) fn found_out<T>(&mut self, times: &[T], stream_ms: impl Fn(&T) -> Option<i64>) {
+        for fired in &mut self.fired {
+            // Stream time never goes back within a partition.
+            let before = |time: &T| stream_ms(time).is_none_or(|ms| ms < fired.due_ms);
+            let found = times.get(times.partition_point(before)).and_then(&stream_ms);
+            fired.event_ms = found.unwrap_or(fired.due_ms);
+        }
+    }
+}
 
 /// Where something happens in a batch: before the record of this index, and the record that made it
 /// happen.
@@ -199,6 +214,11 @@ impl Slot {
             before: place.0,
             record: place.1.clone(),
             due_ms: times.0,
+            event_ms: match (firing, times.1) {
+                // Where no record comes, a timer says how things are now.
+                (Firing::Timer { .. }, Some(wall_ms)) => wall_ms,
+                _ => times.0,
+            },
             firing: firing.clone(),
             effects: Vec::new(),
             failure: None,

@@ -14,12 +14,12 @@ use crate::rules::Rule;
 use crate::subscription::Format;
 use crate::tables::TableSet;
 
-const NOTIFY: &str = "(call $notify (local.get $row))";
+pub(super) const NOTIFY: &str = "(call $notify (local.get $row))";
 const TRAP_AT_3: &str = "(if (i64.eq (local.get $offset) (i64.const 3)) (then unreachable))
     (call $notify (local.get $row))";
 
 /// A rule that reads `SYSLOG` and does `each_row`; `change` makes it special.
-fn rule(name: &str, each_row: &str, change: impl FnOnce(&mut Rule)) -> Arc<Rule> {
+pub(super) fn rule(name: &str, each_row: &str, change: impl FnOnce(&mut Rule)) -> Arc<Rule> {
     let component = Engine::new(None).unwrap().compile(&guest(each_row)).unwrap();
     let name: Arc<str> = name.into();
     let limits = Limits::default();
@@ -50,12 +50,12 @@ fn rule(name: &str, each_row: &str, change: impl FnOnce(&mut Rule)) -> Arc<Rule>
     Arc::new(rule)
 }
 
-fn worker(rules: &[&Arc<Rule>]) -> WorkerSet {
+pub(super) fn worker(rules: &[&Arc<Rule>]) -> WorkerSet {
     let rules = rules.iter().map(|rule| Arc::clone(rule));
     WorkerSet::new(Arc::new(RuleSet::new(7, rules).unwrap()))
 }
 
-fn partition() -> TopicPartition {
+pub(super) fn partition() -> TopicPartition {
     TopicPartition::new("SYSLOG", 2)
 }
 
@@ -77,7 +77,7 @@ fn evaluate(worker: &mut WorkerSet, offsets: std::ops::Range<i64>, out: &mut Eva
     worker.evaluate(&partition(), &records, out);
 }
 
-fn evaluated(worker: &mut WorkerSet, offsets: std::ops::Range<i64>) -> Evaluation {
+pub(super) fn evaluated(worker: &mut WorkerSet, offsets: std::ops::Range<i64>) -> Evaluation {
     let mut out = Evaluation::default();
     evaluate(worker, offsets, &mut out);
     out

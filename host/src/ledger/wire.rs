@@ -3,6 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::{Entry, LedgerError, Place, State};
+use crate::digest::Digest;
 use crate::notification::AlertId;
 
 /// The version that is written, and the only one that is read.
@@ -27,6 +28,8 @@ struct EntryV1 {
     last_intent: String,
     outbox_offset: i64,
     updated_ms: i64,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    digest: Option<Digest>,
 }
 
 pub(super) fn key(alert: &AlertId, channel: &str) -> Vec<u8> {
@@ -47,6 +50,7 @@ pub(super) fn to_bytes(entry: &Entry) -> Vec<u8> {
         last_intent: entry.last_intent.clone(),
         outbox_offset: entry.outbox_offset,
         updated_ms: entry.updated_ms,
+        digest: entry.digest.clone(),
     };
     // Strings and integers always have a JSON form.
     serde_json::to_vec(&wire).unwrap_or_default()
@@ -77,6 +81,7 @@ pub(super) fn from_bytes(bytes: &[u8]) -> Result<Entry, LedgerError> {
         last_intent: wire.last_intent,
         outbox_offset: wire.outbox_offset,
         updated_ms: wire.updated_ms,
+        digest: wire.digest,
     })
 }
 
@@ -92,7 +97,8 @@ mod tests {
         for state in [State::Open, State::Resolved, State::Abandoned] {
             let with = Entry { state, ..entry(ALERT, "general", 1_520_176_464_386) };
             let without = Entry { place: None, ..with.clone() };
-            for entry in [with, without] {
+            let sum = Entry { digest: Some(Digest::of(1, "a")), ..with.clone() };
+            for entry in [with, without, sum] {
                 assert_eq!(Entry::from_bytes(&entry.to_bytes()).unwrap(), entry);
             }
         }

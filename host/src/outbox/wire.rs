@@ -3,6 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::{Entry, OutboxError};
+use crate::digest::Digest;
 use crate::notification::{IntentId, Notification, Span};
 use crate::record::RecordId;
 
@@ -24,6 +25,10 @@ struct EntryV1 {
     rule_version: String,
     generation: u64,
     notification: NotificationV1,
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    stale: bool,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    digest: Option<Digest>,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -81,6 +86,8 @@ pub(super) fn to_bytes(entry: &Entry) -> Vec<u8> {
         rule_version: entry.rule_version.clone(),
         generation: entry.generation,
         notification: notification_to_wire(&entry.notification),
+        stale: entry.is_stale,
+        digest: entry.digest.clone(),
     };
     // Strings, integers and lists always have a JSON form.
     serde_json::to_vec(&wire).unwrap_or_default()
@@ -105,6 +112,8 @@ pub(super) fn from_bytes(bytes: &[u8]) -> Result<Entry, OutboxError> {
         rule_version: wire.rule_version,
         generation: wire.generation,
         notification: notification_from_wire(wire.notification)?,
+        is_stale: wire.stale,
+        digest: wire.digest,
     })
 }
 
@@ -221,6 +230,8 @@ mod tests {
             rule_version: "ab12".into(),
             generation: 7,
             notification,
+            is_stale: false,
+            digest: None,
         }
     }
 
@@ -243,8 +254,16 @@ mod tests {
 
     proptest! {
         #[test]
-        fn every_entry_reads_back(n in notification(), offset: i64, channel: String) {
-            let entry = entry_of(n, offset, channel);
+        fn every_entry_reads_back(
+            n in notification(),
+            offset: i64,
+            channel: String,
+            is_stale: bool,
+            samples: Option<(u64, Vec<String>)>,
+        ) {
+            let digest = samples
+                .map(|(count, samples)| Digest { count, first_ms: -5, last_ms: offset, samples });
+            let entry = Entry { is_stale, digest, ..entry_of(n, offset, channel) };
             prop_assert_eq!(Entry::from_bytes(&entry.to_bytes()).unwrap(), entry);
         }
 
@@ -258,6 +277,18 @@ mod tests {
     fn version_1_is_written_down_and_stays_readable() {
         let bytes = seed().to_bytes();
         insta::assert_snapshot!(String::from_utf8(bytes).unwrap(), @r#"{"v":1,"intent":{"topic":"SYSLOG","partition":3,"offset":42,"rule":"invalid-user","index":1},"alert":"dd3b7e3895ee9223d53bd0e4ce0c3ebe","channel":"general","event_time_ms":1520176464000,"rule_version":"ab12","generation":7,"notification":{"severity":"warning","kind":"fire","title":"2018-03-04 15:14:24 👽 rpi-03 sshd[24150]: Invalid user mini from 192.168.42.42 👽","body":[{"text":"from "},{"code":"192.168.42.42"}],"fields":[["seen",[{"timestamp_ms":1520176464000}]]]}}"#);
+    }
+
+    #[test]
+    fn what_catch_up_adds_is_written_down() {
+        let digest = Some(Digest { count: 2, first_ms: 1, last_ms: 3, samples: vec!["a".into()] });
+        let bytes = Entry { is_stale: true, digest, ..seed() }.to_bytes();
+        let text = String::from_utf8(bytes).unwrap();
+        let added =
+            r#","stale":true,"digest":{"count":2,"first_ms":1,"last_ms":3,"samples":["a"]}}"#;
+        assert!(text.ends_with(added), "{text}");
+        let plain = String::from_utf8(seed().to_bytes()).unwrap();
+        assert_eq!(text.replace(added, "}"), plain);
     }
 
     #[test]

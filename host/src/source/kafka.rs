@@ -22,19 +22,15 @@ mod identity;
 mod polled;
 mod positions;
 mod statistics;
+mod tail;
 
 use context::{SourceContext, lock};
 use identity::Identity;
 pub use polled::Polled;
 pub(crate) use positions::commit_list;
 use positions::offset_list;
+pub use tail::Tail;
 
-/// How long what librdkafka said of a partition's end is believed; it says so every second.
-const TAIL_KNOWN_FOR: Duration = Duration::from_secs(3);
-/// How long after a change of positions statistics may still be from before it.
-const TAIL_SETTLED_AFTER: Duration = Duration::from_secs(2);
-/// How long statistics must have said the same; a bit less than the second between two of them.
-const TAIL_AGREED_FOR: Duration = Duration::from_millis(800);
 /// Records of one batch at most: a guest call costs the same a record from 1,000 on.
 const BATCH_RECORDS_MAX: usize = 4_096;
 /// How long after a change of the assignment librdkafka may still end a forwarding.
@@ -69,18 +65,6 @@ pub enum SourceError {
         /// What Kafka says.
         source: KafkaError,
     },
-}
-
-/// The end of a partition as librdkafka sees it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Tail {
-    /// Everything that is there was handed to the worker; the next record will have at least this
-    /// offset.
-    Reached(i64),
-    /// Records wait.
-    Behind,
-    /// Its leader is not to be reached.
-    Unavailable,
 }
 
 /// Metadata that fences a transaction's offsets when the group has moved on (KIP-447).
@@ -304,26 +288,6 @@ impl Source {
             .map_err(|source| SourceError::Assign { doing: "rewind", source })
     }
 
-    /// Where a partition ends; `Unavailable` when librdkafka did not say so in the last seconds.
-    ///
-    /// Statistics are a moment's view: records may just be on their way into the queue, and statistics
-    /// from before a rewind may be served after it. So an end is believed when two in a row, a second
-    /// apart, agree on it, both from well after the last change.
-    pub fn tail(&self, partition: &TopicPartition) -> Tail {
-        let tails = lock(&self.consumer.context().tails);
-        let Some(reading) = tails.get(partition) else { return Tail::Unavailable };
-        if reading.last.elapsed() > TAIL_KNOWN_FOR {
-            return Tail::Unavailable;
-        }
-        let settled =
-            reading.since.saturating_duration_since(self.assigned_at.get()) > TAIL_SETTLED_AFTER;
-        let agreed = reading.last.saturating_duration_since(reading.since) > TAIL_AGREED_FOR;
-        match reading.tail {
-            Tail::Reached(_) if !(settled && agreed) => Tail::Behind,
-            tail => tail,
-        }
-    }
-
     /// Notes the timestamp of the last evaluated record of a partition, for the lag in seconds.
     pub fn evaluated(&self, partition: &TopicPartition, timestamp_ms: i64) {
         if let Some(last) = lock(&self.consumer.context().owned).get_mut(partition) {
@@ -351,4 +315,8 @@ impl Drop for Source {
             tracing::debug!("unassign on close: {error}");
         }
     }
+}
+
+fn of_group(source: KafkaError) -> SourceError {
+    SourceError::Offsets { partition: "the consumer group".into(), source }
 }

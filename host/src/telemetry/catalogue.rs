@@ -44,6 +44,7 @@ pub(super) struct Rules {
     pub(super) late: Series<2, CounterCell>,
     pub(super) late_crossings: Series<2, CounterCell>,
     pub(super) notifications: Series<2, CounterCell>,
+    pub(super) stale: Series<1, CounterCell>,
     pub(super) emitted: Series<2, CounterCell>,
     pub(super) dead_letters: Series<2, CounterCell>,
     pub(super) state: Series<2, Gauge>,
@@ -134,7 +135,8 @@ impl Rules {
         let dropped = "Log lines of a rule over its limit";
         let late = "Records that came too late for a window";
         let crossings = "Late records with which a closed window would have told its rule";
-        let notifications = "Notifications that rules decided and the outbox took";
+        let notifications = "Notifications that rules decided, also those too old to be posted";
+        let stale = "Alerts that were too old to be posted, told in a digest";
         let emitted = "Records that rules wrote to topics";
         let dead_letters = "Records and notifications given to the dead-letter topic";
         let state = "1 for the state that a rule is in, 0 for the others";
@@ -151,6 +153,7 @@ impl Rules {
             late: c.counter("firebell_late_records", ["rule", "window"], late),
             late_crossings: c.counter("firebell_late_crossings", ["rule", "window"], crossings),
             notifications: c.counter("firebell_notifications", ["rule", "severity"], notifications),
+            stale: c.counter("firebell_stale_alerts", ["rule"], stale),
             emitted: c.counter("firebell_emitted_records", ["rule", "topic"], emitted),
             dead_letters: c.counter("firebell_dead_letters", ["stage", "reason"], dead_letters),
             state: c.gauge("firebell_rule_state", ["rule", "state"], state),

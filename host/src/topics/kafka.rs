@@ -29,9 +29,9 @@ const PART: &str = "topics";
 const OUTBOX_RETENTION: &str = "604800000";
 /// `retention.ms` of the repartition topic: evaluation that stands still for longer loses.
 const REPARTITION_RETENTION: &str = "604800000";
-/// `max.message.bytes` of the changelog: an entry of state has 5 MiB at most
-/// ([`firebell_state::WIRE_BYTES_MAX`]).
-const CHANGELOG_RECORD_BYTES: &str = "8388608";
+/// `max.message.bytes` of topics that take whole records, and of the changelog: an entry of state has 5 MiB at
+/// most ([`firebell_state::WIRE_BYTES_MAX`]).
+const RECORD_BYTES: &str = "8388608";
 /// `retention.ms` of the dead letters: time to look at them.
 const DEAD_LETTERS_RETENTION: &str = "2592000000";
 
@@ -180,9 +180,12 @@ impl Topics {
             self.create(&self.names.ledger, outbox, &compact).await?;
         }
         if !existing.contains_key(&*self.names.dead_letters) {
-            let retention =
-                [("retention.ms", DEAD_LETTERS_RETENTION), ("cleanup.policy", "delete")];
-            self.create(&self.names.dead_letters, 1, &retention).await?;
+            let settings = [
+                ("retention.ms", DEAD_LETTERS_RETENTION),
+                ("cleanup.policy", "delete"),
+                ("max.message.bytes", RECORD_BYTES),
+            ];
+            self.create(&self.names.dead_letters, 1, &settings).await?;
         }
         let state = self.ensure_state(&existing).await?;
         let misfits = self.misfits().await?;
@@ -199,14 +202,18 @@ impl Topics {
         let changelog = existing.get(&*self.names.changelog).copied();
         let partitions = changelog.or(repartition).unwrap_or(self.partitions);
         if repartition.is_none() {
-            let settings = [("retention.ms", REPARTITION_RETENTION), ("cleanup.policy", "delete")];
+            let settings = [
+                ("retention.ms", REPARTITION_RETENTION),
+                ("cleanup.policy", "delete"),
+                ("max.message.bytes", RECORD_BYTES),
+            ];
             self.create(&self.names.repartition, partitions, &settings).await?;
         }
         if changelog.is_none() {
             let compact = [
                 ("cleanup.policy", "compact"),
                 ("segment.bytes", "67108864"),
-                ("max.message.bytes", CHANGELOG_RECORD_BYTES),
+                ("max.message.bytes", RECORD_BYTES),
             ];
             self.create(&self.names.changelog, partitions, &compact).await?;
         }

@@ -44,7 +44,7 @@ const SERVE_INTERVAL: Duration = Duration::from_secs(1);
 /// Events of one look; each call serves one, and to wait for none would hold a transaction up.
 const SERVED_MAX: u32 = 32;
 /// Attempts at one transaction whose records were replaced by dead letters.
-const ATTEMPTS_MAX: u32 = 4;
+const ATTEMPTS_MAX: u32 = 6;
 
 /// Why there is no producer.
 #[derive(Debug, thiserror::Error)]
@@ -264,6 +264,7 @@ impl Committer {
 
     /// Commits a transaction; records that Kafka will never take are replaced by dead letters.
     fn commit(&mut self, mut transaction: Transaction) -> Outcome {
+        let (mut replaced, mut last) = (false, None);
         for _ in 0..ATTEMPTS_MAX {
             let missing = self.missing_topics(&transaction.records);
             self.replace(&mut transaction.records, missing);
@@ -271,12 +272,19 @@ impl Committer {
                 Ok(()) => return Outcome::Committed(transaction.offsets),
                 Err(Failure::Rejected(rejected)) => {
                     self.replace(&mut transaction.records, rejected);
+                    (replaced, last) = (true, None);
                 }
+                // After a refusal the next transaction may fail as well. Given up, the records would
+                // be evaluated again, and the same one be refused again, for ever.
+                Err(Failure::Aborted(reason)) if replaced => last = Some(reason),
                 Err(Failure::Aborted(reason)) => return Outcome::Aborted(reason),
                 Err(Failure::Fatal(reason)) => return Outcome::Fatal(reason),
             }
         }
-        Outcome::Fatal("records are refused even as dead letters; see the log".into())
+        match last {
+            Some(reason) => Outcome::Aborted(reason),
+            None => Outcome::Fatal("records are refused even as dead letters; see the log".into()),
+        }
     }
 
     fn replace(&self, records: &mut [OutgoingRecord], rejected: Vec<Rejected>) {
@@ -366,8 +374,9 @@ impl Committer {
         if is_fatal(error) {
             return Failure::Fatal(error.to_string());
         }
+        let aborted = self.abort();
         let rejected = self.rejected();
-        match self.abort() {
+        match aborted {
             Ok(()) if !rejected.is_empty() => Failure::Rejected(rejected),
             Ok(()) => Failure::Aborted(error.to_string()),
             Err(failure) => failure,

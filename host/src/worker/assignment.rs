@@ -113,6 +113,8 @@ impl Session<'_> {
             );
             self.pending.clear();
         } else {
+            // Nobody may take them over: a topic that no rule reads any more.
+            partitions.iter().for_each(|partition| self.tell_stale_of(partition));
             self.finish("giving partitions up")?;
         }
         for partition in partitions {
@@ -127,6 +129,7 @@ impl Session<'_> {
         for partition in partitions {
             self.set.states().revoke(partition);
             self.clock.forget(partition);
+            self.waiting.forget(partition);
         }
         self.source.unassign(partitions)?;
         if lost {

@@ -1,6 +1,6 @@
 //! Wall-clock time where no record comes: idle partitions go on, timers fire.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap, VecDeque};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use super::{Session, report};
@@ -11,14 +11,50 @@ use crate::source::kafka::Tail;
 /// How often time is looked at: an absence is noticed so much later at most.
 const TICK: Duration = Duration::from_secs(1);
 
+/// How long after the group was done with what fed a partition the partition's end must be read, so
+/// that what it was fed with is before that end.
+const READ_AFTER: Duration = Duration::from_secs(1);
+/// What the group was done with, and when that was known: so many are kept.
+const DONE_MAX: usize = 8;
+
 /// When records came, by the wall clock.
 #[derive(Debug, Default)]
 pub(super) struct WallClock {
     came: HashMap<TopicPartition, i64>,
-    ticked_ms: i64,
+    /// Until when the silence of each partition is known.
+    known: HashMap<TopicPartition, i64>,
     ticked_at: Option<Instant>,
     /// Why time stands still where it should go on, as it was told last.
     told: HashMap<TopicPartition, &'static str>,
+    feed: Feed,
+}
+
+/// How far the group is with the topics that the repartition topic is fed from. They may never be
+/// read to their ends, so it is asked whether it has come to where they ended a while ago.
+#[derive(Debug, Default)]
+struct Feed {
+    /// When the ends were asked for, and what they were.
+    asked: Option<(i64, Vec<(TopicPartition, i64)>)>,
+    /// Until when all that fed is on its way, and when that was known; the latest is the last.
+    done: VecDeque<(i64, Instant)>,
+}
+
+impl Feed {
+    /// Until when all that fed a partition has come, if its end was read then.
+    fn known_until(&self, read_at: Instant) -> Option<i64> {
+        let before = self.done.iter().rev().find(|(_, known)| *known + READ_AFTER < read_at);
+        before.map(|(until_ms, _)| *until_ms)
+    }
+}
+
+/// What is known of a silent partition.
+enum Silence {
+    /// It is one of the sources', until then by the wall clock.
+    Known(i64),
+    /// It may be ours.
+    Unknown(&'static str),
+    /// Nothing can come from the sources: it says nothing of them, now and later.
+    Unavailable(&'static str),
 }
 
 impl WallClock {
@@ -43,6 +79,7 @@ impl WallClock {
     /// A partition is given up.
     pub(super) fn forget(&mut self, partition: &TopicPartition) {
         self.came.remove(partition);
+        self.known.remove(partition);
         self.told.remove(partition);
     }
 }
@@ -54,30 +91,43 @@ impl Session<'_> {
             return;
         }
         let wall_ms = self.clock.now();
-        let ticked_ms = std::mem::replace(&mut self.clock.ticked_ms, wall_ms);
         self.clock.ticked_at = Some(Instant::now());
         self.move_to_tails();
+        self.tell_stale();
         if !self.set.keeps_state() {
             return;
         }
         let partitions: Vec<TopicPartition> = self.progress.partitions().cloned().collect();
-        let mut group_is_done = None;
+        let mut feed = None;
         for partition in partitions {
             let came = self.clock.came.get(&partition).copied().unwrap_or(wall_ms);
             if !self.set.waits_for_time(&partition, wall_ms, wall_ms - came) {
                 continue;
             }
-            let standstill = self.standstill(&partition, &mut group_is_done);
+            let silence = self.silence(&partition, wall_ms, &mut feed);
+            let (until_ms, standstill) = match silence {
+                Silence::Known(until_ms) => (until_ms, None),
+                Silence::Unknown(why) => (came, Some(why)),
+                Silence::Unavailable(why) => {
+                    self.clock.came(&partition, wall_ms);
+                    (came, Some(why))
+                }
+            };
+            let known = self.clock.known.get(&partition).copied().unwrap_or(came);
+            if standstill.is_none() {
+                self.clock.known.insert(partition.clone(), until_ms.max(known));
+            }
             let tick = Tick {
                 wall_ms,
-                quiet_ms: wall_ms - came,
-                since_ms: wall_ms - came.max(ticked_ms),
+                quiet_ms: until_ms - came,
+                since_ms: (until_ms - came.max(known)).max(0),
                 caught_up: standstill.is_none(),
             };
             self.tell(&partition, standstill);
             let offset = self.progress.next(&partition).unwrap_or(-1);
             self.evaluation.clear();
             self.set.tick(&partition, tick, offset, &mut self.evaluation);
+            self.set.sort_out_stale(&partition, wall_ms, 0, &mut self.evaluation);
             report::report(&self.worker.metrics, &self.evaluation);
             self.worker.effects.collect(&mut self.evaluation, &mut self.pending);
             if self.set.states().is_dirty() {
@@ -98,30 +148,70 @@ impl Session<'_> {
         }
     }
 
-    /// Why silence in a partition says nothing: we lag, or it is not there. `None` = it is a silence of
-    /// the sources.
-    fn standstill(
-        &self,
+    /// What silence in a partition says: something of its sources, or that we lag, or that it is not
+    /// there.
+    fn silence(
+        &mut self,
         partition: &TopicPartition,
-        group_is_done: &mut Option<bool>,
-    ) -> Option<&'static str> {
+        wall_ms: i64,
+        feed: &mut Option<bool>,
+    ) -> Silence {
+        const UNAVAILABLE: &str = "the partition is not available";
         match self.source.tail(partition) {
-            Tail::Unavailable => return Some("the partition is not available"),
-            Tail::Behind => return Some("records wait to be evaluated"),
+            Tail::Unavailable => return Silence::Unavailable(UNAVAILABLE),
+            Tail::Behind => return Silence::Unknown("records wait to be evaluated"),
             Tail::Reached(_) => {}
         }
+        let Some(read_at) = self.source.tail_read_at(partition) else {
+            return Silence::Unavailable(UNAVAILABLE);
+        };
         if *partition.topic != *self.worker.effects.repartition().topic {
-            return None;
+            // What came since the end was read may wait.
+            let age_ms = i64::try_from(read_at.elapsed().as_millis()).unwrap_or(i64::MAX);
+            return Silence::Known(wall_ms.saturating_sub(age_ms));
         }
         // What is grouped comes from other partitions, which others may own.
-        let done = *group_is_done.get_or_insert_with(|| {
-            let set = self.set.set();
-            let topics = set.rules.values().filter(|rule| rule.routes_by().is_some());
-            let topics = topics.flat_map(|rule| rule.subscription.topics.iter().map(|one| &**one));
-            let topics: std::collections::BTreeSet<&str> = topics.collect();
-            self.source.is_group_done_with(topics.into_iter()).unwrap_or(false)
-        });
-        (!done).then_some("records wait in partitions that this one is fed from")
+        if !*feed.get_or_insert_with(|| self.look_at_feed(wall_ms)) {
+            return Silence::Unavailable("what this partition is fed from is not available");
+        }
+        match self.clock.feed.known_until(read_at) {
+            Some(until_ms) => Silence::Known(until_ms),
+            None => Silence::Unknown("records wait in partitions that this one is fed from"),
+        }
+    }
+
+    /// Asks how far the group is with what the repartition topic is fed from; false when nobody says.
+    fn look_at_feed(&mut self, wall_ms: i64) -> bool {
+        let feed = &mut self.clock.feed;
+        if let Some((asked_ms, ends)) = &feed.asked {
+            match self.source.is_group_done_with(ends) {
+                Ok(true) => {
+                    feed.done.push_back((*asked_ms, Instant::now()));
+                    if feed.done.len() > DONE_MAX {
+                        feed.done.pop_front();
+                    }
+                }
+                Ok(false) => return true,
+                Err(_) => {
+                    *feed = Feed::default();
+                    return false;
+                }
+            }
+        }
+        let set = self.set.set();
+        let topics = set.rules.values().filter(|rule| rule.routes_by().is_some());
+        let topics = topics.flat_map(|rule| rule.subscription.topics.iter().map(|one| &**one));
+        let topics: BTreeSet<&str> = topics.collect();
+        match self.source.ends_of(topics.into_iter()) {
+            Ok(ends) => {
+                feed.asked = Some((wall_ms, ends));
+                true
+            }
+            Err(_) => {
+                *feed = Feed::default();
+                false
+            }
+        }
     }
 
     /// Says once why time stands still, and once that it goes on.

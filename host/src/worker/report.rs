@@ -12,9 +12,20 @@ pub(super) fn report(metrics: &Metrics, evaluation: &Evaluation) {
         if batch.undecodable > 0 {
             metrics.undecodable(&batch.topic, batch.undecodable);
         }
+        if batch.strays > 0 {
+            tracing::error!(
+                topic = &*batch.topic,
+                records = batch.strays,
+                "records do not say where they are from and are passed over; nobody but Firebell \
+                 may write to this topic"
+            );
+        }
     }
     for letter in &evaluation.dead_letters {
         metrics.dead_letters(letter.stage.as_str(), letter.reason, 1);
+    }
+    for (rule, alerts) in &evaluation.stale {
+        metrics.stale_alerts(rule, *alerts);
     }
     for rule in &evaluation.rules {
         report_rule(metrics, rule);

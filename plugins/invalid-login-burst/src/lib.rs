@@ -15,6 +15,10 @@ struct InvalidLoginBurst {
     /// The size of a window, in seconds.
     #[serde(default = "minute")]
     window_seconds: u32,
+    /// How long after its end a window still takes attempts, in seconds. Attempts on one host come
+    /// from several partitions, and one may be far ahead of another.
+    #[serde(default = "hour")]
+    grace_seconds: u32,
     /// Only attempts on this host; none = on all, each counted by itself.
     host: Option<String>,
 }
@@ -25,6 +29,10 @@ fn four() -> u32 {
 
 fn minute() -> u32 {
     60
+}
+
+fn hour() -> u32 {
+    3600
 }
 
 impl Rule for InvalidLoginBurst {
@@ -51,10 +59,12 @@ impl Rule for InvalidLoginBurst {
 
     fn state(&self) -> State {
         let size = Duration::from_secs(self.window_seconds.into());
-        let attempts = Window::tumbling("attempts", size).count();
-        State::new(1)
-            .key_by("host")
-            .window(attempts.at_least(self.threshold.into()).evidence(self.threshold.min(20)))
+        let attempts = Window::tumbling("attempts", size)
+            .count()
+            .at_least(self.threshold.into())
+            .grace(Duration::from_secs(self.grace_seconds.into()))
+            .evidence(self.threshold.min(20));
+        State::new(1).key_by("host").window(attempts)
     }
 
     fn record(&self, record: &Record<'_>, out: &mut Effects) {

@@ -22,5 +22,7 @@ mod sandbox;
 mod security;
 mod seed;
 mod slack_sdk;
+mod stale;
+mod state;
 mod state_model;
 mod tidy;

@@ -41,6 +41,8 @@ fn entry(offset: i64, key: Option<&str>, kind: Kind, body: Vec<Span>) -> Entry {
         rule_version: "ab12".into(),
         generation: 1,
         notification,
+        is_stale: false,
+        digest: None,
     }
 }
 

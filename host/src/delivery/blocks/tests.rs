@@ -29,6 +29,8 @@ fn entry(title: &str, body: Vec<Span>, fields: Vec<(String, Vec<Span>)>) -> Entr
         rule_version: "ab12".into(),
         generation: 7,
         notification,
+        is_stale: false,
+        digest: None,
     }
 }
 

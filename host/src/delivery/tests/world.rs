@@ -387,6 +387,8 @@ pub(crate) fn entry(n: i64, channel: &str, kind: Kind, key: Option<&str>) -> Ent
         rule_version: "ab12".into(),
         generation: 1,
         notification,
+        is_stale: false,
+        digest: None,
     }
 }
 

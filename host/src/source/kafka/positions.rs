@@ -6,7 +6,7 @@ use rdkafka::consumer::{CommitMode, Consumer as _};
 use rdkafka::error::KafkaResult;
 use rdkafka::{Offset, TopicPartitionList};
 
-use super::{Source, SourceError};
+use super::{Source, SourceError, of_group};
 use crate::config::OffsetReset;
 use crate::progress::Reached;
 use crate::record::TopicPartition;
@@ -14,8 +14,6 @@ use crate::state::wire::Beside;
 
 /// The wait for an answer about offsets.
 pub(super) const OFFSETS_TIMEOUT: Duration = Duration::from_secs(5);
-/// The wait for an answer about other partitions of the group.
-const TAIL_TIMEOUT: Duration = Duration::from_secs(1);
 /// What is said of a topic that is another one than the committed offset is of.
 const MADE_ANEW: &str = "the topic was made anew; it is read from its beginning";
 
@@ -33,9 +31,7 @@ impl Source {
         for partition in partitions {
             list.add_partition(&partition.topic, partition.partition);
         }
-        let group =
-            |source| SourceError::Offsets { partition: "the consumer group".into(), source };
-        let committed = self.consumer.committed_offsets(list, OFFSETS_TIMEOUT).map_err(group)?;
+        let committed = self.consumer.committed_offsets(list, OFFSETS_TIMEOUT).map_err(of_group)?;
         let ids = self.learn_ids(partitions.iter().map(|partition| &*partition.topic))?;
         let mut positions = Vec::with_capacity(partitions.len());
         for partition in partitions {
@@ -81,41 +77,6 @@ impl Source {
         self.consumer
             .fetch_watermarks(&partition.topic, partition.partition, OFFSETS_TIMEOUT)
             .map_err(|source| SourceError::Offsets { partition: partition.to_string(), source })
-    }
-
-    /// Whether the group has committed all that these topics hold: nothing of them is on its way.
-    ///
-    /// # Errors
-    /// When Kafka does not answer in a second.
-    pub fn is_group_done_with<'t>(
-        &self,
-        topics: impl Iterator<Item = &'t str>,
-    ) -> Result<bool, SourceError> {
-        let group =
-            |source| SourceError::Offsets { partition: "the consumer group".into(), source };
-        for topic in topics {
-            let metadata =
-                self.consumer.fetch_metadata(Some(topic), TAIL_TIMEOUT).map_err(group)?;
-            let partitions = metadata.topics().iter().flat_map(|topic| topic.partitions());
-            let mut list = TopicPartitionList::new();
-            for partition in partitions {
-                list.add_partition(topic, partition.id());
-            }
-            let committed = self.consumer.committed_offsets(list, TAIL_TIMEOUT).map_err(group)?;
-            for element in committed.elements() {
-                let number = element.partition();
-                let (low, high) =
-                    self.consumer.fetch_watermarks(topic, number, TAIL_TIMEOUT).map_err(group)?;
-                let done = match element.offset() {
-                    Offset::Offset(offset) => offset >= high,
-                    _ => low == high,
-                };
-                if !done {
-                    return Ok(false);
-                }
-            }
-        }
-        Ok(true)
     }
 
     /// Commits offsets that have no effects beside them, and waits for the answer: a commit in

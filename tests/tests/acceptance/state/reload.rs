@@ -1,0 +1,217 @@
+//! A new version of a rule takes the state of the one before it, or is not taken.
+
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+use std::time::Duration;
+
+use firebell_tests::eventually;
+use firebell_tests::guests::guest;
+use firebell_tests::kafka::{Kafka, send};
+use firebell_tests::scene::Scene;
+use firebell_tests::site::Host;
+use rdkafka::producer::{BaseProducer, Producer};
+
+use super::{START_MS, seen};
+
+/// How often the rules change under load.
+const RELOADS: u32 = 12;
+
+fn generation(host: &Host) -> f64 {
+    host.metric("firebell_rule_set_generation", &[])
+}
+
+fn reloads(host: &Host, outcome: &str) -> f64 {
+    host.metric("firebell_reloads_total", &[("outcome", outcome)])
+}
+
+/// Says something of `a` and waits for the answer, beside all that came before.
+fn answered(scene: &Scene, posted: &mut Vec<String>, title: &str) {
+    scene.kafka.produce(&scene.topic, [seen("a", START_MS)]);
+    posted.push(title.to_owned());
+    scene.await_titles(posted.clone());
+}
+
+#[test]
+fn reloads_under_load_keep_every_count() {
+    let scene = Scene::new(Kafka::newest(), "reload");
+    let write = |number: u32| {
+        scene.rule("kv", &guest("kv"), &format!("# {number}"));
+        let config = format!("[config]\nthreshold = 300.0\ngrace_ms = {number}");
+        scene.rule("counter", &guest("counter"), &config);
+    };
+    write(0);
+    let host = scene.site.start();
+    let (stop, written) = (AtomicBool::new(false), AtomicU32::new(0));
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            let producer: BaseProducer = scene.kafka.client(&[("linger.ms", "0")]);
+            while !stop.load(Ordering::Relaxed) || written.load(Ordering::Relaxed) < 300 {
+                written.fetch_add(1, Ordering::Relaxed);
+                send(&producer, &scene.topic, &seen("a", START_MS));
+                std::thread::sleep(Duration::from_millis(5));
+            }
+            producer.flush(firebell_tests::DEADLINE).unwrap();
+        });
+        for number in 1..=RELOADS {
+            let before = generation(&host);
+            write(number);
+            eventually("the next generation", || (generation(&host) > before).then_some(()));
+        }
+        stop.store(true, Ordering::Relaxed);
+    });
+    let seen = (1..=written.load(Ordering::Relaxed)).map(|count| format!("a seen {count}"));
+    scene.await_titles(seen.chain(["count a 300".into()]));
+    assert_eq!(scene.dead_letters().len(), 0);
+}
+
+#[test]
+fn a_window_that_is_another_one_begins_anew_and_that_is_told() {
+    let scene = Scene::new(Kafka::newest(), "redefined");
+    let config = |window_ms: u32| format!("[config]\nthreshold = 3.0\nwindow_ms = {window_ms}");
+    scene.rule("counter", &guest("counter"), &config(60_000));
+    let host = scene.site.start();
+    scene.kafka.produce(&scene.topic, [seen("a", START_MS), seen("a", START_MS)]);
+    scene.await_committed();
+    eventually("both counted", || {
+        let matched = ("rule", "counter");
+        // Once in their topic, once on their way.
+        (host.metric("firebell_rule_calls_total", &[matched]) >= 1.0).then_some(())
+    });
+    let before = generation(&host);
+    scene.rule("counter", &guest("counter"), &config(30_000));
+    eventually("the next generation", || (generation(&host) > before).then_some(()));
+    scene.kafka.produce(&scene.topic, [seen("a", START_MS), seen("a", START_MS)]);
+    eventually("what was dropped in the log", || {
+        host.log().contains("what was in it is dropped").then_some(())
+    });
+    assert_eq!(scene.titles(), [""; 0]);
+    scene.kafka.produce(&scene.topic, [seen("a", START_MS)]);
+    scene.await_titles(["count a 3"]);
+}
+
+#[test]
+fn a_new_version_of_the_state_is_handed_what_was_kept() {
+    let scene = Scene::new(Kafka::newest(), "migrates");
+    scene.rule("migrates", &guest("migrates-v1"), "");
+    let host = scene.site.start();
+    let posted = &mut vec![];
+    answered(&scene, posted, "v1 a 1");
+    answered(&scene, posted, "v1 a 2");
+    let before = generation(&host);
+    scene.rule("migrates", &guest("migrates-v2"), "");
+    eventually("the next generation", || (generation(&host) > before).then_some(()));
+    answered(&scene, posted, "v2 a 3");
+    assert!(host.terminate().success());
+    let host = scene.site.start();
+    answered(&scene, posted, "v2 a 4");
+    assert_eq!(reloads(&host, "rolled_back"), 0.0);
+    assert_eq!(scene.dead_letters().len(), 0);
+}
+
+#[test]
+fn a_new_version_that_was_put_there_meanwhile_is_handed_what_was_kept() {
+    let scene = Scene::new(Kafka::newest(), "meanwhile");
+    scene.rule("migrates", &guest("migrates-v1"), "");
+    let host = scene.site.start();
+    let posted = &mut vec![];
+    answered(&scene, posted, "v1 a 1");
+    scene.await_committed();
+    host.kill();
+    scene.rule("migrates", &guest("migrates-v2"), "");
+    let _host = scene.site.start();
+    answered(&scene, posted, "v2 a 2");
+}
+
+#[test]
+fn a_version_that_refuses_the_state_is_not_taken_until_it_is_mended() {
+    let scene = Scene::new(Kafka::newest(), "refuses");
+    scene.rule("migrates", &guest("migrates-v1"), "");
+    scene.rule("other", &guest("v1"), "");
+    let host = scene.site.start();
+    let posted = &mut vec!["v1: of a".to_owned()];
+    answered(&scene, posted, "v1 a 1");
+    scene.rule("migrates", &guest("migrates-v2"), "[config]\nrefuse = true");
+    eventually("the roll back", || (reloads(&host, "rolled_back") >= 1.0).then_some(()));
+    posted.push("v1: of a".into());
+    answered(&scene, posted, "v1 a 2");
+    let log = host.log();
+    for words in ["rolled back", "migrates", "version 1 can't be read"] {
+        assert!(log.contains(words), "no `{words}` in {log}");
+    }
+    assert_eq!(reloads(&host, "rolled_back"), 1.0);
+
+    // Others change meanwhile.
+    scene.rule("other", &guest("v2"), "");
+    let before = generation(&host);
+    eventually("the next generation", || (generation(&host) >= before).then_some(()));
+    eventually("the other's change", || {
+        host.log().contains("rule changed rule=other").then_some(())
+    });
+    posted.push("v2: of a".into());
+    answered(&scene, posted, "v1 a 3");
+
+    scene.rule("migrates", &guest("migrates-v2"), "[config]\nrefuse = false");
+    let before = generation(&host);
+    eventually("the mended version", || (generation(&host) > before).then_some(()));
+    posted.push("v2: of a".into());
+    answered(&scene, posted, "v2 a 4");
+    assert_eq!(scene.dead_letters().len(), 0);
+}
+
+#[test]
+fn without_a_version_to_go_back_to_the_records_are_kept_as_dead_letters() {
+    let scene = Scene::new(Kafka::newest(), "no-way-back");
+    scene.rule("migrates", &guest("migrates-v1"), "");
+    let host = scene.site.start();
+    let posted = &mut vec![];
+    answered(&scene, posted, "v1 a 1");
+    scene.await_committed();
+    host.kill();
+    scene.rule("migrates", &guest("migrates-v2"), "[config]\nrefuse = true");
+    scene.rule("other", &guest("v1"), "");
+    let host = scene.site.start();
+    answered(&scene, posted, "v1: of a");
+    let letters = scene.await_dead_letters(1);
+    assert_eq!(letters[0].header("x-firebell-reason"), "invalid_state");
+    assert_eq!(letters[0].header("x-firebell-rule"), "migrates");
+    let message = letters[0].header("__connect.errors.exception.message");
+    assert!(message.contains("version 1 can't be read"), "{message}");
+    let before = generation(&host);
+    scene.rule("migrates", &guest("migrates-v2"), "");
+    eventually("the mended version", || (generation(&host) > before).then_some(()));
+    posted.push("v1: of a".into());
+    answered(&scene, posted, "v2 a 2");
+    scene.await_dead_letters(1);
+}
+
+#[test]
+fn a_version_that_fails_on_its_first_records_is_rolled_back_by_itself() {
+    let scene = Scene::with_guest("traps", "v1");
+    let host = scene.site.start();
+    scene.say(["before"]);
+    scene.await_titles(["v1: before"]);
+    let before = generation(&host);
+    scene.rule("v1", &guest("trap"), "");
+    eventually("the next generation", || (generation(&host) > before).then_some(()));
+    let mut said = 0;
+    eventually("the version before it", || {
+        scene.say([format!("trap {said}")]);
+        said += 1;
+        std::thread::sleep(Duration::from_millis(100));
+        scene.titles().iter().any(|title| title.starts_with("v1: trap")).then_some(())
+    });
+    assert!(scene.dead_letters().len() >= 3);
+    eventually("the roll back", || (reloads(&host, "rolled_back") == 1.0).then_some(()));
+    let log = host.log();
+    assert!(log.contains("it failed on its first records"), "{log}");
+    // Each record was seen by one of them.
+    scene.await_committed();
+    let by_v1 = scene.titles().len() - 1;
+    assert_eq!(by_v1 + scene.dead_letters().len(), said);
+
+    // It is not tried again before it changes.
+    scene.rule("v1", &guest("v2"), "");
+    eventually("a mended version", || {
+        scene.say(["mended"]);
+        scene.titles().contains(&"v2: mended".to_owned()).then_some(())
+    });
+}
