@@ -4,10 +4,13 @@
 //! In: `[kafka]`. Out: a `ClientConfig` and a [`ClientState`] to build contexts on.
 //! Never: consuming or producing.
 
+use std::ffi::{CStr, CString, c_char};
+use std::ptr;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
-use rdkafka::client::{ClientContext, OAuthToken};
+use rdkafka::bindings as sys;
+use rdkafka::client::{Client, ClientContext, OAuthToken};
 use rdkafka::config::{ClientConfig, RDKafkaLogLevel};
 use rdkafka::consumer::ConsumerContext;
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
@@ -30,6 +33,10 @@ pub fn client_config(kafka: &KafkaConfig, role: &str) -> ClientConfig {
     for (name, value) in kafka.client_properties() {
         config.set(name, value.reveal());
     }
+    if config.get("ssl.ca.pem").is_none() {
+        // The OpenSSL that is built in would look where no system keeps its certificates.
+        default_to(&mut config, kafka, "ssl.ca.location", "probe");
+    }
     config.set_log_level(RDKafkaLogLevel::Warning);
     config
 }
@@ -39,6 +46,13 @@ pub fn default_to(config: &mut ClientConfig, kafka: &KafkaConfig, name: &str, va
     if !kafka.properties.contains_key(name) {
         config.set(name, value);
     }
+}
+
+/// Why a connection failed.
+struct Refusal {
+    /// A broker is there, but there is no login.
+    login: bool,
+    why: String,
 }
 
 /// The part of a client's context that does not depend on what the client does.
@@ -51,7 +65,7 @@ pub struct ClientState {
     /// `kafka.bootstrap_servers`.
     servers: String,
     /// Why the last connection failed.
-    refusal: Mutex<Option<String>>,
+    refusal: Mutex<Option<Refusal>>,
     /// Whether the last word was that no broker can be reached.
     away: AtomicBool,
 }
@@ -110,7 +124,8 @@ impl ClientState {
             Some(RDKafkaErrorCode::AllBrokersDown | RDKafkaErrorCode::BrokerTransportFailure)
         );
         if code != Some(RDKafkaErrorCode::AllBrokersDown) {
-            let refusal = Some(refusal(reason).to_owned());
+            let login = code == Some(RDKafkaErrorCode::Authentication);
+            let refusal = Some(Refusal { login, why: refusal(reason).to_owned() });
             *self.refusal.lock().unwrap_or_else(PoisonError::into_inner) = refusal;
         }
         if !away {
@@ -127,8 +142,16 @@ impl ClientState {
     /// Which brokers do not answer, and why as far as it is known.
     pub fn silence(&self) -> String {
         let refusal = self.refusal.lock().unwrap_or_else(PoisonError::into_inner);
-        let because = refusal.as_ref().map_or_else(String::new, |refusal| format!(": {refusal}"));
-        format!("no kafka broker can be reached at {}{because}", self.servers)
+        let servers = &self.servers;
+        match refusal.as_ref() {
+            Some(Refusal { login: true, why }) => {
+                format!("cannot log in to kafka at {servers}: {why}")
+            }
+            Some(Refusal { why, .. }) => {
+                format!("no kafka broker can be reached at {servers}: {why}")
+            }
+            None => format!("no kafka broker can be reached at {servers}"),
+        }
     }
 
     /// Says that a broker answered.
@@ -159,6 +182,54 @@ impl ClientState {
             principal_name: token.principal,
             lifetime_ms: token.expires_ms,
         })
+    }
+}
+
+/// Hands a client its token for SASL OAUTHBEARER at once, when that is configured. Blocks, for at most
+/// ten seconds; a failure is told as the client's other errors are.
+///
+/// librdkafka asks for a token while somebody polls the client. One that begins with a question would
+/// wait for the answer without a token, and an admin client is never polled.
+pub fn authorize<C: ClientContext>(client: &Client<C>, state: &ClientState) {
+    if state.tokens.is_none() {
+        return;
+    }
+    let given = state.oauth_token().map_err(|error| error.to_string());
+    if let Err(reason) = given.and_then(|token| give_token(client, &token)) {
+        let code = RDKafkaErrorCode::Authentication;
+        state.error(&KafkaError::Global(code), &reason);
+    }
+}
+
+/// Room for librdkafka's words about a token; the rest is cut off.
+const TOKEN_REFUSAL_BYTES_MAX: usize = 512;
+
+#[allow(unsafe_code, reason = "rust-rdkafka hands tokens over only while a client is polled")]
+fn give_token<C: ClientContext>(client: &Client<C>, token: &OAuthToken) -> Result<(), String> {
+    // The token itself is never shown, nor where in it the zero is.
+    let text = |text: &str| CString::new(text).map_err(|_| "the token has a zero byte".to_owned());
+    let (value, principal) = (text(&token.token)?, text(&token.principal_name)?);
+    let mut why: [c_char; TOKEN_REFUSAL_BYTES_MAX] = [0; TOKEN_REFUSAL_BYTES_MAX];
+    // SAFETY: the client is alive, librdkafka copies both strings, takes no extensions, and ends what it
+    // writes into `why`, at most its length, with a zero.
+    let (code, why) = unsafe {
+        let code = sys::rd_kafka_oauthbearer_set_token(
+            client.native_ptr(),
+            value.as_ptr(),
+            token.lifetime_ms,
+            principal.as_ptr(),
+            ptr::null_mut(),
+            0,
+            why.as_mut_ptr(),
+            why.len(),
+        );
+        (code, CStr::from_ptr(why.as_ptr()))
+    };
+    match code {
+        sys::rd_kafka_resp_err_t::RD_KAFKA_RESP_ERR_NO_ERROR => Ok(()),
+        // Another mechanism is configured.
+        sys::rd_kafka_resp_err_t::RD_KAFKA_RESP_ERR__STATE => Ok(()),
+        _ => Err(why.to_string_lossy().into_owned()),
     }
 }
 
@@ -222,6 +293,26 @@ fn code_name(code: RDKafkaErrorCode) -> &'static str {
 
 #[cfg(test)]
 mod tests {
+    use std::path::Path;
+
+    use crate::config::{Config, Environment};
+
+    #[test]
+    fn whom_to_trust_is_looked_up_where_systems_keep_it_unless_it_is_said() {
+        let location = |properties: &str| {
+            let text = format!(
+                "[kafka]\nbootstrap_servers = \"k:9093\"\n[kafka.properties]\n{properties}\n"
+            );
+            let environment = Environment::of("h", 1, []);
+            let config = Config::parse(Path::new("f.toml"), &text, &environment).unwrap();
+            let client = super::client_config(&config.kafka, "test");
+            client.get("ssl.ca.location").map(str::to_owned)
+        };
+        assert_eq!(location("").as_deref(), Some("probe"));
+        assert_eq!(location("\"ssl.ca.location\" = \"/ca.pem\"").as_deref(), Some("/ca.pem"));
+        assert_eq!(location("\"ssl.ca.pem\" = \"PEM\""), None);
+    }
+
     #[test]
     fn a_refusal_is_told_without_what_only_librdkafka_needs() {
         let told = "k:9092/bootstrap: Connect to ipv4#10.0.0.1:9092 failed: Connection refused \

@@ -4,6 +4,7 @@
 //! In: `[kafka.oauthbearer]`. Out: a token with its lifetime. Never: a secret in an error.
 
 use std::path::PathBuf;
+use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use base64::Engine as _;
@@ -18,6 +19,7 @@ const LIFETIME_UNKNOWN: Duration = Duration::from_secs(300);
 const ENDPOINT_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// A bearer token.
+#[derive(Clone)]
 pub struct Token {
     /// The token itself.
     pub value: String,
@@ -46,6 +48,15 @@ pub enum TokenError {
 /// Where tokens come from.
 pub struct TokenSource {
     config: OauthConfig,
+    last: Mutex<Option<Lent>>,
+}
+
+/// A token of the endpoint, which several clients may use.
+struct Lent {
+    token: Token,
+    /// Half of its lifetime is over then, milliseconds since the Unix epoch. librdkafka asks for the
+    /// next one at four fifths.
+    until_ms: i64,
 }
 
 /// What a token endpoint answers (RFC 6749 section 5.1).
@@ -65,10 +76,10 @@ struct Claims {
 impl TokenSource {
     /// A source of tokens.
     pub fn new(config: OauthConfig) -> Self {
-        Self { config }
+        Self { config, last: Mutex::default() }
     }
 
-    /// A fresh token. Blocks, for at most ten seconds.
+    /// A token that has at least half of its lifetime before it. Blocks, for at most ten seconds.
     ///
     /// # Errors
     /// When the file cannot be read or the endpoint gives none.
@@ -80,6 +91,12 @@ impl TokenSource {
                 Ok(described(text.trim().to_owned(), "firebell", None))
             }
             OauthConfig::ClientCredentials { token_url, client_id, client_secret, scope } => {
+                // Held while the endpoint is asked: clients that come meanwhile share its answer.
+                let mut last = self.last.lock().unwrap_or_else(PoisonError::into_inner);
+                let asked_ms = now_ms();
+                if let Some(lent) = last.as_ref().filter(|lent| asked_ms < lent.until_ms) {
+                    return Ok(lent.token.clone());
+                }
                 let mut form = vec![("grant_type", "client_credentials")];
                 form.extend(scope.as_deref().map(|scope| ("scope", scope)));
                 let body = form_encoded(&form);
@@ -92,7 +109,10 @@ impl TokenSource {
                         .join()
                         .map_err(|_| endpoint("the request panicked"))
                 })??;
-                Ok(described(answer.access_token, client_id, answer.expires_in))
+                let token = described(answer.access_token, client_id, answer.expires_in);
+                let until_ms = asked_ms + token.expires_ms.saturating_sub(asked_ms) / 2;
+                *last = Some(Lent { token: token.clone(), until_ms });
+                Ok(token)
             }
         }
     }
@@ -150,18 +170,26 @@ fn described(value: String, principal: &str, expires_in: Option<u64>) -> Token {
     let claims = value.split('.').nth(1).and_then(|part| URL_SAFE_NO_PAD.decode(part).ok());
     let claims: Claims =
         claims.and_then(|json| serde_json::from_slice(&json).ok()).unwrap_or_default();
-    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     let lifetime = expires_in.map_or(LIFETIME_UNKNOWN, Duration::from_secs);
     let expires_ms = match claims.exp {
         Some(seconds) => seconds.saturating_mul(1_000),
-        None => i64::try_from((now + lifetime).as_millis()).unwrap_or(i64::MAX),
+        None => now_ms().saturating_add(i64::try_from(lifetime.as_millis()).unwrap_or(i64::MAX)),
     };
     Token { principal: claims.sub.unwrap_or_else(|| principal.to_owned()), value, expires_ms }
 }
 
+fn now_ms() -> i64 {
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    i64::try_from(now.as_millis()).unwrap_or(i64::MAX)
+}
+
 #[cfg(test)]
 mod tests {
+    use std::io::{Read as _, Write as _};
+    use std::net::TcpListener;
+
     use super::*;
+    use crate::secret::Secret;
 
     #[test]
     fn a_jwt_tells_its_principal_and_its_end() {
@@ -176,6 +204,37 @@ mod tests {
     #[test]
     fn a_form_is_encoded() {
         assert_eq!(form_encoded(&[("scope", "a b/ü")]), "scope=a+b%2F%C3%BC");
+    }
+
+    /// An endpoint that numbers its tokens, which live for so many seconds.
+    fn source(lifetime: u64) -> TokenSource {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let token_url = format!("http://{}/", listener.local_addr().unwrap());
+        std::thread::spawn(move || {
+            for (number, stream) in listener.incoming().enumerate() {
+                let (mut stream, mut request) = (stream.unwrap(), [0; 4_096]);
+                assert!(stream.read(&mut request).unwrap() > 0);
+                let body =
+                    format!(r#"{{"access_token":"token {number}","expires_in":{lifetime}}}"#);
+                let head = "HTTP/1.1 200 OK\r\ncontent-type: application/json\r\nconnection: close";
+                let length = body.len();
+                write!(stream, "{head}\r\ncontent-length: {length}\r\n\r\n{body}").unwrap();
+            }
+        });
+        let (client_id, client_secret) = ("client".to_owned(), Secret::new("secret"));
+        let scope = None;
+        let config = OauthConfig::ClientCredentials { token_url, client_id, client_secret, scope };
+        TokenSource::new(config)
+    }
+
+    #[test]
+    fn clients_share_a_token_of_which_more_than_half_is_left() {
+        let lasting = source(3_600);
+        let values = [0; 3].map(|_| lasting.token().map(|token| token.value).unwrap());
+        assert_eq!(values, ["token 0"; 3]);
+        let ended = source(0);
+        let values = [0; 2].map(|_| ended.token().map(|token| token.value).unwrap());
+        assert_eq!(values, ["token 0", "token 1"]);
     }
 
     #[test]

@@ -4,6 +4,7 @@
 //! effects is known to be committed; an abort takes `next` back to `committed`.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use crate::record::TopicPartition;
 
@@ -16,13 +17,15 @@ pub struct Reached {
     pub offset: i64,
     /// Stream time before that record, milliseconds since the Unix epoch; `None` = none yet.
     pub stream_ms: Option<i64>,
+    /// Which topic of this name it is: Kafka's id; `None` = Kafka has none, or it is not known.
+    pub topic_id: Option<Arc<str>>,
 }
 
 /// An offset, and stream time before its record.
 type Mark = (i64, Option<i64>);
 
 /// The two positions of one partition.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 struct Position {
     /// Behind the last evaluated record.
     next: Mark,
@@ -30,6 +33,7 @@ struct Position {
     committed: Mark,
     /// Whether Kafka knows `committed` as the group's offset.
     known: bool,
+    topic_id: Option<Arc<str>>,
 }
 
 /// Positions of all partitions that a worker owns.
@@ -43,7 +47,8 @@ impl Progress {
     /// this one is committed even if no record ever comes.
     pub fn assigned(&mut self, at: Reached, known: bool) {
         let mark = (at.offset, at.stream_ms);
-        self.positions.insert(at.partition, Position { next: mark, committed: mark, known });
+        let position = Position { next: mark, committed: mark, known, topic_id: at.topic_id };
+        self.positions.insert(at.partition, position);
     }
 
     /// Gives a partition up.
@@ -59,6 +64,11 @@ impl Progress {
     /// All owned partitions.
     pub fn partitions(&self) -> impl Iterator<Item = &TopicPartition> {
         self.positions.keys()
+    }
+
+    /// Which topic of its name a partition belongs to, as far as it is known.
+    pub fn topic_id(&self, partition: &TopicPartition) -> Option<&Arc<str>> {
+        self.positions.get(partition)?.topic_id.as_ref()
     }
 
     /// The offset of the next record of a partition.
@@ -81,12 +91,12 @@ impl Progress {
         let ahead =
             |position: &Position| position.next.0 != position.committed.0 || !position.known;
         let ahead = self.positions.iter().filter(|(_, position)| ahead(position));
-        ahead.map(|(partition, position)| reached(partition, position.next)).collect()
+        ahead.map(|(partition, position)| position.at(partition, position.next)).collect()
     }
 
     /// Notes a commit. Partitions that were given up meanwhile are passed over.
     pub fn committed(&mut self, all: &[Reached]) {
-        for Reached { partition, offset, stream_ms } in all {
+        for Reached { partition, offset, stream_ms, .. } in all {
             if let Some(position) = self.positions.get_mut(partition) {
                 position.committed = (*offset, *stream_ms);
                 position.known = true;
@@ -101,15 +111,18 @@ impl Progress {
         for (partition, position) in &mut self.positions {
             if position.next.0 != position.committed.0 {
                 position.next = position.committed;
-                moved.push(reached(partition, position.committed));
+                moved.push(position.at(partition, position.committed));
             }
         }
         moved
     }
 }
 
-fn reached(partition: &TopicPartition, (offset, stream_ms): Mark) -> Reached {
-    Reached { partition: partition.clone(), offset, stream_ms }
+impl Position {
+    fn at(&self, partition: &TopicPartition, (offset, stream_ms): Mark) -> Reached {
+        let topic_id = self.topic_id.clone();
+        Reached { partition: partition.clone(), offset, stream_ms, topic_id }
+    }
 }
 
 #[cfg(test)]
@@ -122,7 +135,7 @@ mod tests {
     }
 
     fn at(partition: i32, offset: i64, stream_ms: Option<i64>) -> Reached {
-        Reached { partition: tp(partition), offset, stream_ms }
+        Reached { partition: tp(partition), offset, stream_ms, topic_id: Some("id".into()) }
     }
 
     #[test]

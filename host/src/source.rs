@@ -10,6 +10,7 @@ use crate::record::{Record, TopicPartition};
 
 pub(crate) mod fetch;
 pub mod kafka;
+mod topic_ids;
 
 /// A change of the partitions that a worker owns.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -26,6 +27,8 @@ pub enum Assignment {
     /// A position lies outside of what the partition holds: records were deleted by retention, or
     /// the topic was made anew.
     OutOfRange,
+    /// These topics were deleted and made anew while they were read.
+    MadeAnew(Vec<Arc<str>>),
 }
 
 /// Records of one partition, in offset order.

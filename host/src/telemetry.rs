@@ -317,6 +317,9 @@ mod tests {
         m.dead_letters("decode", "invalid_json", 1);
         m.commit("committed", 0.005);
         m.lag("SYSLOG", 0, 12, 0.5);
+        m.standstill("SYSLOG", 0, 1);
+        m.restored(1_000, 0.2);
+        m.late("invalid-login-burst", "attempts", true);
         m.posts("general", "posted", 1);
         m.slack_errors("throttled", 1);
         m.delivery_seconds(0.02);

@@ -1,5 +1,6 @@
 //! The harness of the acceptance tests: a real Kafka, the real `firebell` program, a Slack stand-in.
 //!
+//! - [`certificates`]: keys and certificates.
 //! - [`kafka`]: brokers, topics, writing and reading records.
 //! - [`records`]: records as the seed's sources write them.
 //! - [`guests`]: compiled rules, good and hostile.
@@ -18,6 +19,7 @@
     reason = "all of it is test code: a failure here is a failed test"
 )]
 
+pub mod certificates;
 pub mod guests;
 pub mod kafka;
 pub mod records;

@@ -28,6 +28,8 @@ pub struct Site {
     group: String,
     /// By section and key, as TOML.
     settings: BTreeMap<String, BTreeMap<String, String>>,
+    /// More of the environment.
+    environment: BTreeMap<String, String>,
     /// The HTTP port of each host by its name: a host that is started again keeps it.
     ports: Mutex<BTreeMap<String, u16>>,
 }
@@ -38,8 +40,8 @@ impl Site {
         let dir = tempfile::Builder::new().prefix("firebell-site-").tempdir().unwrap();
         std::fs::create_dir(dir.path().join("rules")).unwrap();
         let group = unique("firebell");
-        let (settings, ports) = (BTreeMap::new(), Mutex::default());
-        let mut site = Self { dir, group, settings, ports };
+        let (settings, environment) = (BTreeMap::new(), BTreeMap::new());
+        let mut site = Self { dir, group, settings, environment, ports: Mutex::default() };
         let group = site.group.clone();
         site.set("kafka", "bootstrap_servers", &quoted(kafka.bootstrap()));
         site.set("kafka", "group_id", &quoted(&group));
@@ -62,6 +64,17 @@ impl Site {
         let section = self.settings.entry(section.to_owned()).or_default();
         section.insert(key.to_owned(), value.to_owned());
         self
+    }
+
+    /// Sets a variable of the environment of what starts from now on.
+    pub fn set_variable(&mut self, name: &str, value: &str) -> &mut Self {
+        self.environment.insert(name.to_owned(), value.to_owned());
+        self
+    }
+
+    /// The `firebell.toml` of a host that was started by this name.
+    pub fn config_path(&self, name: &str) -> PathBuf {
+        self.dir.path().join(format!("firebell-{name}.toml"))
     }
 
     /// The consumer group.
@@ -139,7 +152,7 @@ impl Site {
         let mut ports = self.ports.lock().unwrap();
         let port = *ports.entry(name.to_owned()).or_insert_with(|| free_port().unwrap());
         drop(ports);
-        let path = self.dir.path().join(format!("firebell-{name}.toml"));
+        let path = self.config_path(name);
         std::fs::write(&path, self.toml(name, port)).unwrap();
         let log = self.dir.path().join(format!("firebell-{name}.log"));
         let mut command = self.command();
@@ -152,6 +165,7 @@ impl Site {
     pub fn command(&self) -> Command {
         let mut command = Command::new(program());
         command.current_dir(self.dir.path()).env(TOKEN.0, TOKEN.1).env("RUST_BACKTRACE", "1");
+        command.envs(&self.environment);
         command
     }
 
@@ -252,6 +266,16 @@ impl Host {
     pub fn kill(mut self) {
         self.process.signal("KILL").unwrap();
         self.process.wait(DEADLINE).unwrap().expect("the host ends when it is killed");
+    }
+
+    /// Stops its clock: it notices nothing.
+    pub fn freeze(&self) {
+        self.process.signal("STOP").unwrap();
+    }
+
+    /// Ends [`Self::freeze`].
+    pub fn thaw(&self) {
+        self.process.signal("CONT").unwrap();
     }
 
     /// Asks it to end and waits until it has.

@@ -4,6 +4,7 @@
 //! temporary folder, and goes with the process that started it, even when that one is killed.
 
 mod jars;
+mod listener;
 
 use std::net::{SocketAddr, TcpStream};
 use std::path::{Path, PathBuf};
@@ -17,6 +18,7 @@ use crate::child::Guarded;
 use crate::ports::free_port;
 
 pub use jars::{JAVA_VERSION_MIN, class_path, missing_programs};
+pub use listener::Listener;
 
 /// The version that everything is tested on.
 pub const NEWEST: &str = "4.4.0";
@@ -34,6 +36,8 @@ const CLUSTER_ID: &str = "9sLsw81uS4KUqKjusN1_jw";
 pub struct Options {
     /// The port of clients; `None` = a free one.
     pub port: Option<u16>,
+    /// More ports for clients, beside the one that asks for nothing.
+    pub listeners: Vec<Listener>,
     /// Lines of `server.properties` that come after ours and win.
     pub properties: Vec<(String, String)>,
     /// Java's heap, MiB. Tests do with 128; 64 start as well.
@@ -42,7 +46,7 @@ pub struct Options {
 
 impl Default for Options {
     fn default() -> Self {
-        Self { port: None, properties: vec![], heap_mib: 128 }
+        Self { port: None, listeners: vec![], properties: vec![], heap_mib: 128 }
     }
 }
 
@@ -56,6 +60,8 @@ pub struct Broker {
     libs: PathBuf,
     version: String,
     port: u16,
+    /// The ports of [`Options::listeners`], by name.
+    listeners: Vec<(String, u16)>,
     heap_mib: u32,
 }
 
@@ -85,26 +91,22 @@ impl Broker {
     fn start_once(version: &str, options: &Options, libs: PathBuf) -> Result<Self> {
         let dir = tempfile::Builder::new().prefix("firebell-kafka-").tempdir()?;
         let port = options.port.map_or_else(free_port, Ok)?;
-        let properties = properties(version, port, free_port()?, dir.path(), options);
+        let ports: Vec<u16> =
+            options.listeners.iter().map(|_| free_port()).collect::<Result<_>>()?;
+        let properties = properties(version, (port, free_port()?), &ports, dir.path(), options);
         std::fs::write(dir.path().join("server.properties"), properties)?;
         let (version, heap_mib) = (version.into(), options.heap_mib);
-        let mut broker = Self { process: None, dir, libs, version, port, heap_mib };
+        let names = options.listeners.iter().map(|listener| listener.name.clone());
+        let listeners = names.zip(ports).collect();
+        let mut broker = Self { process: None, dir, libs, version, port, listeners, heap_mib };
         broker.format()?;
         broker.spawn()?;
         Ok(broker)
     }
 
     fn java(&self) -> Command {
-        let mut java = Command::new("java");
-        // Tests start often and run shortly; a large heap is for one that runs for long.
-        if self.heap_mib <= 256 {
-            java.args(["-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1"]);
-        }
-        java.args([format!("-Xmx{0}m", self.heap_mib), format!("-Xms{0}m", self.heap_mib)])
-            .arg("-cp")
-            .arg(self.libs.join("*"))
-            .current_dir(self.dir.path())
-            .stdin(Stdio::null());
+        let mut java = java(&self.libs, self.heap_mib);
+        java.current_dir(self.dir.path());
         java
     }
 
@@ -181,6 +183,39 @@ impl Broker {
         format!("127.0.0.1:{}", self.port)
     }
 
+    /// `localhost:PORT` of one of [`Options::listeners`]: certificates are for names.
+    ///
+    /// # Errors
+    /// When it has none of this name.
+    pub fn listener(&self, name: &str) -> Result<String> {
+        let found = self.listeners.iter().find(|(listener, _)| listener == name);
+        let (_, port) = found.with_context(|| format!("the broker has no listener {name}"))?;
+        Ok(format!("localhost:{port}"))
+    }
+
+    /// Sets the password of a user of SCRAM-SHA-512, who need not exist.
+    ///
+    /// # Errors
+    /// When the broker refuses.
+    pub fn set_scram_password(&self, user: &str, password: &str) -> Result<()> {
+        let password = format!("SCRAM-SHA-512=[iterations=4096,password={password}]");
+        // The newer jars lack the command.
+        let libs = class_path(OLDER)?;
+        let out = java(&libs, self.heap_mib)
+            .current_dir(self.dir.path())
+            .args(["kafka.admin.ConfigCommand", "--bootstrap-server", &self.bootstrap()])
+            .args(["--alter", "--entity-type", "users", "--entity-name", user])
+            .args(["--add-config", &password])
+            .output()?;
+        ensure!(
+            out.status.success(),
+            "can't set the password of {user}: {}{}",
+            String::from_utf8_lossy(&out.stdout),
+            String::from_utf8_lossy(&out.stderr)
+        );
+        Ok(())
+    }
+
     /// Which Kafka it is.
     pub fn version(&self) -> &str {
         &self.version
@@ -198,6 +233,20 @@ impl Broker {
     pub fn wait(&mut self) -> Result<ExitStatus> {
         self.process.as_mut().context("the broker does not run")?.wait_forever()
     }
+}
+
+/// `java` with these jars.
+fn java(libs: &Path, heap_mib: u32) -> Command {
+    let mut java = Command::new("java");
+    // Tests start often and run shortly; a large heap is for one that runs for long.
+    if heap_mib <= 256 {
+        java.args(["-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1"]);
+    }
+    java.args([format!("-Xmx{heap_mib}m"), format!("-Xms{heap_mib}m")])
+        .arg("-cp")
+        .arg(libs.join("*"))
+        .stdin(Stdio::null());
+    java
 }
 
 /// Returns when the broker takes connections.
@@ -226,16 +275,29 @@ fn await_start(process: &mut Guarded, port: u16, log: &Path) -> Result<()> {
 }
 
 /// `server.properties`: one node, small, quick to start, and quick to start again after a crash.
-fn properties(version: &str, port: u16, controller: u16, dir: &Path, options: &Options) -> String {
+fn properties(
+    version: &str,
+    (port, controller): (u16, u16),
+    listeners: &[u16],
+    dir: &Path,
+    options: &Options,
+) -> String {
     let data = dir.join("data");
+    let listeners: Vec<_> = options.listeners.iter().zip(listeners.iter().copied()).collect();
+    let lines = |line: fn(&(&Listener, u16)) -> String| listeners.iter().map(line).collect();
+    let (more, advertised, protocols): (String, String, String) = (
+        lines(|(listener, port)| format!(",{}://127.0.0.1:{port}", listener.name)),
+        lines(|(listener, port)| format!(",{}://localhost:{port}", listener.name)),
+        lines(|(listener, _)| format!(",{}:{}", listener.name, listener.protocol)),
+    );
     let mut text = format!(
         "process.roles=broker,controller\n\
          node.id=1\n\
          controller.quorum.voters=1@127.0.0.1:{controller}\n\
-         listeners=PLAINTEXT://127.0.0.1:{port},CONTROLLER://127.0.0.1:{controller}\n\
-         advertised.listeners=PLAINTEXT://127.0.0.1:{port}\n\
+         listeners=PLAINTEXT://127.0.0.1:{port},CONTROLLER://127.0.0.1:{controller}{more}\n\
+         advertised.listeners=PLAINTEXT://127.0.0.1:{port}{advertised}\n\
          controller.listener.names=CONTROLLER\n\
-         listener.security.protocol.map=CONTROLLER:PLAINTEXT,PLAINTEXT:PLAINTEXT\n\
+         listener.security.protocol.map=CONTROLLER:PLAINTEXT,PLAINTEXT:PLAINTEXT{protocols}\n\
          log.dirs={data}\n\
          num.partitions=1\n\
          default.replication.factor=1\n\
@@ -265,6 +327,9 @@ fn properties(version: &str, port: u16, controller: u16, dir: &Path, options: &O
              share.coordinator.state.topic.min.isr=1\n",
         );
     }
+    for line in options.listeners.iter().flat_map(Listener::lines) {
+        text.push_str(&line);
+    }
     for (name, value) in &options.properties {
         text.push_str(&format!("{name}={value}\n"));
     }
@@ -277,7 +342,8 @@ mod tests {
 
     #[test]
     fn only_kafka_4_is_told_about_share_groups() {
-        let text = |version| properties(version, 1, 2, Path::new("dir"), &Options::default());
+        let text =
+            |version| properties(version, (1, 2), &[], Path::new("dir"), &Options::default());
         assert!(text("4.4.0").contains("share.coordinator"));
         assert!(!text("3.9.2").contains("share.coordinator"));
     }
@@ -286,7 +352,7 @@ mod tests {
     fn own_properties_come_last_and_win() {
         let properties = vec![("num.partitions".to_owned(), "7".to_owned())];
         let options = Options { properties, ..Options::default() };
-        let text = super::properties("4.4.0", 1, 2, Path::new("dir"), &options);
+        let text = super::properties("4.4.0", (1, 2), &[], Path::new("dir"), &options);
         assert!(text.rfind("num.partitions=7") > text.find("num.partitions=1"));
     }
 }

@@ -12,7 +12,7 @@ use rdkafka::error::KafkaError;
 use super::Report;
 use crate::causes::with_causes;
 use crate::config::{Config, KafkaConfig, Problem};
-use crate::kafka::{ClientState, client_config};
+use crate::kafka::{ClientState, authorize, client_config};
 use crate::nearest::nearest;
 use crate::rules::Rule;
 use crate::telemetry::{Metrics, Readiness};
@@ -79,6 +79,7 @@ fn ask(kafka: &KafkaConfig) -> Result<Vec<String>, Silence> {
     let probe = Probe { state, reason: Mutex::default() };
     let client: BaseConsumer<Probe> =
         client_config(kafka, "check").create_with_context(probe).map_err(Silence::Client)?;
+    authorize(client.client(), &client.context().state);
     let start = Instant::now();
     loop {
         let error = match client.fetch_metadata(None, Duration::from_secs(1)) {

@@ -1,5 +1,4 @@
-//! The survivors of a batch for a rule that keeps state: what they are, when they happen, and where
-//! in the batch something happens that time does.
+//! The survivors of a batch for a rule that keeps state, and where things happen among them.
 
 use std::sync::Arc;
 

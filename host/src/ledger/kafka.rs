@@ -14,7 +14,7 @@ use tokio::sync::oneshot;
 
 use super::{Ledger, LedgerError};
 use crate::config::KafkaConfig;
-use crate::kafka::{ClientState, client_config, default_to};
+use crate::kafka::{ClientState, authorize, client_config, default_to};
 use crate::record::OutgoingRecord;
 
 /// Without a record for so long, restoring has failed.
@@ -132,6 +132,7 @@ pub fn restore(
         .set("auto.offset.reset", "earliest");
     let consumer: BaseConsumer<LedgerContext> =
         config.create_with_context(LedgerContext(state)).map_err(LedgerIoError::Client)?;
+    authorize(consumer.client(), &consumer.context().0);
     let failed = |source| LedgerIoError::Read { topic: Arc::clone(topic), partition, source };
     let (low, high) =
         consumer.fetch_watermarks(topic, partition, OFFSETS_TIMEOUT).map_err(failed)?;

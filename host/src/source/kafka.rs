@@ -7,30 +7,30 @@ use std::cell::Cell;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
-use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer as _, ConsumerGroupMetadata};
-use rdkafka::error::{KafkaError, KafkaResult, RDKafkaErrorCode};
-use rdkafka::{Offset, TopicPartitionList};
+use rdkafka::consumer::{BaseConsumer, Consumer as _, ConsumerGroupMetadata};
+use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 
 use crate::config::{KafkaConfig, OffsetReset};
 use crate::kafka::{ClientState, client_config, default_to};
-use crate::progress::Reached;
 use crate::record::TopicPartition;
 use crate::source::Assignment;
 use crate::source::fetch::kafka::FetchQueue;
-use crate::state::wire::{stream_from_metadata, stream_to_metadata};
 use crate::telemetry::{Metrics, Readiness};
 
 mod context;
+mod identity;
 mod polled;
+mod positions;
 mod statistics;
 mod tail;
 
 use context::{SourceContext, lock};
+use identity::Identity;
 pub use polled::Polled;
+pub(crate) use positions::commit_list;
+use positions::offset_list;
 pub use tail::Tail;
 
-/// The wait for an answer about offsets.
-const OFFSETS_TIMEOUT: Duration = Duration::from_secs(5);
 /// Records of one batch at most: a guest call costs the same a record from 1,000 on.
 const BATCH_RECORDS_MAX: usize = 4_096;
 /// How long after a change of the assignment librdkafka may still end a forwarding.
@@ -74,6 +74,8 @@ pub struct GroupMetadata(pub(crate) ConsumerGroupMetadata);
 pub struct Source {
     /// Before the consumer: it is dropped first.
     queue: FetchQueue,
+    /// Likewise.
+    identity: Identity,
     consumer: BaseConsumer<SourceContext>,
     reset: OffsetReset,
     /// When partitions were last added or read again.
@@ -122,8 +124,10 @@ impl Source {
             config.create_with_context(context).map_err(SourceError::Create)?;
         let no_memory = || SourceError::Create(KafkaError::ClientCreation("no memory".into()));
         let queue = FetchQueue::new(consumer.client().native_ptr()).ok_or_else(no_memory)?;
+        let identity = Identity::new(consumer.client().native_ptr()).ok_or_else(no_memory)?;
         let (assigned_at, forwarded_at) = (Cell::new(Instant::now()), Cell::new(Instant::now()));
-        Ok(Self { queue, consumer, reset: kafka.auto_offset_reset, assigned_at, forwarded_at })
+        let reset = kafka.auto_offset_reset;
+        Ok(Self { queue, identity, consumer, reset, assigned_at, forwarded_at })
     }
 
     /// Reads these topics from now on; takes effect by a rebalance.
@@ -148,6 +152,7 @@ impl Source {
     /// When the consumer is broken for good.
     pub fn serve<'c>(&'c self, polled: &mut Polled<'c>) -> Result<(), SourceError> {
         self.forward();
+        self.look_at_identity();
         while let Some(event) = self.consumer.poll(Duration::ZERO) {
             match event {
                 Ok(stray) => polled.strays.push(stray),
@@ -230,56 +235,6 @@ impl Source {
         context.changed.store(true, Ordering::Release);
     }
 
-    /// Where to begin: the committed offset (true) or, where there is none, what
-    /// `kafka.auto_offset_reset` says (false).
-    ///
-    /// # Errors
-    /// When the broker does not answer in five seconds; the call may be repeated.
-    pub fn start_positions(
-        &self,
-        partitions: &[TopicPartition],
-    ) -> Result<Vec<(Reached, bool)>, SourceError> {
-        let mut list = TopicPartitionList::new();
-        for partition in partitions {
-            list.add_partition(&partition.topic, partition.partition);
-        }
-        let committed = self.consumer.committed_offsets(list, OFFSETS_TIMEOUT).map_err(of_group)?;
-        let mut positions = Vec::with_capacity(partitions.len());
-        for partition in partitions {
-            let found = committed.find_partition(&partition.topic, partition.partition);
-            if let Some(element) = &found {
-                let of = |source| SourceError::Offsets { partition: partition.to_string(), source };
-                element.error().map_err(of)?;
-            }
-            let partition_of =
-                |offset, stream_ms| Reached { partition: partition.clone(), offset, stream_ms };
-            if let Some(element) = &found
-                && let Offset::Offset(offset) = element.offset()
-            {
-                let stream_ms = stream_from_metadata(element.metadata());
-                positions.push((partition_of(offset, stream_ms), true));
-                continue;
-            }
-            let (low, high) = self.watermarks(partition)?;
-            let offset = match self.reset {
-                OffsetReset::Latest => high,
-                OffsetReset::Earliest => low,
-            };
-            positions.push((partition_of(offset, None), false));
-        }
-        Ok(positions)
-    }
-
-    /// The first offset that a partition holds, and the one after its last.
-    ///
-    /// # Errors
-    /// When the broker does not answer in five seconds.
-    pub fn watermarks(&self, partition: &TopicPartition) -> Result<(i64, i64), SourceError> {
-        self.consumer
-            .fetch_watermarks(&partition.topic, partition.partition, OFFSETS_TIMEOUT)
-            .map_err(|source| SourceError::Offsets { partition: partition.to_string(), source })
-    }
-
     /// Begins to read partitions that were added.
     ///
     /// # Errors
@@ -340,16 +295,6 @@ impl Source {
         }
     }
 
-    /// Commits offsets that have no effects beside them, and waits for the answer: a commit in
-    /// flight could overtake a later transaction and take the offsets back. With the coordinator
-    /// away it fails after the session timeout.
-    ///
-    /// # Errors
-    /// What the group's coordinator says.
-    pub fn commit(&self, offsets: &[Reached]) -> KafkaResult<()> {
-        self.consumer.commit(&commit_list(offsets), CommitMode::Sync)
-    }
-
     /// What a transaction needs to commit this group's offsets.
     pub fn group_metadata(&self) -> Option<GroupMetadata> {
         self.consumer.group_metadata().map(GroupMetadata)
@@ -374,29 +319,4 @@ impl Drop for Source {
 
 fn of_group(source: KafkaError) -> SourceError {
     SourceError::Offsets { partition: "the consumer group".into(), source }
-}
-
-/// Offsets to be committed as rdkafka takes them, with stream time in their metadata.
-pub(crate) fn commit_list(all: &[Reached]) -> TopicPartitionList {
-    let offsets: Vec<_> = all.iter().map(|one| (one.partition.clone(), one.offset)).collect();
-    let list = offset_list(&offsets);
-    for Reached { partition, stream_ms, .. } in all.iter().filter(|one| one.stream_ms.is_some()) {
-        if let Some(mut element) = list.find_partition(&partition.topic, partition.partition) {
-            element.set_metadata(stream_to_metadata(*stream_ms));
-        }
-    }
-    list
-}
-
-/// Offsets as rdkafka takes them.
-pub(crate) fn offset_list(offsets: &[(TopicPartition, i64)]) -> TopicPartitionList {
-    let mut list = TopicPartitionList::with_capacity(offsets.len());
-    for (partition, offset) in offsets {
-        let (topic, number) = (&*partition.topic, partition.partition);
-        // Only an offset outside of Kafka's range is refused.
-        if let Err(error) = list.add_partition_offset(topic, number, Offset::Offset(*offset)) {
-            tracing::error!(%partition, offset, "offset is refused: {error}");
-        }
-    }
-    list
 }

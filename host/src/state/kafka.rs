@@ -18,7 +18,7 @@ use super::States;
 use super::query::{Answer, Question};
 use super::wire::{EntryKey, KeyError, partition_of};
 use crate::config::KafkaConfig;
-use crate::kafka::{ClientState, ReaderContext, client_config, default_to};
+use crate::kafka::{ClientState, ReaderContext, authorize, client_config, default_to};
 use crate::record::TopicPartition;
 use crate::topics::InternalTopics;
 
@@ -282,7 +282,10 @@ fn reader(
         .set("enable.partition.eof", "true")
         .set("auto.offset.reset", "earliest");
     let context = ReaderContext(Arc::clone(client));
-    config.create_with_context(context).map_err(RestoreError::Client)
+    let consumer: BaseConsumer<ReaderContext> =
+        config.create_with_context(context).map_err(RestoreError::Client)?;
+    authorize(consumer.client(), client);
+    Ok(consumer)
 }
 
 /// Values of records by topic, partition and offset.

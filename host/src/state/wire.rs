@@ -1,6 +1,8 @@
 //! The key of a changelog record: the input partition, the rule, and the rule's own key; and the
 //! stream time that rides with committed offsets.
 
+use std::sync::Arc;
+
 use crate::record::TopicPartition;
 
 /// The version of keys that is written, and the only one that is read.
@@ -87,15 +89,33 @@ pub fn partition_of(input: &TopicPartition, partitions: i32) -> i32 {
 /// What the metadata of a committed offset begins with.
 const METADATA: &str = "firebell:1:";
 
-/// Stream time as the metadata of a committed offset (as Kafka Streams keeps its partition time):
-/// with the offset, or not at all. Empty = none.
-pub fn stream_to_metadata(stream_ms: Option<i64>) -> String {
-    stream_ms.map(|ms| format!("{METADATA}{ms}")).unwrap_or_default()
+/// What rides in the metadata of a committed offset: with the offset, or not at all.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Beside {
+    /// Stream time (as Kafka Streams keeps its partition time); `None` = none yet.
+    pub stream_ms: Option<i64>,
+    /// The id of the topic that the offset is of.
+    pub topic_id: Option<Arc<str>>,
 }
 
-/// Stream time in the metadata of a committed offset; `None` = there is none, or somebody else's.
-pub fn stream_from_metadata(metadata: &str) -> Option<i64> {
-    metadata.strip_prefix(METADATA)?.parse().ok()
+impl Beside {
+    /// The metadata: `firebell:1:STREAM_MS:TOPIC_ID`, either of which may be empty; empty when both are.
+    pub fn to_metadata(&self) -> String {
+        let Self { stream_ms, topic_id } = self;
+        if stream_ms.is_none() && topic_id.is_none() {
+            return String::new();
+        }
+        let stream = stream_ms.map(|ms| ms.to_string()).unwrap_or_default();
+        format!("{METADATA}{stream}:{}", topic_id.as_deref().unwrap_or_default())
+    }
+
+    /// Reads metadata; that of somebody else tells nothing.
+    pub fn from_metadata(metadata: &str) -> Self {
+        let Some(text) = metadata.strip_prefix(METADATA) else { return Self::default() };
+        let (stream, id) = text.split_once(':').unwrap_or((text, ""));
+        let topic_id = (!id.is_empty()).then(|| id.into());
+        Self { stream_ms: stream.parse().ok(), topic_id }
+    }
 }
 
 #[cfg(test)]
@@ -123,10 +143,14 @@ mod tests {
 
     #[test]
     fn stream_time_rides_in_the_metadata() {
-        assert_eq!(stream_from_metadata(&stream_to_metadata(Some(-5))), Some(-5));
-        assert_eq!(stream_to_metadata(None), "");
-        assert_eq!(stream_from_metadata(""), None);
-        assert_eq!(stream_from_metadata("AgAAAY4"), None);
+        for stream_ms in [None, Some(-5)] {
+            for topic_id in [None, Some("id".into())] {
+                let beside = Beside { stream_ms, topic_id };
+                assert_eq!(Beside::from_metadata(&beside.to_metadata()), beside);
+            }
+        }
+        assert_eq!(Beside::default().to_metadata(), "");
+        assert_eq!(Beside::from_metadata("AgAAAY4"), Beside::default());
     }
 
     proptest! {

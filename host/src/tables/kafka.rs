@@ -14,7 +14,7 @@ use super::{Table, Tables};
 use crate::backoff::Backoff;
 use crate::causes::with_causes;
 use crate::config::KafkaConfig;
-use crate::kafka::{ClientState, ReaderContext, client_config, default_to};
+use crate::kafka::{ClientState, ReaderContext, authorize, client_config, default_to};
 use crate::telemetry::{Metrics, Readiness};
 
 /// The wait for an answer of the broker.
@@ -77,6 +77,7 @@ fn read(
     let context = ReaderContext(Arc::clone(client));
     let consumer: BaseConsumer<ReaderContext> =
         config.create_with_context(context).map_err(TablesError::Client)?;
+    authorize(consumer.client(), client);
     let mut by_topic: BTreeMap<&str, Vec<(&str, &Table)>> = BTreeMap::new();
     for (name, topic) in topics {
         if let Some(table) = tables.get(name) {

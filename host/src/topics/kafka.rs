@@ -15,7 +15,7 @@ use rdkafka::error::{KafkaError, KafkaResult, RDKafkaErrorCode};
 use rdkafka::metadata::Metadata;
 
 use crate::config::KafkaConfig;
-use crate::kafka::{ClientState, client_config};
+use crate::kafka::{ClientState, authorize, client_config};
 use crate::telemetry::{Metrics, Readiness};
 use crate::topics::{InternalTopics, Misfit, Partitions, Wanted};
 
@@ -109,7 +109,7 @@ impl ConsumerContext for TopicsContext {}
 pub struct Topics {
     /// Asks for the list of topics. Unlike an admin client it tells what it tries meanwhile.
     client: Arc<BaseConsumer<TopicsContext>>,
-    admin: AdminClient<TopicsContext>,
+    admin: Arc<AdminClient<TopicsContext>>,
     names: InternalTopics,
     partitions: i32,
     replication: i32,
@@ -134,7 +134,7 @@ impl Topics {
         let admin = config.create_with_context(context()).map_err(TopicsError::Client)?;
         Ok(Self {
             client: Arc::new(client),
-            admin,
+            admin: Arc::new(admin),
             names: InternalTopics::of(&kafka.group_id),
             partitions: kafka.internal_partitions,
             replication: kafka.replication_factor,
@@ -251,13 +251,23 @@ impl Topics {
         Ok(misfits)
     }
 
+    /// The admin client, with a token that is fresh: nobody polls it, so it cannot ask for one.
+    async fn admin(&self) -> &AdminClient<TopicsContext> {
+        let admin = Arc::clone(&self.admin);
+        let give = move || authorize(admin.inner(), &admin.inner().context().state);
+        if let Err(error) = tokio::task::spawn_blocking(give).await {
+            tracing::error!("handing a token over: {error}");
+        }
+        &self.admin
+    }
+
     async fn cleanup_policy(&self, topic: &str) -> Result<String, TopicsError> {
         let failed = |source| TopicsError::Broker {
             doing: format!("read the settings of topic `{topic}`"),
             source,
         };
         let resource = ResourceSpecifier::Topic(topic);
-        let described = self.admin.describe_configs([&resource], &options()).await;
+        let described = self.admin().await.describe_configs([&resource], &options()).await;
         let resource: ConfigResource = described
             .map_err(failed)?
             .pop()
@@ -277,7 +287,7 @@ impl Topics {
         for (key, value) in settings {
             topic = topic.set(key, value);
         }
-        let created = self.admin.create_topics([&topic], &options()).await;
+        let created = self.admin().await.create_topics([&topic], &options()).await;
         let created = created.map_err(|source| TopicsError::Broker {
             doing: format!("create topic `{name}`"),
             source,

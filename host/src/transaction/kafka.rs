@@ -21,7 +21,7 @@ use rdkafka::producer::{
 use tokio_util::sync::CancellationToken;
 
 use crate::config::KafkaConfig;
-use crate::kafka::{ClientState, client_config, default_to};
+use crate::kafka::{ClientState, authorize, client_config, default_to};
 use crate::record::OutgoingRecord;
 use crate::source::kafka::commit_list;
 use crate::telemetry::{Metrics, Readiness};
@@ -39,6 +39,10 @@ const CALL_TIMEOUT: Duration = Duration::from_secs(10);
 const REPORT_POLL: Duration = Duration::from_micros(50);
 /// The wait for a topic's metadata.
 const METADATA_TIMEOUT: Duration = Duration::from_secs(5);
+/// Between two looks at an idle client's events.
+const SERVE_INTERVAL: Duration = Duration::from_secs(1);
+/// Events of one look; each call serves one, and to wait for none would hold a transaction up.
+const SERVED_MAX: u32 = 32;
 /// Attempts at one transaction whose records were replaced by dead letters.
 const ATTEMPTS_MAX: u32 = 6;
 
@@ -157,7 +161,7 @@ impl CommitterHandle {
             if outbox.send(ready).is_err() || !usable {
                 return;
             }
-            while let Ok(transaction) = inbox.recv() {
+            while let Some(transaction) = committer.next(&inbox) {
                 let started = Instant::now();
                 let outcome = committer.commit(transaction);
                 let word = match &outcome {
@@ -224,15 +228,34 @@ impl Drop for CommitterHandle {
 }
 
 impl Committer {
+    /// The next order; `None` = there will be no more. Meanwhile the client is served: it tells its
+    /// errors, and asks for its next token, only then.
+    fn next(&self, inbox: &Receiver<Transaction>) -> Option<Transaction> {
+        loop {
+            match inbox.recv_timeout(SERVE_INTERVAL) {
+                Ok(transaction) => return Some(transaction),
+                Err(RecvTimeoutError::Timeout) => self.serve(),
+                Err(RecvTimeoutError::Disconnected) => return None,
+            }
+        }
+    }
+
+    fn serve(&self) {
+        for _ in 0..SERVED_MAX {
+            self.producer.poll(Duration::ZERO);
+        }
+    }
+
     /// Registers the transactional id; waits for as long as the broker is away.
     fn initialise(&self) -> Outcome {
+        authorize(self.producer.client(), &self.producer.context().state);
         loop {
             match self.producer.init_transactions(CALL_TIMEOUT) {
                 Ok(()) => return Outcome::Committed(Vec::new()),
                 Err(error) if is_fatal(&error) => return Outcome::Fatal(error.to_string()),
                 Err(error) => tracing::warn!("cannot begin with transactions, retrying: {error}"),
             }
-            self.producer.poll(Duration::ZERO);
+            self.serve();
             if self.stop.is_cancelled() {
                 return Outcome::Fatal("stopped before the broker answered".into());
             }

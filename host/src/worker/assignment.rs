@@ -18,23 +18,23 @@ impl Session<'_> {
     /// Carries out changes of the assignment.
     pub(super) fn take_up_changes(&mut self) -> Result<(), SessionError> {
         while let Some(change) = self.source.change() {
-            match change {
-                Assignment::Added(partitions) => {
-                    if let Err(error) = self.added(&partitions) {
-                        if !is_passing(&error) {
-                            return Err(error);
-                        }
-                        tracing::warn!(
-                            "cannot begin with new partitions, retrying: {}",
-                            with_causes(&error)
-                        );
-                        self.source.put_back(Assignment::Added(partitions));
-                        self.worker.pause(POSITIONS_RETRY);
-                        return Ok(());
-                    }
+            let taken_up = match &change {
+                Assignment::Added(partitions) => self.added(partitions),
+                Assignment::Removed { partitions, lost } => self.removed(partitions, *lost),
+                Assignment::OutOfRange => self.out_of_range(),
+                Assignment::MadeAnew(topics) => self.made_anew(topics),
+            };
+            if let Err(error) = taken_up {
+                if !is_passing(&error) {
+                    return Err(error);
                 }
-                Assignment::Removed { partitions, lost } => self.removed(&partitions, lost)?,
-                Assignment::OutOfRange => self.out_of_range()?,
+                tracing::warn!(
+                    "cannot begin with new partitions, retrying: {}",
+                    with_causes(&error)
+                );
+                self.source.put_back(change);
+                self.worker.pause(POSITIONS_RETRY);
+                return Ok(());
             }
         }
         Ok(())
@@ -46,7 +46,7 @@ impl Session<'_> {
         let now = self.clock.now();
         let mut offsets = Vec::with_capacity(positions.len());
         for (reached, known) in positions {
-            let Reached { partition, offset, stream_ms } = &reached;
+            let Reached { partition, offset, stream_ms, .. } = &reached;
             tracing::info!(
                 worker = self.worker.number,
                 topic = &*partition.topic,
@@ -167,13 +167,47 @@ impl Session<'_> {
                     high,
                     "the topic was made anew; it is read from its beginning"
                 );
+                // Not to be noticed again by its id.
+                if let Err(error) = self.source.learn_ids(std::iter::once(&*partition.topic)) {
+                    tracing::warn!("{}", with_causes(&error));
+                }
             } else {
                 continue;
             }
-            let stream_ms = self.set.states().stream_ms(&partition);
-            let reached = Reached { partition: partition.clone(), offset: low, stream_ms };
-            self.progress.assigned(reached, false);
             moved.push((partition, low));
+        }
+        self.move_to(moved)
+    }
+
+    /// Goes to the beginning of topics that are others than before, though their positions are in range.
+    fn made_anew(&mut self, topics: &[Arc<str>]) -> Result<(), SessionError> {
+        self.finish("a topic was made anew")?;
+        let owned: Vec<_> = self.progress.partitions().cloned().collect();
+        let mut moved = Vec::new();
+        for partition in owned.into_iter().filter(|one| topics.contains(&one.topic)) {
+            let id = self.source.topic_id(&partition.topic);
+            if self.progress.topic_id(&partition) == id.as_ref() {
+                continue;
+            }
+            let (low, _) = self.source.watermarks(&partition)?;
+            tracing::warn!(
+                topic = &*partition.topic,
+                partition = partition.partition,
+                next = self.progress.next(&partition),
+                "the topic was made anew; it is read from its beginning"
+            );
+            moved.push((partition, low));
+        }
+        self.move_to(moved)
+    }
+
+    /// Reads partitions from other positions; what follows is committed even if no record comes.
+    fn move_to(&mut self, moved: Vec<(TopicPartition, i64)>) -> Result<(), SessionError> {
+        for (partition, offset) in &moved {
+            let stream_ms = self.set.states().stream_ms(partition);
+            let (topic_id, partition) = (self.source.topic_id(&partition.topic), partition.clone());
+            let reached = Reached { partition, offset: *offset, stream_ms, topic_id };
+            self.progress.assigned(reached, false);
         }
         if !moved.is_empty() {
             self.source.rewind(&moved)?;

@@ -138,7 +138,7 @@ fn a_derived_record_is_emitted_with_its_header() {
 fn a_file_that_is_no_rule_is_refused_with_its_cure() {
     const REFUSED: [(&str, &str, &str); 5] = [
         ("foreign-imports", "`wasi:clocks/", "build for wasm32-unknown-unknown"),
-        ("foreign-env", "`env`", "may import only `firebell:rule/log`"),
+        ("foreign-env", "`env`", "may import only `firebell:rule/*`"),
         ("wrong-world", "not `firebell:rule/guest@0.1.0`", "build it for the world"),
         ("newer-contract", "`firebell:rule/guest@0.9.0`", "upgrade the host, or build against 0.1"),
         ("no-interface", "without Firebell's interface", "build it with the crate `firebell-rule`"),

@@ -2,7 +2,7 @@
 //!
 //! rust-rdkafka polls one event a record, with an allocation and two looks at the clock each; a batch
 //! of librdkafka's is one lock a record. There is no safe binding for it (rust-rdkafka issue 402), so
-//! this file has one, and it is the only one here with `unsafe`.
+//! this file has one.
 #![allow(unsafe_code, reason = "librdkafka's batch consume has no safe binding")]
 
 use std::ffi::{CStr, CString};

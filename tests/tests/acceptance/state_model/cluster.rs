@@ -212,7 +212,7 @@ impl Cluster {
         restore(&self.changelog, self.compacts, partition, worker.set.states());
         assert_eq!(worker.set.migrate(Some(std::slice::from_ref(partition))).failed, []);
         worker.set.states().set_stream_ms(partition, stream_ms);
-        let reached = Reached { partition: partition.clone(), offset, stream_ms };
+        let reached = Reached { partition: partition.clone(), offset, stream_ms, topic_id: None };
         worker.progress.assigned(reached, false);
     }
 
@@ -231,7 +231,7 @@ impl Cluster {
             });
         }
         self.changelog.extend(changelog.into_iter().map(|entry| (entry.key.unwrap(), entry.value)));
-        for Reached { partition, offset, stream_ms } in offsets {
+        for Reached { partition, offset, stream_ms, .. } in offsets {
             self.offsets.insert(partition, (offset, stream_ms));
         }
     }

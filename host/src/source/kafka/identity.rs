@@ -1,0 +1,96 @@
+//! Noticing that a topic was deleted and made anew.
+//!
+//! librdkafka goes on at the old position, and says nothing when the new topic has a record there.
+
+use std::cell::{Cell, RefCell};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use rdkafka::consumer::Consumer as _;
+use rdkafka::error::{KafkaError, RDKafkaErrorCode};
+use rdkafka::types::RDKafka;
+
+use super::context::lock;
+use super::positions::OFFSETS_TIMEOUT;
+use super::{Source, SourceError};
+use crate::source::Assignment;
+use crate::source::topic_ids::kafka::{Ids, TopicIds};
+
+/// Between two looks at the ids of topics that are read.
+const LOOK_EVERY: Duration = Duration::from_secs(5);
+
+/// Which topics are read.
+pub(super) struct Identity {
+    questions: TopicIds,
+    asked_at: Cell<Instant>,
+    waiting: Cell<bool>,
+    known: RefCell<Ids>,
+}
+
+impl Identity {
+    /// `None` when librdkafka has no memory. `client` must outlive it.
+    pub(super) fn new(client: *mut RDKafka) -> Option<Self> {
+        let (asked_at, waiting) = (Cell::new(Instant::now()), Cell::new(false));
+        let questions = TopicIds::new(client)?;
+        Some(Self { questions, asked_at, waiting, known: RefCell::default() })
+    }
+}
+
+impl Source {
+    /// The id of a topic, as Kafka said last.
+    pub fn topic_id(&self, topic: &str) -> Option<Arc<str>> {
+        self.identity.known.borrow().get(topic).cloned()
+    }
+
+    /// Asks Kafka for the ids of topics, and keeps them.
+    ///
+    /// # Errors
+    /// When the broker does not answer in five seconds.
+    pub fn learn_ids<'t>(&self, topics: impl Iterator<Item = &'t str>) -> Result<Ids, SourceError> {
+        let failed = |source| SourceError::Offsets { partition: "the topics".into(), source };
+        let code = |code| failed(KafkaError::MetadataFetch(code));
+        let mut topics: Vec<&str> = topics.collect();
+        topics.sort_unstable();
+        topics.dedup();
+        if topics.is_empty() {
+            return Ok(Ids::new());
+        }
+        let questions = TopicIds::new(self.consumer.client().native_ptr())
+            .ok_or_else(|| code(RDKafkaErrorCode::Fail))?;
+        questions.ask(topics.into_iter(), OFFSETS_TIMEOUT);
+        let answer = questions.answer(OFFSETS_TIMEOUT.saturating_mul(2));
+        let ids = answer.unwrap_or(Err(RDKafkaErrorCode::OperationTimedOut)).map_err(code)?;
+        self.identity.known.borrow_mut().extend(ids.clone());
+        Ok(ids)
+    }
+
+    /// Asks now and then, without waiting, and notes topics that are others than before.
+    pub(super) fn look_at_identity(&self) {
+        let Identity { questions, asked_at, waiting, known } = &self.identity;
+        if waiting.get() {
+            let Some(answer) = questions.answer(Duration::ZERO) else { return };
+            waiting.set(false);
+            // A broker that is away is told by others.
+            let Ok(ids) = answer else { return };
+            let mut known = known.borrow_mut();
+            let anew: Vec<Arc<str>> = ids
+                .iter()
+                .filter(|(topic, id)| known.get(*topic).is_some_and(|before| before != *id))
+                .map(|(topic, _)| Arc::clone(topic))
+                .collect();
+            known.extend(ids);
+            if !anew.is_empty() {
+                self.consumer.context().note(Assignment::MadeAnew(anew));
+            }
+        } else if asked_at.get().elapsed() >= LOOK_EVERY {
+            asked_at.set(Instant::now());
+            let owned = lock(&self.consumer.context().owned);
+            let mut topics: Vec<&str> = owned.keys().map(|partition| &*partition.topic).collect();
+            topics.dedup();
+            if !topics.is_empty() {
+                questions.ask(topics.into_iter(), LOOK_EVERY);
+                waiting.set(true);
+            }
+        }
+    }
+}

@@ -1,0 +1,3 @@
+//! Telling a topic from another one that was made in its place.
+
+pub(super) mod kafka;
