@@ -24,6 +24,8 @@ pub(super) struct Identity {
     questions: TopicIds,
     asked_at: Cell<Instant>,
     waiting: Cell<bool>,
+    /// Whom to ask; `None` = the controller, which an embedded broker does not name.
+    broker: Cell<Option<i32>>,
     known: RefCell<Ids>,
 }
 
@@ -31,8 +33,8 @@ impl Identity {
     /// `None` when librdkafka has no memory. `client` must outlive it.
     pub(super) fn new(client: *mut RDKafka) -> Option<Self> {
         let (asked_at, waiting) = (Cell::new(Instant::now()), Cell::new(false));
-        let questions = TopicIds::new(client)?;
-        Some(Self { questions, asked_at, waiting, known: RefCell::default() })
+        let (questions, broker) = (TopicIds::new(client)?, Cell::new(None));
+        Some(Self { questions, asked_at, waiting, broker, known: RefCell::default() })
     }
 }
 
@@ -52,12 +54,15 @@ impl Source {
         let mut topics: Vec<&str> = topics.collect();
         topics.sort_unstable();
         topics.dedup();
-        if topics.is_empty() {
-            return Ok(Ids::new());
-        }
+        let Some(first) = topics.first() else { return Ok(Ids::new()) };
+        let metadata =
+            self.consumer.fetch_metadata(Some(first), OFFSETS_TIMEOUT).map_err(failed)?;
+        let answered = Some(metadata.orig_broker_id()).filter(|id| *id >= 0);
+        let broker = answered.or(metadata.brokers().first().map(|broker| broker.id()));
+        self.identity.broker.set(broker);
         let questions = TopicIds::new(self.consumer.client().native_ptr())
             .ok_or_else(|| code(RDKafkaErrorCode::Fail))?;
-        questions.ask(topics.into_iter(), OFFSETS_TIMEOUT);
+        questions.ask(topics.into_iter(), broker, OFFSETS_TIMEOUT);
         let answer = questions.answer(OFFSETS_TIMEOUT.saturating_mul(2));
         let ids = answer.unwrap_or(Err(RDKafkaErrorCode::OperationTimedOut)).map_err(code)?;
         self.identity.known.borrow_mut().extend(ids.clone());
@@ -66,12 +71,14 @@ impl Source {
 
     /// Asks now and then, without waiting, and notes topics that are others than before.
     pub(super) fn look_at_identity(&self) {
-        let Identity { questions, asked_at, waiting, known } = &self.identity;
+        let Identity { questions, asked_at, waiting, broker, known } = &self.identity;
         if waiting.get() {
             let Some(answer) = questions.answer(Duration::ZERO) else { return };
             waiting.set(false);
-            // A broker that is away is told by others.
-            let Ok(ids) = answer else { return };
+            let Ok(ids) = answer else {
+                // A broker that is away is told by others; another one is asked the next time.
+                return broker.set(None);
+            };
             let mut known = known.borrow_mut();
             let anew: Vec<Arc<str>> = ids
                 .iter()
@@ -88,7 +95,7 @@ impl Source {
             let mut topics: Vec<&str> = owned.keys().map(|partition| &*partition.topic).collect();
             topics.dedup();
             if !topics.is_empty() {
-                questions.ask(topics.into_iter(), LOOK_EVERY);
+                questions.ask(topics.into_iter(), broker.get(), LOOK_EVERY);
                 waiting.set(true);
             }
         }

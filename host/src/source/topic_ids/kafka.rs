@@ -36,10 +36,11 @@ impl TopicIds {
         Some(Self { client, queue })
     }
 
-    /// Asks; the answer comes within `patience`, see [`answer`](Self::answer).
+    /// Asks a broker, or the controller; the answer comes within `patience`, see [`answer`](Self::answer).
     pub(in crate::source) fn ask<'t>(
         &self,
         topics: impl Iterator<Item = &'t str>,
+        broker: Option<i32>,
         patience: Duration,
     ) {
         let names: Vec<CString> = topics.filter_map(|topic| CString::new(topic).ok()).collect();
@@ -52,13 +53,12 @@ impl TopicIds {
                 sys::rd_kafka_TopicCollection_of_topic_names(pointers.as_mut_ptr(), pointers.len());
             let op = sys::rd_kafka_admin_op_t::RD_KAFKA_ADMIN_OP_DESCRIBETOPICS;
             let options = sys::rd_kafka_AdminOptions_new(self.client, op);
-            // A time that is out of range leaves the default.
-            sys::rd_kafka_AdminOptions_set_request_timeout(
-                options,
-                patience_ms,
-                ptr::null_mut(),
-                0,
-            );
+            // What is out of range leaves the default.
+            let none = ptr::null_mut();
+            sys::rd_kafka_AdminOptions_set_request_timeout(options, patience_ms, none, 0);
+            if let Some(broker) = broker {
+                sys::rd_kafka_AdminOptions_set_broker(options, broker, none, 0);
+            }
             sys::rd_kafka_DescribeTopics(self.client, topics, options, self.queue.as_ptr());
             sys::rd_kafka_AdminOptions_destroy(options);
             sys::rd_kafka_TopicCollection_destroy(topics);
