@@ -67,7 +67,7 @@ pub(crate) fn origin(
 ) -> (TopicPartition, Seen) {
     let routed = headers.iter().find(|(name, _)| name == "firebell.routed").unwrap();
     let routed = routed.1.as_deref().unwrap();
-    let found = logs.iter().flat_map(|(_, log)| log).find(|stored| {
+    let found = logs.values().flatten().find(|stored| {
         let (TopicPartition { topic, partition }, seen) = &stored.from;
         let mut place = (topic.len() as u16).to_le_bytes().to_vec();
         place.extend_from_slice(topic.as_bytes());
