@@ -18,6 +18,8 @@ const STACKTRACE_BYTES_MAX: usize = 8_192;
 const CONNECT: &str = "__connect.errors.";
 /// Ours begin so.
 const OURS: &str = "x-firebell-";
+/// The header with the record's timestamp, milliseconds since the Unix epoch.
+const TIMESTAMP: &str = "timestamp-ms";
 
 /// Where on its way a record was given up on; a closed set, the label of metrics.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -135,8 +137,8 @@ impl DeadLetter {
         }
     }
 
-    /// The record for the dead-letter topic: key, value, headers and timestamp as they were, and
-    /// the reason in headers of UTF-8 text.
+    /// The record for the dead-letter topic: key, value and headers as they were, and the reason and
+    /// the record's timestamp in headers of UTF-8 text.
     pub fn into_outgoing(self, topic: &Arc<str>, origin: &Origin) -> OutgoingRecord {
         let mut message = self.message.clone();
         cut(&mut message, MESSAGE_BYTES_MAX);
@@ -164,13 +166,18 @@ impl DeadLetter {
         }
         add(OURS, "generation", self.generation.to_string());
         add(OURS, "reason", self.reason.to_owned());
+        // Not as the letter's own: retention counts from it, and would delete an old record's letter
+        // before anybody has looked at it.
+        if self.timestamp_ms >= 0 {
+            add(OURS, TIMESTAMP, self.timestamp_ms.to_string());
+        }
         OutgoingRecord {
             topic: Arc::clone(topic),
             partition: None,
             key: self.key,
             value: self.value,
             headers,
-            timestamp_ms: (self.timestamp_ms >= 0).then_some(self.timestamp_ms),
+            timestamp_ms: None,
         }
     }
 }
@@ -233,6 +240,7 @@ mod tests {
             ("x-firebell-rule-version", Some("ab12")),
             ("x-firebell-generation", Some("9")),
             ("x-firebell-reason", Some("panic")),
+            ("x-firebell-timestamp-ms", Some("1520176464386")),
         ];
         let headers: Vec<(&str, Option<&str>)> = out
             .headers
@@ -244,7 +252,7 @@ mod tests {
         assert_eq!(out.partition, None);
         assert_eq!(out.key.as_deref(), Some(b"192.168.10.250".as_slice()));
         assert_eq!(out.value.as_deref(), Some(b"{not json".as_slice()));
-        assert_eq!(out.timestamp_ms, Some(1_520_176_464_386));
+        assert_eq!(out.timestamp_ms, None, "retention counts from the letter, not the record");
     }
 
     #[test]

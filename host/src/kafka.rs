@@ -233,7 +233,8 @@ fn give_token<C: ClientContext>(client: &Client<C>, token: &OAuthToken) -> Resul
     }
 }
 
-/// The context of clients that only read: partitions are assigned to them by hand.
+/// The context of clients that read partitions which are assigned to them by hand, and of the ledger's
+/// producer.
 pub struct ReaderContext(pub Arc<ClientState>);
 
 impl ClientContext for ReaderContext {

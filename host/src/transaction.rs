@@ -64,6 +64,9 @@ pub fn refused(
     if without_key {
         add("x-firebell-key-left-out", format!("{key} bytes"));
     }
+    if let Some(timestamp_ms) = record.timestamp_ms {
+        add("x-firebell-timestamp-ms", timestamp_ms.to_string());
+    }
     if is_dead_letter {
         add("x-firebell-refused", reason.to_owned());
     } else {
@@ -80,7 +83,7 @@ pub fn refused(
         key: record.key.clone().filter(|_| !without_key),
         value: record.value.clone().filter(|_| !without_value),
         headers,
-        timestamp_ms: record.timestamp_ms,
+        timestamp_ms: None,
     }
 }
 

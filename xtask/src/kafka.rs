@@ -311,6 +311,7 @@ fn properties(
          group.min.session.timeout.ms=1000\n\
          broker.session.timeout.ms=1500\n\
          broker.heartbeat.interval.ms=300\n\
+         log.retention.ms=-1\n\
          log.segment.bytes=16777216\n\
          log.index.size.max.bytes=1048576\n\
          log.cleaner.dedupe.buffer.size=10485760\n\

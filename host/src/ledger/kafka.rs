@@ -3,9 +3,8 @@
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::{Duration, Instant};
 
-use rdkafka::client::{ClientContext, OAuthToken};
-use rdkafka::config::{ClientConfig, RDKafkaLogLevel};
-use rdkafka::consumer::{BaseConsumer, Consumer, ConsumerContext};
+use rdkafka::config::ClientConfig;
+use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::message::{Header, Message, OwnedHeaders};
 use rdkafka::producer::{BaseRecord, DeliveryResult, Producer, ProducerContext, ThreadedProducer};
@@ -14,7 +13,7 @@ use tokio::sync::oneshot;
 
 use super::{Ledger, LedgerError};
 use crate::config::KafkaConfig;
-use crate::kafka::{ClientState, authorize, client_config, default_to};
+use crate::kafka::{ClientState, ReaderContext, authorize, client_config, default_to};
 use crate::record::OutgoingRecord;
 
 /// Without a record for so long, restoring has failed.
@@ -71,37 +70,10 @@ pub enum LedgerIoError {
     Ended(Arc<str>),
 }
 
-/// The context of both clients.
-pub struct LedgerContext(Arc<ClientState>);
-
-impl ClientContext for LedgerContext {
-    const ENABLE_REFRESH_OAUTH_TOKEN: bool = true;
-
-    fn log(&self, level: RDKafkaLogLevel, facility: &str, line: &str) {
-        self.0.log(level, facility, line);
-    }
-
-    fn error(&self, error: KafkaError, reason: &str) {
-        // The end of a partition is what restoring waits for.
-        if error.rdkafka_error_code() != Some(RDKafkaErrorCode::PartitionEOF) {
-            self.0.error(&error, reason);
-        }
-    }
-
-    fn generate_oauth_token(
-        &self,
-        _: Option<&str>,
-    ) -> Result<OAuthToken, Box<dyn std::error::Error>> {
-        self.0.oauth_token()
-    }
-}
-
-impl ConsumerContext for LedgerContext {}
-
 /// Who waits for a record's acknowledgement.
 type Waiter = oneshot::Sender<Result<(), KafkaError>>;
 
-impl ProducerContext for LedgerContext {
+impl ProducerContext for ReaderContext {
     type DeliveryOpaque = Box<Waiter>;
 
     fn delivery(&self, result: &DeliveryResult<'_>, waiter: Box<Waiter>) {
@@ -130,8 +102,8 @@ pub fn restore(
         .set("enable.auto.commit", "false")
         .set("enable.partition.eof", "true")
         .set("auto.offset.reset", "earliest");
-    let consumer: BaseConsumer<LedgerContext> =
-        config.create_with_context(LedgerContext(state)).map_err(LedgerIoError::Client)?;
+    let consumer: BaseConsumer<ReaderContext> =
+        config.create_with_context(ReaderContext(state)).map_err(LedgerIoError::Client)?;
     authorize(consumer.client(), &consumer.context().0);
     let failed = |source| LedgerIoError::Read { topic: Arc::clone(topic), partition, source };
     let (low, high) =
@@ -176,7 +148,7 @@ pub struct Writer {
     config: ClientConfig,
     state: Arc<ClientState>,
     /// Replaced when librdkafka declares it broken.
-    producer: RwLock<Arc<ThreadedProducer<LedgerContext>>>,
+    producer: RwLock<Arc<ThreadedProducer<ReaderContext>>>,
 }
 
 impl Writer {
@@ -219,7 +191,7 @@ impl Writer {
     }
 
     /// Makes another producer in the place of a broken one.
-    fn renew(&self, broken: &Arc<ThreadedProducer<LedgerContext>>) -> Result<(), LedgerIoError> {
+    fn renew(&self, broken: &Arc<ThreadedProducer<ReaderContext>>) -> Result<(), LedgerIoError> {
         let mut producer = self.producer.write().unwrap_or_else(PoisonError::into_inner);
         if Arc::ptr_eq(&producer, broken) {
             tracing::warn!("the ledger's producer is broken; another one is made");
@@ -232,14 +204,14 @@ impl Writer {
 fn make(
     config: &ClientConfig,
     state: &Arc<ClientState>,
-) -> Result<Arc<ThreadedProducer<LedgerContext>>, LedgerIoError> {
-    let context = LedgerContext(Arc::clone(state));
+) -> Result<Arc<ThreadedProducer<ReaderContext>>, LedgerIoError> {
+    let context = ReaderContext(Arc::clone(state));
     let producer = config.create_with_context(context).map_err(LedgerIoError::Client)?;
     Ok(Arc::new(producer))
 }
 
 fn send(
-    producer: &ThreadedProducer<LedgerContext>,
+    producer: &ThreadedProducer<ReaderContext>,
     record: &OutgoingRecord,
     waiter: Waiter,
 ) -> Result<(), KafkaError> {

@@ -243,7 +243,7 @@ impl Source {
         for (partition, _) in positions {
             self.queue.collect(&partition.topic, partition.partition);
         }
-        self.assigned_at.set(Instant::now());
+        self.moved();
         let list = offset_list(positions);
         self.consumer
             .incremental_assign(&list)
@@ -251,6 +251,12 @@ impl Source {
         let mut owned = lock(&self.consumer.context().owned);
         owned.extend(positions.iter().map(|(partition, _)| (partition.clone(), -1)));
         Ok(())
+    }
+
+    /// Positions change: what was said of ends before says nothing now.
+    fn moved(&self) {
+        self.assigned_at.set(Instant::now());
+        lock(&self.consumer.context().tails).clear();
     }
 
     /// Gives partitions up that were removed.
@@ -280,7 +286,7 @@ impl Source {
     /// # Errors
     /// When librdkafka refuses; the consumer must then be made anew.
     pub fn rewind(&self, positions: &[(TopicPartition, i64)]) -> Result<(), SourceError> {
-        self.assigned_at.set(Instant::now());
+        self.moved();
         let list = offset_list(positions);
         self.consumer
             .incremental_unassign(&list)

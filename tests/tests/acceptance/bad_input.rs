@@ -23,7 +23,7 @@ fn what_is_not_json_goes_whole_to_the_dead_letters() {
     scene.await_titles(["v1: good"]);
     let letter = scene.await_dead_letters(1).remove(0);
     assert_eq!((letter.key.clone(), letter.value.clone()), (bad.key, bad.value));
-    assert_eq!(letter.timestamp_ms, SEED_MS);
+    assert_eq!(letter.header("x-firebell-timestamp-ms"), SEED_MS.to_string());
     for (name, value) in [
         ("trace", "abc"),
         ("__connect.errors.topic", scene.topic.as_str()),

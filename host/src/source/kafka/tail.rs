@@ -11,8 +11,6 @@ use crate::record::TopicPartition;
 
 /// How long what librdkafka said of a partition's end is believed; it says so every second.
 const TAIL_KNOWN_FOR: Duration = Duration::from_secs(3);
-/// How long after a change of positions statistics may still be from before it.
-const TAIL_SETTLED_AFTER: Duration = Duration::from_secs(2);
 /// How long statistics must have said the same; a bit less than the second between two of them.
 const TAIL_AGREED_FOR: Duration = Duration::from_millis(800);
 /// The wait for an answer about other partitions of the group.
@@ -34,16 +32,15 @@ impl Source {
     /// Where a partition ends; `Unavailable` when librdkafka did not say so in the last seconds.
     ///
     /// Statistics are a moment's view: records may just be on their way into the queue, and statistics
-    /// from before a rewind may be served after it. So an end is believed when two in a row, a second
-    /// apart, agree on it, both from well after the last change.
+    /// from before a rewind may be served after it, all at once. So an end is believed when two, a second
+    /// apart, agree on it, both served after the last change.
     pub fn tail(&self, partition: &TopicPartition) -> Tail {
         let tails = lock(&self.consumer.context().tails);
         let Some(reading) = tails.get(partition) else { return Tail::Unavailable };
         if reading.last.elapsed() > TAIL_KNOWN_FOR {
             return Tail::Unavailable;
         }
-        let since = reading.since.max(self.assigned_at.get() + TAIL_SETTLED_AFTER);
-        let agreed = reading.last.saturating_duration_since(since) > TAIL_AGREED_FOR;
+        let agreed = reading.last.saturating_duration_since(reading.since) > TAIL_AGREED_FOR;
         match reading.tail {
             Tail::Reached(_) if !agreed => Tail::Behind,
             tail => tail,
