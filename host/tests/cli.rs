@@ -218,8 +218,8 @@ fn every_bad_rule_is_told_with_file_place_and_cure_and_the_good_ones_pass() {
             "ok: rule a-good: SYSLOG to #general",
             "rules/b-empty.wasm: the file is empty; build the rule again",
             "rules/c-half.wasm: the file ends in the middle, after 5000 bytes; it is half-written or was cut: copy it whole under another name and rename it",
-            "rules/d-core.wasm: the file is a core module without Firebell's interface; build it with the crate `firebell-rule`, or with bindings of `wit/0.1.0` and `wasm-tools component new`",
-            "rules/e-foreign.wasm: the component imports `wasi:cli/environment@0.2.6`, but a rule may import only `firebell:rule/log`; build for wasm32-unknown-unknown (Rust), or leave WASI out (JavaScript: `--disable all`, Python: `--stub-wasi`)",
+            "rules/d-core.wasm: the file is a core module without Firebell's interface; build it with the crate `firebell-rule`, or with bindings of `wit/0.1.1` and `wasm-tools component new`",
+            "rules/e-foreign.wasm: the component imports `wasi:cli/environment@0.2.6`, but a rule may import only `firebell:rule/*`; build for wasm32-unknown-unknown (Rust), or leave WASI out (JavaScript: `--disable all`, Python: `--stub-wasi`)",
             "rules/f-newer.wasm: the component is built against `firebell:rule/guest@0.9.0`; this host speaks 0.1: upgrade the host, or build against 0.1",
             "rules/g-text.wasm: the file is not WebAssembly: it begins with `hello\\n`",
             "rules/h-key.toml:2: unknown key `topcis`; did you mean `topics`?",
@@ -247,6 +247,7 @@ fn a_rules_folder_that_is_not_there_or_empty_is_told() {
         said.out,
         "ok: configuration firebell.toml\n\
          note: rules: there is no rule; put a NAME.wasm there, or a NAME.toml with component = \
+         \"builtin:first-seen\" or \"builtin:heartbeat\" or \"builtin:invalid-login-burst\" or \
          \"builtin:invalid-user\" or \"builtin:notify-relay\"\n"
     );
 }
