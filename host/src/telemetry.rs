@@ -221,6 +221,11 @@ impl Metrics {
         self.inner.delivery.paused.set(i64::from(paused));
     }
 
+    /// The policy's file was read again; `outcome` is `swapped` or `rejected`.
+    pub fn policy_reload(&self, outcome: &'static str) {
+        self.inner.rules.policy_reloads.add([outcome], 1);
+    }
+
     /// `n` reloads of the rules folder ended; `outcome` is `swapped`, `unchanged` or `rejected`.
     pub fn reloads(&self, outcome: &'static str, n: u64) {
         self.inner.rules.reloads.add([outcome], n);
@@ -326,6 +331,7 @@ mod tests {
         m.outbox_pending(3);
         m.delivery_paused(true);
         m.reloads("swapped", 1);
+        m.policy_reload("swapped");
         m.generation(2);
         m.rule_state("invalid-user", RuleState::Active);
         m.log_lines_dropped("invalid-user", 1);

@@ -49,6 +49,7 @@ pub(super) struct Rules {
     pub(super) dead_letters: Series<2, CounterCell>,
     pub(super) state: Series<2, Gauge>,
     pub(super) reloads: Series<1, CounterCell>,
+    pub(super) policy_reloads: Series<1, CounterCell>,
     pub(super) generation: Gauge,
 }
 
@@ -141,6 +142,7 @@ impl Rules {
         let dead_letters = "Records and notifications given to the dead-letter topic";
         let state = "1 for the state that a rule is in, 0 for the others";
         let reloads = "Reloads of the rules folder, by outcome";
+        let policies = "Reloads of the policy's file, by outcome";
         let generation = "Generation of the rule set that is published";
         let histogram = Series::new(["rule"], || Histogram::new(CALL_BUCKETS));
         Self {
@@ -158,6 +160,7 @@ impl Rules {
             dead_letters: c.counter("firebell_dead_letters", ["stage", "reason"], dead_letters),
             state: c.gauge("firebell_rule_state", ["rule", "state"], state),
             reloads: c.counter("firebell_reloads", ["outcome"], reloads),
+            policy_reloads: c.counter("firebell_policy_reloads", ["outcome"], policies),
             generation: c.put("firebell_rule_set_generation", generation, Gauge::default()),
         }
     }
