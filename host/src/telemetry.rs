@@ -188,6 +188,11 @@ impl Metrics {
         self.inner.reading.restore_seconds.with([], |histogram| histogram.observe(seconds));
     }
 
+    /// A worker took a rule set up, and stopped so many seconds for it.
+    pub fn swap(&self, seconds: f64) {
+        self.inner.reading.swap_seconds.with([], |histogram| histogram.observe(seconds));
+    }
+
     /// A record of a rule came too late for a window, which would have told the rule of it or not.
     pub fn late(&self, rule: &str, window: &str, would_cross: bool) {
         self.inner.rules.late.add([rule, window], 1);

@@ -13,6 +13,10 @@ const CALL_BUCKETS: &[f64] = &[1e-5, 5e-5, 1e-4, 5e-4, 1e-3, 5e-3, 1e-2, 5e-2, 0
 const COMMIT_BUCKETS: &[f64] =
     &[1e-3, 2e-3, 5e-3, 1e-2, 2e-2, 5e-2, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0, 60.0];
 
+/// Seconds of one swap of rule sets on a worker's thread; some microseconds, unless state is migrated.
+const SWAP_BUCKETS: &[f64] =
+    &[1e-6, 2e-6, 5e-6, 1e-5, 2e-5, 5e-5, 1e-4, 2e-4, 5e-4, 1e-3, 1e-2, 0.1, 1.0];
+
 /// Seconds from an outbox entry's writing to Slack's yes; pacing alone may take minutes.
 const DELIVERY_BUCKETS: &[f64] =
     &[5e-3, 1e-2, 2.5e-2, 5e-2, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 300.0, 900.0];
@@ -30,6 +34,7 @@ pub(super) struct Reading {
     pub(super) standstill: Series<2, Gauge>,
     pub(super) restored: Series<0, CounterCell>,
     pub(super) restore_seconds: Series<0, Histogram>,
+    pub(super) swap_seconds: Series<0, Histogram>,
 }
 
 /// What is counted of rules.
@@ -107,6 +112,8 @@ impl Reading {
         let restored = "Entries of rules' state that were restored from the changelog";
         let restores = "Seconds of one restore of rules' state";
         let restore_histogram = Series::new([], || Histogram::new(COMMIT_BUCKETS));
+        let swaps = "Seconds for which a worker stopped to take a rule set up";
+        let swap_histogram = Series::new([], || Histogram::new(SWAP_BUCKETS));
         let float = Series::new(["topic", "partition"], FloatGauge::default);
         let histogram = Series::new(["outcome"], || Histogram::new(COMMIT_BUCKETS));
         Self {
@@ -120,6 +127,7 @@ impl Reading {
             standstill: c.gauge("firebell_time_stands_still", ["topic", "partition"], standstill),
             restored: c.counter("firebell_restored_entries", [], restored),
             restore_seconds: c.put("firebell_restore_seconds", restores, restore_histogram),
+            swap_seconds: c.put("firebell_swap_seconds", swaps, swap_histogram),
         }
     }
 }
