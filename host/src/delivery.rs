@@ -24,6 +24,7 @@ pub mod patience;
 pub mod ports;
 pub mod readback;
 pub mod slack;
+pub mod suppression;
 #[cfg(test)]
 pub(crate) mod tests;
 mod text;
@@ -50,6 +51,7 @@ use kafka::{KafkaPorts, KafkaPortsError};
 use patience::Patience;
 use readback::{History, read};
 use slack::{ClientError, Slack};
+use suppression::Suppression;
 use verdict::Verdict;
 
 /// Events of the outbox's reader that wait for the dispatcher, which takes them at once.
@@ -84,6 +86,7 @@ impl From<KafkaPortsError> for DeliveryError {
 /// When it cannot start.
 pub async fn run(
     config: Arc<Config>,
+    suppression: Suppression,
     metrics: Metrics,
     readiness: Readiness,
     shutdown: CancellationToken,
@@ -120,6 +123,7 @@ pub async fn run(
                 link_hosts: slack_config.link_hosts.clone(),
             },
             on_ambiguous: slack_config.on_ambiguous,
+            suppression: suppression.clone(),
             messages_per_second: slack_config.messages_per_second,
             burst: slack_config.burst,
             patience: patience.clone(),

@@ -31,6 +31,8 @@ pub enum State {
     Resolved,
     /// It was given up on (a dead letter, or dropped by `on_ambiguous`); a later `fire` tries again.
     Abandoned,
+    /// It was silenced or muted until it was over; a later `fire` is another one.
+    Suppressed,
 }
 
 impl State {
@@ -40,6 +42,7 @@ impl State {
             Self::Open => "open",
             Self::Resolved => "resolved",
             Self::Abandoned => "abandoned",
+            Self::Suppressed => "suppressed",
         }
     }
 }

@@ -14,6 +14,7 @@ use tokio_util::sync::CancellationToken;
 use crate::backoff::Backoff;
 use crate::causes::with_causes;
 use crate::config::{Config, ConfigErrors};
+use crate::delivery::suppression::Suppression;
 use crate::delivery::{self, DeliveryError};
 use crate::engine::{Engine, EngineError};
 use crate::evaluation::{Repartition, RollBack, WorkerSet};
@@ -155,7 +156,8 @@ async fn work(
     let delivery = deliver.then(|| {
         let (config, metrics, readiness) =
             (Arc::clone(&config), metrics.clone(), readiness.clone());
-        tokio::spawn(delivery::run(config, metrics, readiness, deliver_stop.clone()))
+        let suppression = Suppression::new(policing.policy.clone(), policing.silences.clone());
+        tokio::spawn(delivery::run(config, suppression, metrics, readiness, deliver_stop.clone()))
     });
     let result = match delivery {
         Some(mut delivery) => {

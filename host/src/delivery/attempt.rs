@@ -16,6 +16,7 @@ use super::pace::Pace;
 use super::ports::{OutboxRecord, Ports};
 use super::readback::{History, Past, read};
 use super::slack::Asked;
+use super::suppression::Reason;
 use super::verdict::{Method, Verdict};
 use crate::backoff::Backoff;
 use crate::config::OnAmbiguous;
@@ -50,6 +51,8 @@ pub enum Outcome {
     Repeated,
     /// It is about an alert that nobody was told of.
     Untold,
+    /// It was silenced or muted until it was over.
+    Suppressed,
     /// Slack will never take it; it is in the dead-letter topic.
     DeadLetter,
     /// Nobody can say whether it was posted, and the operator wants silence then.
@@ -66,6 +69,7 @@ impl Outcome {
             Self::Duplicate => "duplicate",
             Self::Repeated => "repeated",
             Self::Untold => "untold",
+            Self::Suppressed => "suppressed",
             Self::DeadLetter => "dead_letter",
             Self::Dropped => "dropped",
         }
@@ -146,6 +150,37 @@ impl<P: Ports> Courier<P> {
             rule = entry.intent.rule, "notification"
         );
         Ok(outcome)
+    }
+
+    /// Why an entry waits, or is over, instead of making a message now.
+    pub(super) fn suppressed(&self, job: &Job) -> Option<Reason> {
+        let known = self.book.known(&job.entry);
+        match step(&job.entry, job.record.offset, known.as_ref()) {
+            Step::Post => self.common.suppression.of(&job.entry, now_ms()),
+            _ => None,
+        }
+    }
+
+    /// Whether an entry that waits must wait on.
+    pub(super) fn is_suppressed(&self, entry: &Entry, now_ms: i64) -> bool {
+        self.common.suppression.of(entry, now_ms).is_some()
+    }
+
+    /// Writes down that an entry was not told and will not be.
+    ///
+    /// # Errors
+    /// When work on the partition ends before; the entry stays in the outbox.
+    pub(super) async fn suppress(&self, job: &Job) -> Result<(), Stopped> {
+        let known = self.book.known(&job.entry);
+        self.end_untold(job, known.as_ref(), State::Suppressed).await?;
+        let (channel, entry) = (&job.entry.channel, &job.entry);
+        let outcome = Outcome::Suppressed.as_str();
+        self.common.metrics.posts(channel, outcome, 1);
+        tracing::info!(
+            channel, outcome, alert = %entry.alert, intent = %entry.intent,
+            rule = entry.intent.rule, "notification"
+        );
+        Ok(())
     }
 
     /// Posts, once.
@@ -371,13 +406,22 @@ impl<P: Ports> Courier<P> {
 
     /// Writes that nothing more is done about an entry. A message that stands stays known.
     async fn abandon(&self, job: &Job, known: Option<&Known>) -> Result<(), Stopped> {
+        self.end_untold(job, known, State::Abandoned).await
+    }
+
+    async fn end_untold(
+        &self,
+        job: &Job,
+        known: Option<&Known>,
+        state: State,
+    ) -> Result<(), Stopped> {
         let intent = job.entry.intent.to_string();
         let standing = known.filter(|known| known.place.is_some());
         let known = Known {
             alert: job.entry.alert,
             channel: job.entry.channel.clone(),
             place: standing.and_then(|known| known.place.clone()),
-            state: standing.map_or(State::Abandoned, |known| known.state),
+            state: standing.map_or(state, |known| known.state),
             opened_by: standing.map_or_else(|| intent.clone(), |known| known.opened_by.clone()),
             last_intent: intent,
             outbox_offset: job.record.offset,

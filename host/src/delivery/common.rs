@@ -12,6 +12,7 @@ use super::gate::Gate;
 use super::patience::Patience;
 use super::ports::Ports;
 use super::slack::{Asked, Slack};
+use super::suppression::Suppression;
 use super::verdict::Verdict;
 use crate::backoff::Backoff;
 use crate::config::OnAmbiguous;
@@ -34,6 +35,8 @@ pub struct Common<P> {
     pub manners: Manners,
     /// What to do after an unclear answer when history cannot be read.
     pub on_ambiguous: OnAmbiguous,
+    /// What is not to be told now.
+    pub suppression: Suppression,
     /// Messages a second and channel.
     pub messages_per_second: f64,
     /// Messages that may go to a channel at once.

@@ -32,8 +32,9 @@ pub fn step(entry: &Entry, offset: i64, known: Option<&Known>) -> Step {
         return Step::Repeated;
     }
     match (kind, known.state, &known.place) {
-        (_, State::Abandoned, _) if is_stale => Step::Untold,
-        (_, State::Abandoned, _) => Step::Post,
+        (_, State::Abandoned | State::Suppressed, _) if is_stale => Step::Untold,
+        (Kind::Resolve, State::Suppressed, _) => Step::Untold,
+        (_, State::Abandoned | State::Suppressed, _) => Step::Post,
         (Kind::Fire, State::Open, _) => Step::Duplicate,
         // What was resolved and comes again is news.
         (Kind::Fire, State::Resolved, _) => Step::Post,
@@ -101,7 +102,7 @@ mod tests {
     fn every_kind_in_every_state_has_its_step() {
         let place = Step::Update(Place { channel_id: "C1".into(), ts: "1.2".into() });
         use Kind::{Fire, Resolve, Update};
-        use State::{Abandoned, Open, Resolved};
+        use State::{Abandoned, Open, Resolved, Suppressed};
         // What is done about one that is news, and about one that is stale.
         for (kind, state, with_place, news, stale) in [
             (Update, Open, true, &place, &place),
@@ -111,6 +112,9 @@ mod tests {
             (Resolve, Open, true, &place, &place),
             (Resolve, Open, false, &Step::Post, &Step::Post),
             (Resolve, Abandoned, false, &Step::Post, &Step::Untold),
+            (Update, Suppressed, false, &Step::Post, &Step::Untold),
+            (Resolve, Suppressed, false, &Step::Untold, &Step::Untold),
+            (Fire, Suppressed, false, &Step::Post, &Step::Untold),
             // Those that are stale are counted, and never come here.
             (Fire, Open, true, &Step::Duplicate, &Step::Duplicate),
             (Fire, Open, false, &Step::Duplicate, &Step::Duplicate),

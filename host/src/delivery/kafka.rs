@@ -140,6 +140,7 @@ mod tests {
     use super::*;
     use crate::config::{Config, Environment};
     use crate::delivery::run;
+    use crate::delivery::suppression::Suppression;
     use crate::delivery::tests::world::{entry, fire};
     use crate::demo::slack::{Fault, Options, SlackStandIn};
     use crate::ledger::{Entry as Note, State};
@@ -182,7 +183,8 @@ mod tests {
             let shutdown = CancellationToken::new();
             let (config, stop) = (Arc::clone(&self.config), shutdown.clone());
             let host = async move {
-                run(config, Metrics::new(), Readiness::default(), stop).await.unwrap();
+                let nothing = Suppression::default();
+                run(config, nothing, Metrics::new(), Readiness::default(), stop).await.unwrap();
             };
             (shutdown, tokio::spawn(host))
         }

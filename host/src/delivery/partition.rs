@@ -9,15 +9,20 @@ use tokio::task::JoinSet;
 
 use super::attempt::{Courier, Job, dead_letter};
 use super::book::Book;
-use super::common::{Common, Ending, Stopped};
+use super::common::{Common, Ending, Stopped, now_ms};
 use super::ports::{OutboxRecord, Ports, Release, TakenOver};
+use super::suppression::{Waiting, can_end};
 use super::watermark::Watermark;
 use crate::causes::with_causes;
 use crate::dead_letter::Stage;
+use crate::notification::Kind;
 use crate::outbox::{Entry, OutboxError};
 
 /// Entries of one channel in memory. Reading stops long before (`dispatch.rs`).
 const CHANNEL_QUEUE_MAX: usize = 100_000;
+
+/// Between two looks whether the silences were read.
+const SILENCES_LOOK: Duration = Duration::from_millis(20);
 
 /// An entry was finished.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -26,6 +31,8 @@ pub struct Done {
     pub partition: i32,
     /// Which time of having it.
     pub tenure: u64,
+    /// The entries in memory that it was: 1, or 0 when it waited and was taken off the count then.
+    pub entries: usize,
     /// The memory that it held.
     pub bytes: usize,
 }
@@ -75,9 +82,24 @@ struct Finish {
 impl Finish {
     async fn say(&self, record: &OutboxRecord) {
         lock(&self.watermark).done(record.offset);
+        self.tell(1, bytes(record)).await;
+    }
+
+    /// An entry waits, perhaps for days: it holds the offset and not the reading.
+    async fn waits(&self, record: &OutboxRecord) {
+        self.tell(1, bytes(record)).await;
+    }
+
+    /// An entry that waited is finished.
+    async fn waited(&self, record: &OutboxRecord) {
+        lock(&self.watermark).done(record.offset);
+        self.tell(0, 0).await;
+    }
+
+    async fn tell(&self, entries: usize, bytes: usize) {
         let (tenure, partition) = (self.tenure, self.partition);
         // Nobody listens when all has ended; the watermark has it.
-        let _heard = self.done.send(Done { tenure, partition, bytes: bytes(record) }).await.is_ok();
+        let _heard = self.done.send(Done { tenure, partition, entries, bytes }).await.is_ok();
     }
 }
 
@@ -88,6 +110,70 @@ fn lock(watermark: &Mutex<Watermark>) -> MutexGuard<'_, Watermark> {
 /// The memory that a record holds, about.
 fn bytes(record: &OutboxRecord) -> usize {
     record.value.as_ref().map_or(0, Vec::len)
+}
+
+/// One target's way: told at once, or waiting until it may be.
+struct Route<P> {
+    courier: Courier<P>,
+    waiting: Waiting,
+    finish: Finish,
+}
+
+impl<P: Ports> Route<P> {
+    /// Takes an entry: delivers it, or lets it wait, or writes down that it is over.
+    async fn take(&mut self, job: Job) -> Result<(), Stopped> {
+        let alert = job.entry.alert;
+        if self.waiting.has(&alert) {
+            if job.entry.notification.kind == Kind::Resolve {
+                // It came and went while nobody wanted to know.
+                self.courier.suppress(&job).await?;
+                for waited in self.waiting.end(&alert) {
+                    self.finish.waited(&waited.record).await;
+                }
+                self.finish.say(&job.record).await;
+            } else {
+                self.wait(job).await;
+            }
+            return Ok(());
+        }
+        match self.courier.suppressed(&job) {
+            None => {
+                self.courier.deliver(&job).await?;
+                self.finish.say(&job.record).await;
+            }
+            Some(reason) if can_end(&job.entry) => {
+                let (channel, rule) = (&job.entry.channel, &job.entry.intent.rule);
+                tracing::info!(channel, rule, %alert, "an alert waits: {reason}");
+                self.wait(job).await;
+            }
+            Some(_) => {
+                self.courier.suppress(&job).await?;
+                self.finish.say(&job.record).await;
+            }
+        }
+        Ok(())
+    }
+
+    async fn wait(&mut self, job: Job) {
+        self.finish.waits(&job.record).await;
+        if let Some(superfluous) = self.waiting.push(job) {
+            self.finish.waited(&superfluous.record).await;
+        }
+    }
+
+    /// Delivers what waited and may be told now.
+    async fn look(&mut self) -> Result<(), Stopped> {
+        loop {
+            let (courier, now_ms) = (&self.courier, now_ms());
+            let Some(jobs) = self.waiting.take(|entry| courier.is_suppressed(entry, now_ms)) else {
+                return Ok(());
+            };
+            for job in jobs {
+                self.courier.deliver(&job).await?;
+                self.finish.waited(&job.record).await;
+            }
+        }
+    }
 }
 
 impl<P: Ports> Partition<P> {
@@ -210,13 +296,30 @@ impl<P: Ports> Partition<P> {
     fn start_courier(&mut self, book: Arc<Book>) -> mpsc::Sender<Job> {
         let (queue, mut jobs) = mpsc::channel::<Job>(CHANNEL_QUEUE_MAX);
         let (ending, finish) = (self.ending.clone(), self.finish_of());
-        let mut courier = Courier::new(Arc::clone(&self.common), book, ending.clone());
+        let common = Arc::clone(&self.common);
+        let courier = Courier::new(Arc::clone(&common), book, ending.clone());
+        let mut route = Route { courier, waiting: Waiting::default(), finish };
         self.couriers.spawn(async move {
-            while let Ok(Some(job)) = ending.idle(jobs.recv()).await {
-                courier.deliver(&job).await?;
-                finish.say(&job.record).await;
+            let look = common.patience.suppressed;
+            while !common.suppression.is_ready() {
+                let wait = tokio::time::sleep(look.min(SILENCES_LOOK));
+                if ending.idle(wait).await.is_err() {
+                    return Ok(());
+                }
             }
-            Ok(())
+            loop {
+                if route.waiting.is_empty() {
+                    let Ok(Some(job)) = ending.idle(jobs.recv()).await else { return Ok(()) };
+                    route.take(job).await?;
+                    continue;
+                }
+                match ending.idle(tokio::time::timeout(look, jobs.recv())).await {
+                    Ok(Ok(Some(job))) => route.take(job).await?,
+                    Ok(Err(_)) => {}
+                    Ok(Ok(None)) | Err(_) => return Ok(()),
+                }
+                route.look().await?;
+            }
         });
         queue
     }
@@ -238,7 +341,7 @@ impl<P: Ports> Partition<P> {
 
     /// Notes a finished entry; returns what can be committed, if that moved.
     pub fn finished(&mut self, done: Done) -> Option<i64> {
-        self.load.entries = self.load.entries.saturating_sub(1);
+        self.load.entries = self.load.entries.saturating_sub(done.entries);
         self.load.bytes = self.load.bytes.saturating_sub(done.bytes);
         lock(&self.watermark).advance()
     }

@@ -31,6 +31,8 @@ pub struct Patience {
     pub quiet: Duration,
     /// How long requests that are under way, and their ledger records, may take at the end.
     pub finish: Duration,
+    /// Between two looks whether what is silenced or muted may be told.
+    pub suppressed: Duration,
     /// Between two looks for ledger entries that are too old.
     pub expire_every: Duration,
 }
@@ -50,6 +52,7 @@ impl Patience {
             drain: Duration::from_secs(5),
             quiet: Duration::from_millis(200),
             finish: request_timeout + Duration::from_secs(5),
+            suppressed: Duration::from_secs(1),
             expire_every: Duration::from_secs(300),
         }
     }

@@ -7,4 +7,5 @@ mod faults;
 mod pauses;
 mod rebalances;
 mod refusals;
+mod suppressions;
 pub(crate) mod world;

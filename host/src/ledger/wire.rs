@@ -66,9 +66,10 @@ pub(super) fn from_bytes(bytes: &[u8]) -> Result<Entry, LedgerError> {
         .alert
         .parse()
         .map_err(|error| LedgerError::Value { place: "alert", message: format!("{error}") })?;
-    let states = [State::Open, State::Resolved, State::Abandoned];
+    let states = [State::Open, State::Resolved, State::Abandoned, State::Suppressed];
     let state = states.into_iter().find(|state| state.as_str() == wire.state).ok_or_else(|| {
-        let message = format!("`{}` is not one of open, resolved, abandoned", wire.state);
+        let message =
+            format!("`{}` is not one of open, resolved, abandoned, suppressed", wire.state);
         LedgerError::Value { place: "state", message }
     })?;
     let place = wire.channel_id.zip(wire.ts).map(|(channel_id, ts)| Place { channel_id, ts });
@@ -94,7 +95,7 @@ mod tests {
 
     #[test]
     fn every_entry_reads_back() {
-        for state in [State::Open, State::Resolved, State::Abandoned] {
+        for state in [State::Open, State::Resolved, State::Abandoned, State::Suppressed] {
             let with = Entry { state, ..entry(ALERT, "general", 1_520_176_464_386) };
             let without = Entry { place: None, ..with.clone() };
             let sum = Entry { digest: Some(Digest::of(1, "a")), ..with.clone() };

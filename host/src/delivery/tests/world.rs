@@ -20,6 +20,7 @@ use crate::delivery::gate::Gate;
 use crate::delivery::patience::Patience;
 use crate::delivery::ports::{Event, Known, OutboxRecord, PortError, Ports, Release, TakenOver};
 use crate::delivery::slack::Slack;
+use crate::delivery::suppression::Suppression;
 use crate::demo::slack::{Message, Options, SlackStandIn};
 use crate::ledger::{Entry as Note, Ledger};
 use crate::notification::{AlertId, IntentId, Kind, Notification, Severity};
@@ -199,6 +200,7 @@ impl Ports for MemoryPorts {
 #[derive(Debug, Clone)]
 pub(super) struct Setup {
     pub(super) on_ambiguous: OnAmbiguous,
+    pub(super) suppression: Suppression,
     pub(super) messages_per_second: f64,
     pub(super) burst: u32,
     pub(super) patience: Patience,
@@ -223,10 +225,12 @@ impl Default for Setup {
             drain: milliseconds(1_000),
             quiet: milliseconds(20),
             finish: milliseconds(1_000),
+            suppressed: milliseconds(10),
             ..Patience::new(request_timeout)
         };
         Self {
             on_ambiguous: OnAmbiguous::Send,
+            suppression: Suppression::default(),
             messages_per_second: 100_000.0,
             burst: 1_000,
             patience,
@@ -277,6 +281,7 @@ impl Host {
             directory: Directory::new(&BTreeMap::new()),
             manners: Manners::default(),
             on_ambiguous: setup.on_ambiguous,
+            suppression: setup.suppression.clone(),
             messages_per_second: setup.messages_per_second,
             burst: setup.burst,
             patience: setup.patience.clone(),

@@ -1,0 +1,157 @@
+//! Whether an alert may be told now: silences and mute times. What may not waits, or is over.
+//!
+//! In: an entry that would make a message. Out: why not now. Changes of messages that stand are no news
+//! to anybody and are never suppressed. Pure but for the live handles that it asks.
+
+use std::collections::VecDeque;
+
+use super::attempt::Job;
+use crate::notification::{AlertId, Kind};
+use crate::outbox::Entry;
+use crate::policy::Labels;
+use crate::policy::live::LivePolicy;
+use crate::policy::silence::Silences;
+
+/// Why an alert is not told now, in the words of logs.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Reason {
+    /// A silence, by its id.
+    Silence(String),
+    /// A time interval of its route, by its name.
+    MuteTime(String),
+}
+
+impl std::fmt::Display for Reason {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Silence(id) => write!(f, "silence {id}"),
+            Self::MuteTime(name) => write!(f, "time interval {name}"),
+        }
+    }
+}
+
+/// What suppresses alerts. The default suppresses nothing.
+#[derive(Debug, Clone, Default)]
+pub struct Suppression {
+    policy: LivePolicy,
+    /// `None` = there are none, and none to wait for.
+    silences: Option<Silences>,
+}
+
+impl Suppression {
+    /// Suppresses as the policy and the silences say that hold at each moment.
+    pub fn new(policy: LivePolicy, silences: Silences) -> Self {
+        Self { policy, silences: Some(silences) }
+    }
+
+    /// Whether the silences were read; who tells before may tell what is silenced.
+    pub fn is_ready(&self) -> bool {
+        self.silences.as_ref().is_none_or(Silences::is_ready)
+    }
+
+    /// Why an entry is not told at `now_ms`, milliseconds since the Unix epoch; `None` = it may be told.
+    pub fn of(&self, entry: &Entry, now_ms: i64) -> Option<Reason> {
+        let labels = Labels::of(entry);
+        let silences = self.silences.as_ref();
+        if let Some(silence) = silences.and_then(|all| all.silencing(&labels, now_ms)) {
+            return Some(Reason::Silence(silence.id.clone()));
+        }
+        let manner = self.policy.current()?.manner(&labels, &entry.channel);
+        manner.muted(now_ms).map(|name| Reason::MuteTime(name.to_owned()))
+    }
+}
+
+/// Whether an alert can end: one without a key is an event, which is over when it is told.
+pub(super) fn can_end(entry: &Entry) -> bool {
+    entry.notification.alert_key.is_some()
+}
+
+/// Alerts of one target that are open and not told, each with what is to be said: how it began and what
+/// came last.
+#[derive(Debug, Default)]
+pub(super) struct Waiting {
+    alerts: VecDeque<Vec<Job>>,
+}
+
+impl Waiting {
+    /// Whether nothing waits.
+    pub(super) fn is_empty(&self) -> bool {
+        self.alerts.is_empty()
+    }
+
+    /// Whether an alert waits.
+    pub(super) fn has(&self, alert: &AlertId) -> bool {
+        self.alerts.iter().any(|jobs| is_of(jobs, alert))
+    }
+
+    /// Lets a job wait; returns the one that it makes superfluous.
+    pub(super) fn push(&mut self, job: Job) -> Option<Job> {
+        let Some(jobs) = self.alerts.iter_mut().find(|jobs| is_of(jobs, &job.entry.alert)) else {
+            self.alerts.push_back(vec![job]);
+            return None;
+        };
+        // An open alert is not fired again, and of its changes the last one says all.
+        let superfluous = match job.entry.notification.kind {
+            Kind::Fire => return Some(job),
+            Kind::Update | Kind::Resolve if jobs.len() > 1 => jobs.pop(),
+            Kind::Update | Kind::Resolve => None,
+        };
+        jobs.push(job);
+        superfluous
+    }
+
+    /// Takes an alert's jobs out: it has ended.
+    pub(super) fn end(&mut self, alert: &AlertId) -> Vec<Job> {
+        let at = self.alerts.iter().position(|jobs| is_of(jobs, alert));
+        at.and_then(|at| self.alerts.remove(at)).unwrap_or_default()
+    }
+
+    /// Takes the first alert out that may be told.
+    pub(super) fn take(&mut self, is_suppressed: impl Fn(&Entry) -> bool) -> Option<Vec<Job>> {
+        let may = |jobs: &Vec<Job>| jobs.last().is_some_and(|job| !is_suppressed(&job.entry));
+        let at = self.alerts.iter().position(may)?;
+        self.alerts.remove(at)
+    }
+}
+
+fn is_of(jobs: &[Job], alert: &AlertId) -> bool {
+    jobs.first().is_some_and(|job| job.entry.alert == *alert)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::delivery::ports::OutboxRecord;
+    use crate::delivery::tests::world::entry;
+
+    fn job(offset: i64, kind: Kind, key: &str) -> Job {
+        let record = OutboxRecord { partition: 0, offset, timestamp_ms: 0, key: None, value: None };
+        Job { record, entry: entry(offset, "general", kind, Some(key)), unclear: false }
+    }
+
+    fn offsets(jobs: &[Job]) -> Vec<i64> {
+        jobs.iter().map(|job| job.record.offset).collect()
+    }
+
+    #[test]
+    fn of_each_alert_the_beginning_and_the_last_change_wait() {
+        let mut waiting = Waiting::default();
+        let pushes = [
+            (0, Kind::Fire, "a"),
+            (1, Kind::Fire, "b"),
+            (2, Kind::Update, "a"),
+            (3, Kind::Fire, "a"),
+            (4, Kind::Update, "a"),
+        ];
+        let over = pushes.map(|(offset, kind, key)| waiting.push(job(offset, kind, key)));
+        let over: Vec<i64> = over.into_iter().flatten().map(|job| job.record.offset).collect();
+        assert_eq!(over, [3, 2]);
+        let (a, b) = (job(9, Kind::Resolve, "a"), job(9, Kind::Resolve, "b"));
+        assert!(waiting.has(&a.entry.alert) && waiting.has(&b.entry.alert));
+        assert!(waiting.take(|_| true).is_none());
+        let taken = waiting.take(|entry| entry.alert == b.entry.alert).unwrap();
+        assert_eq!(offsets(&taken), [0, 4]);
+        assert_eq!(offsets(&waiting.end(&b.entry.alert)), [1]);
+        assert!(waiting.is_empty() && waiting.end(&a.entry.alert).is_empty());
+    }
+}
