@@ -9,6 +9,7 @@ use std::sync::Arc;
 use crate::config::{Config, Problem, SlackConfig};
 
 mod kafka;
+mod policy;
 mod rules;
 mod slack;
 
@@ -49,6 +50,7 @@ pub async fn check(path: &Path, options: Options) -> Report {
     report.problems.extend(problems);
     let Some(config) = config.map(Arc::new) else { return report };
     let rules = rules::check(&config, &mut report).await;
+    let policy = policy::check(&config, &mut report);
     match &config.slack {
         Some(slack) => note_plain_http(path, slack, &mut report),
         None => report.notes.push(
@@ -62,7 +64,7 @@ pub async fn check(path: &Path, options: Options) -> Report {
         kafka::check(path, &config, &rules, &mut report).await;
     }
     if !options.offline && !slack_is_wrong {
-        slack::check(path, &config, &rules, &mut report).await;
+        slack::check(path, &config, (&rules, policy.as_ref()), &mut report).await;
     }
     report
 }

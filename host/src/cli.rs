@@ -13,6 +13,7 @@ mod failure;
 mod logs;
 mod run;
 mod signals;
+mod silence;
 mod state;
 
 use failure::Failure;
@@ -84,6 +85,8 @@ enum Command {
     Run(run::Arguments),
     /// Tell everything that is wrong with configuration, rules, topics and token, at once.
     Check(check::Arguments),
+    /// Tell alerts no more for a while, show who asked for that, or end it.
+    Silence(silence::Arguments),
     /// Show what a rule keeps: windows by key and time, values, timers.
     State(state::Arguments),
 }
@@ -103,6 +106,7 @@ fn dispatch(global: Global, command: Command) -> Result<ExitCode, Failure> {
         Command::Demo(arguments) => demo::run(global, &arguments),
         Command::Run(arguments) => run::run(global, &arguments),
         Command::Check(arguments) => check::run(global, &arguments),
+        Command::Silence(arguments) => silence::run(global, &arguments),
         Command::State(arguments) => state::run(global, &arguments),
     }
 }

@@ -13,13 +13,14 @@ use std::time::Duration;
 use crate::limits::Limits;
 use crate::secret::Secret;
 
+mod delivery;
 mod environment;
 mod kafka;
 mod problem;
-mod reader;
+pub(crate) mod reader;
 mod rules;
 mod secrets;
-mod slack;
+pub(crate) mod slack;
 mod tables;
 
 pub use environment::Environment;
@@ -80,6 +81,7 @@ const KEYS: &[&str] = &[
     "slack.request_timeout_ms",
     "slack.ledger_retention_hours",
     "http.listen",
+    "delivery.policy",
     "tables.*",
 ];
 
@@ -94,6 +96,8 @@ pub struct Config {
     pub slack: Option<SlackConfig>,
     /// `[http]`; `None` = no page and no metrics.
     pub http: Option<HttpConfig>,
+    /// `[delivery]`
+    pub delivery: DeliveryConfig,
     /// `[tables]`: lookup tables by name, and the compacted topic of each.
     pub tables: BTreeMap<String, String>,
 }
@@ -227,6 +231,13 @@ pub struct HttpConfig {
     pub listen: SocketAddr,
 }
 
+/// `[delivery]`
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct DeliveryConfig {
+    /// `policy`: the file that says who is told of what; `None` = every alert goes where its rule says.
+    pub policy: Option<PathBuf>,
+}
+
 /// Where `[http] listen` is when nothing is said: only this machine sees it.
 const LISTEN_DEFAULT: SocketAddr =
     SocketAddr::new(std::net::IpAddr::V4(std::net::Ipv4Addr::LOCALHOST), 9464);
@@ -268,9 +279,10 @@ impl Config {
             let kafka = kafka::read(root.table("kafka"), context, port);
             let rules = rules::read(root.table("rules"), context);
             let slack = slack::read(root.table("slack"), context);
+            let delivery = delivery::read(root.table("delivery"), context);
             let tables = tables::read(root.table("tables"));
             root.finish();
-            Self { kafka, rules, slack, http, tables }
+            Self { kafka, rules, slack, http, delivery, tables }
         });
         (config, reader.into_problems())
     }

@@ -17,7 +17,8 @@ use tokio::sync::broadcast::error::RecvError;
 use tokio_util::sync::CancellationToken;
 
 use crate::config::{
-    Config, HttpConfig, KafkaConfig, OffsetReset, OnAmbiguous, RulesConfig, SlackConfig, SlackMode,
+    Config, DeliveryConfig, HttpConfig, KafkaConfig, OffsetReset, OnAmbiguous, RulesConfig,
+    SlackConfig, SlackMode,
 };
 use crate::http::{HttpError, Server};
 use crate::limits::Limits;
@@ -125,6 +126,7 @@ pub async fn run(options: Options, shutdown: CancellationToken) -> Result<Summar
         (&internal.dead_letters, 1),
         (&internal.repartition, OUTBOX_PARTITIONS),
         (&internal.changelog, OUTBOX_PARTITIONS),
+        (&internal.silences, 1),
     ])?;
     let slack = SlackStandIn::start(stand_in()).await.map_err(DemoError::Slack)?;
 
@@ -236,6 +238,7 @@ fn config(broker: &Broker, rules: &Path, slack: &SlackStandIn, listen: SocketAdd
             properties,
             oauthbearer: None,
         },
+        delivery: DeliveryConfig::default(),
         // Nothing stays behind, not even compiled code.
         rules: RulesConfig { dir: rules.to_owned(), cache_dir: None, limits: Limits::default() },
         slack: Some(SlackConfig {

@@ -167,6 +167,10 @@ pub struct WorkerSet {
     positions: HashMap<Arc<str>, Arc<[usize]>>,
     /// Where every rule is in `slots`.
     by_name: HashMap<Arc<str>, usize>,
+    /// Whether some rule looks at more than one record.
+    keeps_state: bool,
+    /// Whether some rule needs a lookup table.
+    needs_tables: bool,
     failures: Vec<(Arc<str>, CallFailure)>,
     scratch: Scratch,
     survivors: Survivors,
@@ -216,10 +220,14 @@ impl WorkerSet {
                 (Arc::clone(topic), of_rules.copied().collect())
             })
             .collect();
+        let keeps_state = slots.iter().any(|slot| slot.rule.keeps_state());
+        let needs_tables = slots.iter().any(|slot| !slot.rule.tables.is_empty());
         Self {
             slots,
             positions,
             by_name,
+            keeps_state,
+            needs_tables,
             failures,
             scratch: Scratch::default(),
             survivors: Survivors::default(),
@@ -270,9 +278,10 @@ impl WorkerSet {
 
     /// A lookup table that some rule needs and that was not read to its end yet.
     pub fn missing_table(&self) -> Option<(&str, &str)> {
-        let missing = |slot: &'_ Slot| slot.rule.tables.missing().map(str::to_owned);
-        let slot = self.slots.iter().find(|slot| missing(slot).is_some())?;
-        Some((&slot.rule.name, slot.rule.tables.missing()?))
+        if !self.needs_tables {
+            return None;
+        }
+        self.slots.iter().find_map(|slot| Some((&*slot.rule.name, slot.rule.tables.missing()?)))
     }
 
     /// Evaluates records of one partition, in offset order, and adds what came of them to `out`.

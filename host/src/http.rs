@@ -1,6 +1,6 @@
-//! The page, `/metrics`, `/healthz`, `/readyz`, `/api/status` and `/api/state/RULE`.
+//! The page, `/metrics`, `/healthz`, `/readyz`, `/api/status`, `/api/state/RULE` and `/api/silences`.
 //!
-//! It reads what others count and say, and changes nothing. The page is three embedded files
+//! It reads what others count and say, and changes nothing but silences. The page is three embedded files
 //! without a build step; what rules and records say reaches it only as JSON and is shown as text.
 
 use std::io;
@@ -19,6 +19,7 @@ use tokio_util::sync::CancellationToken;
 use crate::state::query::{Question, parse_time};
 use crate::telemetry;
 
+pub mod silences;
 mod status;
 
 pub use status::{DeliveryStatus, Pages, ProblemStatus, RuleStatus, StateReader, Status};
@@ -109,7 +110,12 @@ impl Server {
 
 /// All pages of the host.
 pub fn router(pages: Pages) -> Router {
-    router_behind(Router::new().route("/", get(page)), pages)
+    router_behind(front(), pages)
+}
+
+/// The host's own page at `/`.
+pub fn front() -> Router {
+    Router::new().route("/", get(page))
 }
 
 /// All pages of the host behind those of another, such as the demo's, which has the one at `/`;

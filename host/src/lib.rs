@@ -22,6 +22,7 @@
 //! - [`state`]: what the host keeps for rules.
 //! - [`tables`]: topics that rules look things up in.
 //! - [`evaluation`]: records in, effects out; knows neither Kafka nor Slack nor a clock.
+//! - [`policy`]: who is told of which alert, when, and when not.
 //! - [`dead_letter`]: records that were given up on, and why.
 //! - [`outbox`]: decided notifications on their way.
 //! - [`delivery`]: from the outbox to Slack.
@@ -57,6 +58,7 @@ pub mod nearest;
 pub mod notification;
 pub mod oauth;
 pub mod outbox;
+pub mod policy;
 pub mod progress;
 pub mod record;
 pub mod rules;

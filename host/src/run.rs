@@ -13,7 +13,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::backoff::Backoff;
 use crate::causes::with_causes;
-use crate::config::Config;
+use crate::config::{Config, ConfigErrors};
 use crate::delivery::{self, DeliveryError};
 use crate::engine::{Engine, EngineError};
 use crate::evaluation::{Repartition, RollBack, WorkerSet};
@@ -32,7 +32,10 @@ use crate::topics::kafka::{Topics, TopicsError};
 use crate::topics::{InternalTopics, Partitions};
 use crate::worker::{EffectWriter, SwapNote, Worker};
 
+mod policy;
 mod status;
+
+use policy::Policing;
 
 /// Which half of the host runs; the outbox topic is between them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -75,6 +78,9 @@ pub enum RunError {
     /// The rules folder.
     #[error("cannot read the rules folder")]
     Rules(#[from] FolderError),
+    /// The policy's file.
+    #[error("the policy is wrong: {0}")]
+    Policy(#[from] ConfigErrors),
     /// The host's own topics.
     #[error("the host's own topics do not fit")]
     Topics(#[from] TopicsError),
@@ -109,9 +115,11 @@ pub async fn run(options: Options, shutdown: CancellationToken) -> Result<(), Ru
         Only::Deliver => None,
         Only::Both | Only::Evaluate => Some(Library::open(&config, engine, metrics.clone())?),
     };
+    let policing = Policing::open(&config)?;
     let view = library.as_ref().map(|library| library.view().clone());
-    let served = serve(&config, (front, server), view, (&metrics, &readiness)).await?;
-    let result = work(library, (config, only, partitions), (metrics, readiness), shutdown);
+    let served = serve(&config, (front, server), (view, &policing), (&metrics, &readiness)).await?;
+    let result =
+        work((library, policing), (config, only, partitions), (metrics, readiness), shutdown);
     let result = result.await;
     // The page answers until everything else has ended.
     served.cancel();
@@ -121,7 +129,7 @@ pub async fn run(options: Options, shutdown: CancellationToken) -> Result<(), Ru
 
 /// Everything but the page.
 async fn work(
-    library: Option<Library>,
+    (library, mut policing): (Option<Library>, Policing),
     (config, only, partitions): (Arc<Config>, Only, Option<Partitions>),
     (metrics, readiness): (Metrics, Readiness),
     shutdown: CancellationToken,
@@ -135,10 +143,11 @@ async fn work(
     };
     // Ends everything when one part fails.
     let stop = shutdown.child_token();
+    let followers = policing.follow(&config, (&metrics, &readiness), &stop)?;
     let mut evaluation = None;
     if let Some(library) = library {
         let parts = (&config, &metrics, &readiness, &stop);
-        evaluation = Some(Evaluating::start(library, parts, partitions)?);
+        evaluation = Some(Evaluating::start(library, parts, partitions, &policing)?);
     }
     let deliver = only != Only::Evaluate && config.slack.is_some();
     // Delivery goes on while the workers finish: what they still commit may be sent.
@@ -148,7 +157,7 @@ async fn work(
             (Arc::clone(&config), metrics.clone(), readiness.clone());
         tokio::spawn(delivery::run(config, metrics, readiness, deliver_stop.clone()))
     });
-    match delivery {
+    let result = match delivery {
         Some(mut delivery) => {
             tokio::select! {
                 () = ended(&stop, evaluation.as_ref()) => {
@@ -166,7 +175,9 @@ async fn work(
             ended(&stop, evaluation.as_ref()).await;
             finish(evaluation, &stop).await
         }
-    }
+    };
+    stop.cancel();
+    result.and(followers.end().await)
 }
 
 fn delivered(
@@ -204,7 +215,7 @@ async fn finish(evaluation: Option<Evaluating>, stop: &CancellationToken) -> Res
 async fn serve(
     config: &Arc<Config>,
     (front, server): (Option<axum::Router>, Option<http::Server>),
-    view: Option<View>,
+    (view, policing): (Option<View>, &Policing),
     (metrics, readiness): (&Metrics, &Readiness),
 ) -> Result<CancellationToken, RunError> {
     let ends = CancellationToken::new();
@@ -214,20 +225,19 @@ async fn serve(
         (None, None) => return Ok(ends),
     };
     tracing::info!(address = %server.address(), "page, /metrics, /healthz and /readyz");
-    let (of, ready) = (Arc::clone(config), readiness.clone());
-    let status = Arc::new(move || status::status(&of, view.as_ref(), &ready));
+    let (of, ready, policy) = (Arc::clone(config), readiness.clone(), policing.policy.clone());
+    let status = Arc::new(move || status::status(&of, view.as_ref(), &policy, &ready));
     let client =
         Arc::new(ClientState::new("kafka", &config.kafka, metrics.clone(), readiness.clone()));
     let kafka = config.kafka.clone();
+    let asks = Arc::clone(&client);
     let state: http::StateReader = Arc::new(move |question| {
-        let changelog = Changelog::find(&kafka, &client).map_err(|error| with_causes(&error))?;
-        changelog.ask(&kafka, question, &client).map_err(|error| with_causes(&error))
+        let changelog = Changelog::find(&kafka, &asks).map_err(|error| with_causes(&error))?;
+        changelog.ask(&kafka, question, &asks).map_err(|error| with_causes(&error))
     });
     let own = Pages { metrics: metrics.clone(), readiness: readiness.clone(), status, state };
-    let router = match front {
-        Some(front) => http::router_behind(front, own),
-        None => http::router(own),
-    };
+    let front = front.unwrap_or_else(http::front);
+    let router = http::router_behind(front.merge(policing.router(&config.kafka, client)), own);
     let end = ends.clone();
     tokio::spawn(async move {
         if let Err(error) = server.serve(router, end).await {
@@ -288,6 +298,7 @@ impl Evaluating {
             &CancellationToken,
         ),
         partitions: Partitions,
+        policing: &Policing,
     ) -> Result<Self, RunError> {
         let mut publisher = Publisher::default();
         let kafka = Arc::new(config.kafka.clone());
@@ -303,7 +314,12 @@ impl Evaluating {
                 number,
                 kafka: Arc::clone(&kafka),
                 slot: publisher.slot(build(&library.view().current())),
-                effects: EffectWriter::new(&kafka.group_id, number, partitions),
+                effects: EffectWriter::new(
+                    &kafka.group_id,
+                    number,
+                    partitions,
+                    policing.policy.clone(),
+                ),
                 changelog: changelog.clone(),
                 swaps: notes.clone(),
                 roll_backs: roll_backs.clone(),

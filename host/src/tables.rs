@@ -112,6 +112,11 @@ impl TableSet {
         self.tables.get(name)
     }
 
+    /// Whether there is none.
+    pub fn is_empty(&self) -> bool {
+        self.tables.is_empty()
+    }
+
     /// A table that was not read to its end yet.
     pub fn missing(&self) -> Option<&str> {
         let not_ready = |(_, table): &(&String, &Table)| !table.is_ready();

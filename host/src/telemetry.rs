@@ -188,6 +188,11 @@ impl Metrics {
         self.inner.reading.restore_seconds.with([], |histogram| histogram.observe(seconds));
     }
 
+    /// A worker took a rule set up, and stopped so many seconds for it.
+    pub fn swap(&self, seconds: f64) {
+        self.inner.reading.swap_seconds.with([], |histogram| histogram.observe(seconds));
+    }
+
     /// A record of a rule came too late for a window, which would have told the rule of it or not.
     pub fn late(&self, rule: &str, window: &str, would_cross: bool) {
         self.inner.rules.late.add([rule, window], 1);
@@ -219,6 +224,11 @@ impl Metrics {
     /// Whether delivery is paused, for example by a refused token.
     pub fn delivery_paused(&self, paused: bool) {
         self.inner.delivery.paused.set(i64::from(paused));
+    }
+
+    /// The policy's file was read again; `outcome` is `swapped` or `rejected`.
+    pub fn policy_reload(&self, outcome: &'static str) {
+        self.inner.rules.policy_reloads.add([outcome], 1);
     }
 
     /// `n` reloads of the rules folder ended; `outcome` is `swapped`, `unchanged` or `rejected`.
@@ -326,6 +336,7 @@ mod tests {
         m.outbox_pending(3);
         m.delivery_paused(true);
         m.reloads("swapped", 1);
+        m.policy_reload("swapped");
         m.generation(2);
         m.rule_state("invalid-user", RuleState::Active);
         m.log_lines_dropped("invalid-user", 1);

@@ -17,6 +17,8 @@ pub struct InternalTopics {
     pub repartition: Arc<str>,
     /// `GROUP.changelog`: the state of rules; compacted.
     pub changelog: Arc<str>,
+    /// `GROUP.silences`: silences by id; compacted, one partition.
+    pub silences: Arc<str>,
 }
 
 /// How many partitions the host's own topics have, where that matters.
@@ -37,6 +39,7 @@ impl InternalTopics {
             dead_letters: format!("{group_id}.dead-letters").into(),
             repartition: format!("{group_id}.repartition").into(),
             changelog: format!("{group_id}.changelog").into(),
+            silences: format!("{group_id}.silences").into(),
         }
     }
 }

@@ -110,6 +110,8 @@ struct Session<'w> {
     subscribed: BTreeSet<Arc<str>>,
     clock: WallClock,
     waiting: stale::Waiting,
+    /// What readiness was told of a lookup table that is not there.
+    missing_table: Option<String>,
 }
 
 impl Worker {
@@ -189,7 +191,9 @@ impl Worker {
             subscribed: BTreeSet::new(),
             clock: WallClock::default(),
             waiting: stale::Waiting::default(),
+            missing_table: None,
         };
+        self.readiness.forget(&clock::tables_part(self.number));
         // What an earlier session had not committed is read again, and its state restored.
         *session.set.states() = States::default();
         session.subscribe()?;
@@ -373,6 +377,7 @@ impl Session<'_> {
     /// Takes up a new rule set, between two batches.
     fn take_up_rules(&mut self) -> Result<(), SessionError> {
         let Some(mut new) = self.worker.slot.take() else { return Ok(()) };
+        let began = Instant::now();
         new.take_states(self.set);
         let migrated = new.migrate(None);
         let old_rules = &self.set.set().rules;
@@ -386,6 +391,7 @@ impl Session<'_> {
         }
         self.roll_back(migrated.failed);
         let old = std::mem::replace(self.set, new);
+        self.worker.metrics.swap(began.elapsed().as_secs_f64());
         let partitions = self.progress.partitions();
         let positions = partitions.filter_map(|one| Some((one.clone(), self.progress.next(one)?)));
         let positions: Vec<_> = positions.collect();

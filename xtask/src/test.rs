@@ -41,7 +41,8 @@ pub fn test(arguments: &Arguments) -> Result<()> {
         readers()?;
     }
     guests::build()?;
-    run(cargo().args(["build", "--package", "firebell"]))?;
+    // The program as well: its package has tests that run it. By itself it would be built with other
+    // features of what it shares, OpenSSL and wasmtime a second time.
     run(cargo().args([
         "test",
         "--workspace",

@@ -10,6 +10,7 @@ use crate::config::{Config, Problem, SlackConfig, SlackMode};
 use crate::delivery::slack::{Asked, Slack};
 use crate::delivery::verdict::Verdict;
 use crate::nearest::nearest;
+use crate::policy::Policy;
 use crate::rules::Rule;
 
 /// Channels whose history is tried; Slack allows some fifty such questions a minute.
@@ -26,7 +27,12 @@ struct Wanted {
 }
 
 /// Asks whether Slack takes the token, and whether the channels exist and can be read back.
-pub(super) async fn check(path: &Path, config: &Config, rules: &[Arc<Rule>], report: &mut Report) {
+pub(super) async fn check(
+    path: &Path,
+    config: &Config,
+    (rules, policy): (&[Arc<Rule>], Option<&Policy>),
+    report: &mut Report,
+) {
     let Some(slack) = &config.slack else { return };
     let token = match &slack.mode {
         SlackMode::Bot { token, .. } => token.clone(),
@@ -66,7 +72,8 @@ pub(super) async fn check(path: &Path, config: &Config, rules: &[Arc<Rule>], rep
             return;
         }
     }
-    let ids = look_up(path, slack, &client, wanted(path, config, slack, rules), report).await;
+    let ids =
+        look_up(path, slack, &client, wanted(path, config, slack, (rules, policy)), report).await;
     read_back(path, &client, &ids, report).await;
 }
 
@@ -79,7 +86,12 @@ fn token_key(slack: &SlackConfig) -> &'static str {
 }
 
 /// All channels that are named, and where.
-fn wanted(path: &Path, config: &Config, slack: &SlackConfig, rules: &[Arc<Rule>]) -> Vec<Wanted> {
+fn wanted(
+    path: &Path,
+    config: &Config,
+    slack: &SlackConfig,
+    (rules, policy): (&[Arc<Rule>], Option<&Policy>),
+) -> Vec<Wanted> {
     let own = |name: &String, key: &str| Wanted {
         name: name.clone(),
         file: path.to_owned(),
@@ -95,6 +107,15 @@ fn wanted(path: &Path, config: &Config, slack: &SlackConfig, rules: &[Arc<Rule>]
             file: file_of(config, &rule.name),
             key: "channels".into(),
         }));
+    }
+    if let (Some(policy), Some(file)) = (policy, &config.delivery.policy) {
+        for (receiver, told) in policy.receivers() {
+            wanted.extend(told.targets.iter().map(|name| Wanted {
+                name: name.to_string(),
+                file: file.clone(),
+                key: format!("receivers.{receiver}.channels"),
+            }));
+        }
     }
     wanted
 }
@@ -232,7 +253,7 @@ mod tests {
         let path = Path::new("firebell.toml");
         let config = Config::parse(path, &text, &Environment::of("h", 1, [("T", token)])).unwrap();
         let mut report = Report::default();
-        check(path, &config, &[], &mut report).await;
+        check(path, &config, (&[], None), &mut report).await;
         report
     }
 
@@ -282,6 +303,28 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn a_channel_of_the_policy_that_does_not_exist_is_found() {
+        let slack = SlackStandIn::start(Options::default()).await.unwrap();
+        let text = format!(
+            "[kafka]\nbootstrap_servers = \"k:1\"\n[slack]\ntoken_env = \"T\"\napi_url = \"{}\"\n\
+             default_channel = \"general\"\n[delivery]\npolicy = \"policy.toml\"\n",
+            slack.api_url()
+        );
+        let path = Path::new("firebell.toml");
+        let config = Config::parse(path, &text, &Environment::of("h", 1, [("T", TOKEN)])).unwrap();
+        let text = "[receivers.all]\nchannels = [\"general\", \"genral\"]\n";
+        let policy = Policy::parse(Path::new("policy.toml"), text).unwrap();
+        let mut report = Report::default();
+        check(path, &config, (&[], Some(&policy)), &mut report).await;
+        assert_eq!(
+            shown(&report.problems),
+            [
+                "policy.toml: receivers.all.channels: there is no public channel `genral`; did you mean \"general\"?"
+            ]
+        );
+    }
+
+    #[tokio::test]
     async fn a_history_that_cannot_be_read_is_a_note() {
         let slack = SlackStandIn::start(Options { history: false, ..Options::default() }).await;
         let report = found(&slack.unwrap(), TOKEN, "default_channel = \"general\"").await;
@@ -298,7 +341,7 @@ mod tests {
         let path = Path::new("firebell.toml");
         let config = Config::parse(path, &text, &Environment::of("h", 1, [("T", TOKEN)])).unwrap();
         let mut report = Report::default();
-        check(path, &config, &[], &mut report).await;
+        check(path, &config, (&[], None), &mut report).await;
         assert!(report.problems.is_empty(), "{report:?}");
         assert!(
             report.unanswered[0]

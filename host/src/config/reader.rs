@@ -13,7 +13,7 @@ use super::problem::Problem;
 use crate::nearest::nearest;
 
 /// A file's text and the problems that were found in it so far.
-pub(super) struct Reader<'a> {
+pub(crate) struct Reader<'a> {
     file: &'a Path,
     text: &'a str,
     /// Every key that exists, with its tables: `kafka.group_id`.
@@ -23,12 +23,12 @@ pub(super) struct Reader<'a> {
 
 impl<'a> Reader<'a> {
     /// A reader of a file's text.
-    pub(super) fn new(file: &'a Path, text: &'a str, keys: &'a [&'static str]) -> Self {
+    pub(crate) fn new(file: &'a Path, text: &'a str, keys: &'a [&'static str]) -> Self {
         Self { file, text, keys, problems: RefCell::default() }
     }
 
     /// The document's outermost table; `None` when it is not TOML, with a problem for each place.
-    pub(super) fn parse(&self) -> Option<Spanned<DeTable<'a>>> {
+    pub(crate) fn parse(&self) -> Option<Spanned<DeTable<'a>>> {
         let (table, errors) = DeTable::parse_recoverable(self.text);
         for error in &errors {
             let line = error.span().map(|span| self.line(span.start));
@@ -41,7 +41,7 @@ impl<'a> Reader<'a> {
     }
 
     /// All problems, in the order of the file.
-    pub(super) fn into_problems(self) -> Vec<Problem> {
+    pub(crate) fn into_problems(self) -> Vec<Problem> {
         let mut problems = self.problems.into_inner();
         problems.sort_by_key(|problem| problem.line.unwrap_or(usize::MAX));
         problems
@@ -54,7 +54,7 @@ impl<'a> Reader<'a> {
 }
 
 /// One table of the document.
-pub(super) struct Table<'r, 'a> {
+pub(crate) struct Table<'r, 'a> {
     reader: &'r Reader<'a>,
     /// Its name, empty for the outermost one.
     name: String,
@@ -72,23 +72,28 @@ type Value<'r, 'a> = &'r Spanned<DeValue<'a>>;
 
 impl<'r, 'a> Table<'r, 'a> {
     /// The outermost table.
-    pub(super) fn root(reader: &'r Reader<'a>, table: &'r DeTable<'a>) -> Self {
+    pub(crate) fn root(reader: &'r Reader<'a>, table: &'r DeTable<'a>) -> Self {
         let (name, line, known, missing) = (String::new(), None, Vec::new(), Vec::new());
         Self { reader, name, line, table: Some(table), known, missing }
     }
 
     /// Whether the file has this table.
-    pub(super) fn exists(&self) -> bool {
+    pub(crate) fn exists(&self) -> bool {
         self.table.is_some()
     }
 
     /// Whether the table has a key, right or wrong.
-    pub(super) fn has(&self, key: &str) -> bool {
+    pub(crate) fn has(&self, key: &str) -> bool {
         self.table.is_some_and(|table| table.contains_key(key))
     }
 
+    /// A key that exists, whatever its value.
+    pub(crate) fn know(&mut self, key: &'static str) {
+        self.known.push(key);
+    }
+
     /// A table inside; one that is not in the file reads as empty.
-    pub(super) fn table(&mut self, key: &'static str) -> Table<'r, 'a> {
+    pub(crate) fn table(&mut self, key: &'static str) -> Table<'r, 'a> {
         let value = self.value(key);
         let table = value.and_then(|value| match value.get_ref() {
             DeValue::Table(table) => Some(table),
@@ -105,7 +110,7 @@ impl<'r, 'a> Table<'r, 'a> {
     }
 
     /// A text.
-    pub(super) fn text(&mut self, key: &'static str) -> Option<&'r str> {
+    pub(crate) fn text(&mut self, key: &'static str) -> Option<&'r str> {
         let value = self.value(key)?;
         let text = value.get_ref().as_str();
         if text.is_none() {
@@ -120,7 +125,7 @@ impl<'r, 'a> Table<'r, 'a> {
     }
 
     /// A text that must be there.
-    pub(super) fn required_text(
+    pub(crate) fn required_text(
         &mut self,
         key: &'static str,
         example: &'static str,
@@ -134,7 +139,7 @@ impl<'r, 'a> Table<'r, 'a> {
     }
 
     /// A whole number.
-    pub(super) fn whole(&mut self, key: &'static str, range: RangeInclusive<i64>) -> Option<i64> {
+    pub(crate) fn whole(&mut self, key: &'static str, range: RangeInclusive<i64>) -> Option<i64> {
         let value = self.value(key)?;
         let DeValue::Integer(digits) = value.get_ref() else {
             self.wrong_type(key, "a whole number", value);
@@ -145,7 +150,7 @@ impl<'r, 'a> Table<'r, 'a> {
     }
 
     /// True or false.
-    pub(super) fn flag(&mut self, key: &'static str) -> Option<bool> {
+    pub(crate) fn flag(&mut self, key: &'static str) -> Option<bool> {
         let value = self.value(key)?;
         let DeValue::Boolean(flag) = value.get_ref() else {
             self.wrong_type(key, "true or false", value);
@@ -155,7 +160,7 @@ impl<'r, 'a> Table<'r, 'a> {
     }
 
     /// A number, whole or not.
-    pub(super) fn decimal(&mut self, key: &'static str, range: RangeInclusive<f64>) -> Option<f64> {
+    pub(crate) fn decimal(&mut self, key: &'static str, range: RangeInclusive<f64>) -> Option<f64> {
         let value = self.value(key)?;
         let digits = match value.get_ref() {
             DeValue::Integer(digits) if digits.radix() == 10 => digits.as_str(),
@@ -169,7 +174,7 @@ impl<'r, 'a> Table<'r, 'a> {
     }
 
     /// One word of a closed list.
-    pub(super) fn word<T: Copy>(&mut self, key: &'static str, words: &[(&str, T)]) -> Option<T> {
+    pub(crate) fn word<T: Copy>(&mut self, key: &'static str, words: &[(&str, T)]) -> Option<T> {
         let text = self.text(key)?;
         if let Some((_, meaning)) = words.iter().find(|(word, _)| *word == text) {
             return Some(*meaning);
@@ -187,7 +192,7 @@ impl<'r, 'a> Table<'r, 'a> {
     }
 
     /// A list of texts.
-    pub(super) fn texts(&mut self, key: &'static str) -> Option<Vec<&'r str>> {
+    pub(crate) fn texts(&mut self, key: &'static str) -> Option<Vec<&'r str>> {
         let value = self.value(key)?;
         let texts = value.get_ref().as_array().and_then(|items| {
             items.iter().map(|item| item.get_ref().as_str()).collect::<Option<Vec<_>>>()
@@ -198,32 +203,66 @@ impl<'r, 'a> Table<'r, 'a> {
         texts
     }
 
+    /// The tables of a list: each `[[name]]` of the file, in order.
+    pub(crate) fn tables(&mut self, key: &'static str) -> Vec<Table<'r, 'a>> {
+        let Some(value) = self.value(key) else { return Vec::new() };
+        let Some(items) = value.get_ref().as_array() else {
+            self.wrong_type(key, &format!("a list of tables, each [[{}]]", self.full(key)), value);
+            return Vec::new();
+        };
+        let named = items.iter().enumerate().map(|(n, item)| (format!("{key}[{n}]"), item));
+        named.filter_map(|(name, item)| self.inside(&self.listed(&name), &name, item)).collect()
+    }
+
+    /// The tables inside whose names the operator chooses, in order.
+    pub(crate) fn named_tables(&self) -> Vec<(&'r str, Table<'r, 'a>)> {
+        let inside = |(key, value)| Some((key, self.inside(&self.full(key), key, value)?));
+        self.entries().filter_map(inside).collect()
+    }
+
+    /// A value that must be a table, by its full name.
+    fn inside(&self, full: &str, key: &str, value: Value<'r, 'a>) -> Option<Table<'r, 'a>> {
+        let DeValue::Table(table) = value.get_ref() else {
+            self.wrong_type(key, "a table", value);
+            return None;
+        };
+        let (known, missing) = (Vec::new(), Vec::new());
+        let line = Some(self.reader.line(value.span().start));
+        let name = full.to_owned();
+        Some(Table { reader: self.reader, name, line, table: Some(table), known, missing })
+    }
+
+    /// A member of a list, with the list's tables.
+    fn listed(&self, name: &str) -> String {
+        if self.name.is_empty() { name.to_owned() } else { format!("{}.{name}", self.name) }
+    }
+
     /// All entries of a table whose keys the operator chooses, in order.
-    pub(super) fn entries(&self) -> impl Iterator<Item = (&'r str, Value<'r, 'a>)> + use<'r, 'a> {
+    pub(crate) fn entries(&self) -> impl Iterator<Item = (&'r str, Value<'r, 'a>)> + use<'r, 'a> {
         self.table.into_iter().flatten().map(|(key, value)| (key.get_ref().as_ref(), value))
     }
 
     /// Something is wrong with a key of this table.
-    pub(super) fn problem(&self, key: &str, message: impl Into<String>, cure: impl Into<String>) {
+    pub(crate) fn problem(&self, key: &str, message: impl Into<String>, cure: impl Into<String>) {
         let problem = Problem::new(message).file(self.reader.file).key(self.full(key)).cure(cure);
         self.push(Problem { line: Some(self.key_line(key)), ..problem });
     }
 
     /// A required key, or one of several, is not there.
-    pub(super) fn missing(&self, key: &str, message: &str, cure: &str) {
+    pub(crate) fn missing(&self, key: &str, message: &str, cure: &str) {
         let problem = Problem::new(message).file(self.reader.file).key(self.full(key)).cure(cure);
         self.push(Problem { line: self.line, ..problem });
     }
 
     /// A value has not the type that is expected.
-    pub(super) fn wrong_type(&self, key: &str, expected: &str, value: Value<'_, '_>) {
+    pub(crate) fn wrong_type(&self, key: &str, expected: &str, value: Value<'_, '_>) {
         let message = format!("expected {expected}, found {}", found(value.get_ref()));
         let problem = Problem::new(message).file(self.reader.file).key(self.full(key));
         self.push(Problem { line: Some(self.key_line(key)), ..problem });
     }
 
     /// Reports what is left: keys that nobody asked for, and required ones that are missing.
-    pub(super) fn finish(self) {
+    pub(crate) fn finish(self) {
         let mut meant = Vec::new();
         for (key, _) in self.entries() {
             if self.known.contains(&key) {
@@ -299,7 +338,7 @@ impl<'r, 'a> Table<'r, 'a> {
     }
 
     /// A key with its tables, quoted where TOML needs it.
-    pub(super) fn full(&self, key: &str) -> String {
+    pub(crate) fn full(&self, key: &str) -> String {
         let bare = key.chars().all(|c| c.is_ascii_alphanumeric() || c == '_' || c == '-');
         let key = if bare { key.to_owned() } else { format!("{key:?}") };
         if self.name.is_empty() { key } else { format!("{}.{key}", self.name) }

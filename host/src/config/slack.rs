@@ -142,7 +142,7 @@ pub(super) fn is_http_url(text: &str) -> bool {
 }
 
 /// A channel's name.
-fn channel(table: &Table<'_, '_>, key: &str, name: &str) -> String {
+pub(crate) fn channel(table: &Table<'_, '_>, key: &str, name: &str) -> String {
     if let Some(bare) = name.strip_prefix('#') {
         let cure = format!("write it without #: \"{bare}\"");
         table.problem(key, format!("\"{name}\" is not a channel's name"), cure);

@@ -124,7 +124,7 @@ impl WorkerSet {
 
     /// Whether some rule looks at more than one record.
     pub fn keeps_state(&self) -> bool {
-        self.slots.iter().any(|slot| slot.rule.keeps_state())
+        self.keeps_state
     }
 
     /// Whether time by itself may mean something in a partition that was quiet for so long.

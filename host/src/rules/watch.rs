@@ -1,4 +1,4 @@
-//! Waits until the rules folder has changed and nobody is writing in it any more.
+//! Waits until a folder of rules or of a policy has changed and nobody is writing in it any more.
 //!
 //! The system tells of changes (inotify on Linux); whether something changed is seen by looking, so
 //! nothing is missed when it does not tell: links that are swapped, as Kubernetes does, a folder that
@@ -161,7 +161,7 @@ impl Watch {
             Ok(()) => {
                 self.watched = identity;
                 if self.said.take().is_some() {
-                    info!(dir = %self.dir.display(), "the system tells of changes of the rules folder again");
+                    info!(dir = %self.dir.display(), "the system tells of changes of the folder again");
                 }
             }
             Err(error) => self.say_polling(&error),
@@ -177,7 +177,7 @@ impl Watch {
             dir = %self.dir.display(),
             reason,
             every_ms = POLL_INTERVAL.as_millis(),
-            "the system does not tell of changes of the rules folder, so it is looked at again and \
+            "the system does not tell of changes of the folder, so it is looked at again and \
              again; on Linux, raise fs.inotify.max_user_instances and fs.inotify.max_user_watches"
         );
         self.said = Some(reason);

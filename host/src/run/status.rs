@@ -2,16 +2,23 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::time::{SystemTime, UNIX_EPOCH};
 
 use crate::config::{Config, SlackMode};
 use crate::evaluation::health::State;
 use crate::http::{DeliveryStatus, ProblemStatus, RuleStatus, Status};
+use crate::policy::live::LivePolicy;
 use crate::rules::library::View;
 use crate::rules::{Mode, Problem, Rule, RuleSet};
 use crate::telemetry::{Readiness, RuleState};
 
 /// The host's status at this moment.
-pub(super) fn status(config: &Config, view: Option<&View>, readiness: &Readiness) -> Status {
+pub(super) fn status(
+    config: &Config,
+    view: Option<&View>,
+    policy: &LivePolicy,
+    readiness: &Readiness,
+) -> Status {
     let parts = readiness.snapshot().parts;
     let mode = match (&config.slack, view) {
         (Some(slack), _) => match slack.mode {
@@ -28,18 +35,27 @@ pub(super) fn status(config: &Config, view: Option<&View>, readiness: &Readiness
         delivery: DeliveryStatus { mode, paused },
         problems: Vec::new(),
     };
+    if let Some((since, message)) = policy.problem() {
+        let at_ms = millis(since);
+        status.problems.push(ProblemStatus { at_ms, source: "policy".into(), message });
+    }
     let Some(view) = view else { return status };
     let problems = view.problems();
     status.rules = rules(&view.current(), &problems);
     for problem in problems.iter() {
-        let since = problem.since.duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
         status.problems.push(ProblemStatus {
-            at_ms: u64::try_from(since.as_millis()).unwrap_or(u64::MAX),
+            at_ms: millis(problem.since),
             source: problem.file.display().to_string(),
             message: problem.to_string(),
         });
     }
     status
+}
+
+/// Milliseconds since the Unix epoch.
+fn millis(time: SystemTime) -> u64 {
+    let since = time.duration_since(UNIX_EPOCH).unwrap_or_default();
+    u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
 }
 
 /// The rules that run and those that have files and no good version, by name.
@@ -127,7 +143,7 @@ mod tests {
         let mut library = Library::open(&config, engine, Metrics::new()).unwrap();
         let file = |name: &str| dir.path().join(name).display().to_string();
 
-        let shown = status(&config, Some(library.view()), &readiness).rules;
+        let shown = status(&config, Some(library.view()), &LivePolicy::default(), &readiness).rules;
         let names: Vec<_> = shown.iter().map(|rule| (rule.name.as_str(), rule.state)).collect();
         assert_eq!(names, [("a-bad", RuleState::Rejected), ("b-good", RuleState::Active)]);
         assert_eq!((shown[0].version.as_str(), shown[0].topics.len()), ("", 0));
@@ -142,7 +158,7 @@ mod tests {
         let snapshot = Snapshot::take(dir.path()).unwrap();
         let touched = snapshot.files.keys().cloned().collect();
         library.reload(Change { snapshot, touched });
-        let shown = status(&config, Some(library.view()), &readiness).rules;
+        let shown = status(&config, Some(library.view()), &LivePolicy::default(), &readiness).rules;
         assert_eq!(shown[1].state, RuleState::Active);
         let told = shown[1].problem.as_ref().unwrap();
         assert!(told.contains("this is not TOML"), "{told}");

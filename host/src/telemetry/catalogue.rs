@@ -13,6 +13,10 @@ const CALL_BUCKETS: &[f64] = &[1e-5, 5e-5, 1e-4, 5e-4, 1e-3, 5e-3, 1e-2, 5e-2, 0
 const COMMIT_BUCKETS: &[f64] =
     &[1e-3, 2e-3, 5e-3, 1e-2, 2e-2, 5e-2, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0, 60.0];
 
+/// Seconds of one swap of rule sets on a worker's thread; some microseconds, unless state is migrated.
+const SWAP_BUCKETS: &[f64] =
+    &[1e-6, 2e-6, 5e-6, 1e-5, 2e-5, 5e-5, 1e-4, 2e-4, 5e-4, 1e-3, 1e-2, 0.1, 1.0];
+
 /// Seconds from an outbox entry's writing to Slack's yes; pacing alone may take minutes.
 const DELIVERY_BUCKETS: &[f64] =
     &[5e-3, 1e-2, 2.5e-2, 5e-2, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 300.0, 900.0];
@@ -30,6 +34,7 @@ pub(super) struct Reading {
     pub(super) standstill: Series<2, Gauge>,
     pub(super) restored: Series<0, CounterCell>,
     pub(super) restore_seconds: Series<0, Histogram>,
+    pub(super) swap_seconds: Series<0, Histogram>,
 }
 
 /// What is counted of rules.
@@ -49,6 +54,7 @@ pub(super) struct Rules {
     pub(super) dead_letters: Series<2, CounterCell>,
     pub(super) state: Series<2, Gauge>,
     pub(super) reloads: Series<1, CounterCell>,
+    pub(super) policy_reloads: Series<1, CounterCell>,
     pub(super) generation: Gauge,
 }
 
@@ -106,6 +112,8 @@ impl Reading {
         let restored = "Entries of rules' state that were restored from the changelog";
         let restores = "Seconds of one restore of rules' state";
         let restore_histogram = Series::new([], || Histogram::new(COMMIT_BUCKETS));
+        let swaps = "Seconds for which a worker stopped to take a rule set up";
+        let swap_histogram = Series::new([], || Histogram::new(SWAP_BUCKETS));
         let float = Series::new(["topic", "partition"], FloatGauge::default);
         let histogram = Series::new(["outcome"], || Histogram::new(COMMIT_BUCKETS));
         Self {
@@ -119,6 +127,7 @@ impl Reading {
             standstill: c.gauge("firebell_time_stands_still", ["topic", "partition"], standstill),
             restored: c.counter("firebell_restored_entries", [], restored),
             restore_seconds: c.put("firebell_restore_seconds", restores, restore_histogram),
+            swap_seconds: c.put("firebell_swap_seconds", swaps, swap_histogram),
         }
     }
 }
@@ -141,6 +150,7 @@ impl Rules {
         let dead_letters = "Records and notifications given to the dead-letter topic";
         let state = "1 for the state that a rule is in, 0 for the others";
         let reloads = "Reloads of the rules folder, by outcome";
+        let policies = "Reloads of the policy's file, by outcome";
         let generation = "Generation of the rule set that is published";
         let histogram = Series::new(["rule"], || Histogram::new(CALL_BUCKETS));
         Self {
@@ -158,6 +168,7 @@ impl Rules {
             dead_letters: c.counter("firebell_dead_letters", ["stage", "reason"], dead_letters),
             state: c.gauge("firebell_rule_state", ["rule", "state"], state),
             reloads: c.counter("firebell_reloads", ["outcome"], reloads),
+            policy_reloads: c.counter("firebell_policy_reloads", ["outcome"], policies),
             generation: c.put("firebell_rule_set_generation", generation, Gauge::default()),
         }
     }

@@ -187,6 +187,10 @@ impl Topics {
             ];
             self.create(&self.names.dead_letters, 1, &settings).await?;
         }
+        if !existing.contains_key(&*self.names.silences) {
+            let compact = [("cleanup.policy", "compact"), ("segment.bytes", "67108864")];
+            self.create(&self.names.silences, 1, &compact).await?;
+        }
         let state = self.ensure_state(&existing).await?;
         let misfits = self.misfits().await?;
         if misfits.is_empty() {
@@ -240,6 +244,7 @@ impl Topics {
                 state.map(|count| (count, "the changelog", on_their_way)),
             ),
             (&self.names.changelog, "compact", None),
+            (&self.names.silences, "compact", Some((1, "every host expects it", "all silences"))),
         ];
         let mut misfits = Vec::new();
         for (topic, cleanup_policy, partitions) in wanted {

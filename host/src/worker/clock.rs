@@ -52,6 +52,11 @@ impl Feed {
     }
 }
 
+/// What readiness calls the lookup tables of worker number `worker`.
+pub(super) fn tables_part(worker: usize) -> String {
+    format!("tables-of-worker-{worker}")
+}
+
 /// What is known of a silent partition.
 enum Silence {
     /// It is one of the sources', until then by the wall clock.
@@ -257,17 +262,18 @@ impl Session<'_> {
 
     /// Whether some rule needs a lookup table that was not read yet; records wait then.
     pub(super) fn waits_for_table(&mut self) -> bool {
-        let part = format!("tables-of-worker-{}", self.worker.number);
-        match self.set.missing_table() {
-            Some((rule, table)) => {
-                let text = format!("rule `{rule}` waits for table `{table}`");
-                self.worker.readiness.set_not_ready(part, text);
-                true
+        // Asked between any two batches: readiness hears of changes only.
+        let missing = self.set.missing_table();
+        let missing =
+            missing.map(|(rule, table)| format!("rule `{rule}` waits for table `{table}`"));
+        if missing != self.missing_table {
+            let part = tables_part(self.worker.number);
+            match &missing {
+                Some(text) => self.worker.readiness.set_not_ready(part, text.clone()),
+                None => self.worker.readiness.forget(&part),
             }
-            None => {
-                self.worker.readiness.forget(&part);
-                false
-            }
+            self.missing_table.clone_from(&missing);
         }
+        missing.is_some()
     }
 }

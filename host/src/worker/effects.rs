@@ -5,7 +5,8 @@ use std::time::{Duration, Instant};
 
 use crate::dead_letter::Origin;
 use crate::evaluation::{Evaluation, Repartition};
-use crate::outbox;
+use crate::outbox::{self, Entry};
+use crate::policy::live::LivePolicy;
 use crate::record::OutgoingRecord;
 use crate::topics::{InternalTopics, Partitions};
 
@@ -21,16 +22,17 @@ pub struct EffectWriter {
     outbox_partitions: i32,
     repartition: Repartition,
     origin: Origin,
+    policy: LivePolicy,
 }
 
 impl EffectWriter {
     /// A writer for worker number `worker` of a group whose topics have so many partitions.
-    pub fn new(group_id: &str, worker: usize, partitions: Partitions) -> Self {
+    pub fn new(group_id: &str, worker: usize, partitions: Partitions, policy: LivePolicy) -> Self {
         let origin = Origin { group_id: group_id.into(), worker };
         let topics = InternalTopics::of(group_id);
         let repartition =
             Repartition { topic: Arc::clone(&topics.repartition), partitions: partitions.state };
-        Self { topics, outbox_partitions: partitions.outbox, repartition, origin }
+        Self { topics, outbox_partitions: partitions.outbox, repartition, origin, policy }
     }
 
     /// Where records go whose rules group by something.
@@ -40,16 +42,17 @@ impl EffectWriter {
 
     /// Moves what came of a batch into what waits for the next commit.
     pub(super) fn collect(&self, evaluation: &mut Evaluation, pending: &mut Pending) {
-        for entry in evaluation.entries.drain(..) {
-            pending.urgent = true;
-            pending.push(OutgoingRecord {
-                topic: Arc::clone(&self.topics.outbox),
-                partition: Some(outbox::partition_of(&entry.channel, self.outbox_partitions)),
-                key: Some(entry.alert.to_string().into_bytes()),
-                value: Some(entry.to_bytes()),
-                headers: Vec::new(),
-                timestamp_ms: None,
-            });
+        if !evaluation.entries.is_empty() {
+            // One policy for all of a batch.
+            let policy = self.policy.current();
+            for entry in evaluation.entries.drain(..) {
+                match &policy {
+                    Some(policy) => {
+                        policy.route(entry).iter().for_each(|entry| self.notify(entry, pending));
+                    }
+                    None => self.notify(&entry, pending),
+                }
+            }
         }
         for record in evaluation.routed.drain(..) {
             // It may become a notification.
@@ -60,6 +63,18 @@ impl EffectWriter {
         for letter in evaluation.dead_letters.drain(..) {
             pending.push(letter.into_outgoing(&self.topics.dead_letters, &self.origin));
         }
+    }
+
+    fn notify(&self, entry: &Entry, pending: &mut Pending) {
+        pending.urgent = true;
+        pending.push(OutgoingRecord {
+            topic: Arc::clone(&self.topics.outbox),
+            partition: Some(outbox::partition_of(&entry.channel, self.outbox_partitions)),
+            key: Some(entry.key()),
+            value: Some(entry.to_bytes()),
+            headers: Vec::new(),
+            timestamp_ms: None,
+        });
     }
 }
 

@@ -17,6 +17,7 @@ mod guests;
 mod hostile;
 mod made_anew;
 mod pages;
+mod policy;
 mod reload;
 mod sandbox;
 mod security;
