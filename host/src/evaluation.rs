@@ -179,6 +179,8 @@ pub struct WorkerSet {
     /// Where records go whose rules group by something; `None` = they are evaluated where they are.
     repartition: Option<Repartition>,
     states: States,
+    /// The partitions that feed the repartition topic; empty = not known.
+    feed: Vec<TopicPartition>,
     /// Stream time at each record of the batch.
     streams: Vec<Option<i64>>,
     moments: Moments,
@@ -233,6 +235,7 @@ impl WorkerSet {
             clock: None,
             repartition: None,
             states: States::default(),
+            feed: Vec::new(),
             streams: Vec::new(),
             moments: Moments::default(),
             set,

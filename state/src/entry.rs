@@ -6,6 +6,7 @@ use crate::limits::{ENTRY_BYTES, RETENTION_MS};
 use crate::moment::Due;
 use crate::plan::{Closing, Plan, Shape, Window};
 use crate::sliding::Sliding;
+use crate::sources::Sources;
 use crate::tally::Tally;
 
 /// What is stored.
@@ -30,6 +31,8 @@ pub(crate) struct Meta {
     pub(crate) version: Option<u32>,
     /// The rule's stream time.
     pub(crate) stream_ms: Option<i64>,
+    /// How far the partitions are that feed a rule whose records are grouped.
+    pub(crate) sources: Arc<Sources>,
     /// The windows that have entries or may get some, by their fingerprints.
     pub(crate) windows: Arc<[(u64, Window)]>,
 }
@@ -122,7 +125,10 @@ impl Entry {
     /// What it costs with its key: an estimate, but always the same one.
     pub(crate) fn cost(&self, key_bytes: usize) -> usize {
         let content = match self {
-            Self::Meta(meta) => meta.windows.iter().map(|(_, window)| window.name.len() + 96).sum(),
+            Self::Meta(meta) => {
+                let windows = meta.windows.iter().map(|(_, window)| window.name.len() + 96);
+                windows.sum::<usize>() + meta.sources.list.len() * 40
+            }
             Self::Value { bytes, .. } => bytes.len(),
             Self::Timer(_) => 0,
             Self::Tally(tally) => tally.cost(),

@@ -12,6 +12,7 @@ mod moment;
 mod plan;
 mod questions;
 mod sliding;
+mod sources;
 mod state;
 mod store;
 mod tally;
@@ -28,5 +29,6 @@ pub use limits::{
 };
 pub use moment::{Added, Dropped, Due, Evidence, Firing, Late, Moment, WindowState};
 pub use plan::{Aggregate, Closing, Crossing, InvalidPlan, Plan, Shape, Window};
+pub use sources::Sources;
 pub use state::RuleState;
 pub use wire::WireError;

@@ -7,6 +7,7 @@ use crate::key::{Key, KeyRef};
 use crate::limits::StateError;
 use crate::moment::Dropped;
 use crate::plan::{Plan, Window};
+use crate::sources::Sources;
 use crate::store::Store;
 use crate::wire::{self, Topics, WireError};
 
@@ -119,6 +120,18 @@ impl RuleState {
     /// The rule's stream time, milliseconds since the Unix epoch; none before the first record.
     pub fn stream_ms(&self) -> Option<i64> {
         self.meta().and_then(|meta| meta.stream_ms)
+    }
+
+    /// How far the partitions are that feed the rule; empty where its records are not grouped.
+    pub fn sources(&self) -> Arc<Sources> {
+        self.meta().map(|meta| Arc::clone(&meta.sources)).unwrap_or_default()
+    }
+
+    /// Notes how far the partitions are that feed the rule.
+    pub fn set_sources(&mut self, sources: Sources) {
+        if *self.sources() != sources {
+            self.change_meta(|meta| meta.sources = Arc::new(sources));
+        }
     }
 
     /// Moves the rule's stream time on; it never goes back.

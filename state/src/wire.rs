@@ -15,6 +15,7 @@ use crate::entry::{Entry, Meta};
 use crate::key::{Key, Kind};
 use crate::moment::{Due, Evidence};
 use crate::sliding::{Row, Sliding};
+use crate::sources::{Source, Sources};
 use crate::tally::{Items, Tally};
 use reader::Reader;
 
@@ -145,13 +146,31 @@ fn encode_meta(out: &mut Vec<u8>, meta: &Meta) {
         out.extend(fingerprint.to_le_bytes());
         window::encode(out, window);
     }
+    out.push(u8::from(meta.sources.known));
+    put_len(out, meta.sources.list.len());
+    for source in &meta.sources.list {
+        put_bytes(out, source.topic.as_bytes());
+        out.extend((source.partition as u32).to_le_bytes());
+        put_option(out, source.furthest_ms.map(i64::to_le_bytes));
+    }
 }
 
 fn decode_meta(reader: &mut Reader<'_>) -> Result<Meta, WireError> {
     let version = reader.option(Reader::u32)?;
     let stream_ms = reader.option(Reader::i64)?;
     let windows = reader.list(|reader| Ok((reader.u64()?, window::decode(reader)?)))?;
-    Ok(Meta { version, stream_ms, windows: windows.into() })
+    // Before routed rules had a time of several partitions, nothing followed.
+    if reader.0.is_empty() {
+        return Ok(Meta { version, stream_ms, sources: Arc::default(), windows: windows.into() });
+    }
+    let known = reader.u8()? != 0;
+    let list = reader.list(|reader| {
+        let topic = reader.text()?.into();
+        let partition = reader.u32()? as i32;
+        Ok(Source { topic, partition, furthest_ms: reader.option(Reader::i64)? })
+    })?;
+    let sources = Arc::new(Sources { known, list });
+    Ok(Meta { version, stream_ms, sources, windows: windows.into() })
 }
 
 fn encode_tally(out: &mut Vec<u8>, tally: &Tally) {

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use firebell_state::RuleState;
+use firebell_state::{RuleState, Sources};
 
 use super::collect::Source;
 use super::input::Input;
@@ -36,9 +36,26 @@ pub struct Tick {
     /// No record waits anywhere on its way to this partition, and Kafka has just said so. Only then is
     /// silence a silence of the sources.
     pub caught_up: bool,
+    /// Just now all of them had come as far as they were: none holds time for the others.
+    pub lifts: bool,
 }
 
 impl Tick {
+    /// Tells a rule that other partitions feed which those are, and lets none of them hold its time where
+    /// nothing of them can be missing; where that comes to.
+    fn lift(&self, state: &mut RuleState, rule: &Rule, feed: &[TopicPartition]) -> Option<i64> {
+        if feed.is_empty() || rule.routes_by().is_none() {
+            return None;
+        }
+        let mut sources = (*state.sources()).clone();
+        tell_sources(&mut sources, rule, feed);
+        let to_ms = if self.lifts { sources.furthest_ms() } else { sources.together_ms() };
+        state.set_sources(sources);
+        let to_ms = to_ms.filter(|to_ms| state.stream_ms().is_none_or(|now_ms| now_ms < *to_ms))?;
+        state.advance(to_ms);
+        Some(to_ms)
+    }
+
     /// Where stream time of a rule comes to; `None` = it stands still, or nothing waits for it.
     fn stream_ms(&self, state: &RuleState, rule: &Rule, partition_ms: Option<i64>) -> Option<i64> {
         let idle_ms = i64::try_from(rule.plan.idle_ms?).unwrap_or(i64::MAX);
@@ -96,6 +113,13 @@ impl WorkerSet {
     /// Takes the state over from the set that evaluated until now.
     pub fn take_states(&mut self, old: &mut Self) {
         self.states = std::mem::take(&mut old.states);
+        self.feed = std::mem::take(&mut old.feed);
+    }
+
+    /// Which partitions feed the repartition topic. Until that is said, the time of rules whose records go
+    /// there stands still.
+    pub fn set_feed(&mut self, feed: Vec<TopicPartition>) {
+        self.feed = feed;
     }
 
     /// Whether some rule looks at more than one record.
@@ -112,9 +136,11 @@ impl WorkerSet {
     ) -> bool {
         self.slots.iter().any(|slot| {
             let Some(state) = self.states.get(partition, &slot.rule.name) else { return false };
+            let holds = slot.rule.routes_by().is_some() && state.sources().hold(state.stream_ms());
             let idle =
                 slot.rule.plan.idle_ms.is_some_and(|idle| quiet_ms >= 0 && quiet_ms as u64 >= idle);
-            idle && state.next_notice_ms().is_some()
+            holds
+                || idle && state.next_notice_ms().is_some()
                 || state.next_wall_ms().is_some_and(|due| due <= wall_ms)
         })
     }
@@ -157,7 +183,12 @@ impl WorkerSet {
         let own_time = source.origins.is_some() || rule.has_own_time();
         let end_ms = if own_time {
             let column = rule.event_time_column();
-            let of = (source.partition.partition, source.origins);
+            if source.origins.is_some() && !self.feed.is_empty() && !state.sources().is_known() {
+                let mut sources = (*state.sources()).clone();
+                tell_sources(&mut sources, &rule, &self.feed);
+                state.set_sources(sources);
+            }
+            let of = (source.partition, source.origins);
             let batch = (&matched.batch, column);
             self.moments.own(of, source.records, &matched.rows, batch, &mut state);
             state.stream_ms()
@@ -270,13 +301,14 @@ impl WorkerSet {
                 continue;
             }
             let Lent { mut state, adopted } = self.states.lend(partition, &rule);
-            let until_ms = tick.stream_ms(&state, &rule, partition_ms);
+            state.begin_call();
+            let lifted_ms = tick.lift(&mut state, &rule, &self.feed);
+            let until_ms = tick.stream_ms(&state, &rule, partition_ms).or(lifted_ms);
             let is_due = state.next_wall_ms().is_some_and(|due| due <= tick.wall_ms);
             if until_ms.is_none() && !is_due {
                 self.states.give_back(partition, &rule, state);
                 continue;
             }
-            state.begin_call();
             if let Some(until_ms) = until_ms {
                 state.advance(until_ms);
             }
@@ -284,8 +316,15 @@ impl WorkerSet {
             let wall_ms = tick.wall_ms;
             let mut call = Some(StateCall::new(state, topic, &rule.tables));
             let (mut outcome, clock) = (Outcome::default(), self.clock.as_ref());
-            let times = (i64::MIN, until_ms, Some(wall_ms));
-            slot.elapse(times, &|_| (0, next.clone()), &mut call, clock, &mut outcome);
+            let place = |_| (0, next.clone());
+            if let Some(lifted_ms) = lifted_ms {
+                // It is records that say so, not the wall clock.
+                let times = (i64::MIN, lifted_ms, None);
+                slot.elapse(times, &place, &mut call, clock, &mut outcome);
+                outcome.found_out(&[lifted_ms], |ms| Some(*ms));
+            }
+            let times = (lifted_ms.unwrap_or(i64::MIN), until_ms, Some(wall_ms));
+            slot.elapse(times, &place, &mut call, clock, &mut outcome);
             self.states.give_back(partition, &rule, returned(call));
             let none = RuleBatch::default();
             let source =
@@ -299,6 +338,13 @@ impl WorkerSet {
         }
         self.collected.drain_into(out);
     }
+}
+
+/// Tells which partitions of the rule's topics there are.
+fn tell_sources(sources: &mut Sources, rule: &Rule, feed: &[TopicPartition]) {
+    let topics = &rule.subscription.topics;
+    let own = feed.iter().filter(|one| topics.iter().any(|of| **of == *one.topic));
+    sources.tell(own.map(|one| (&one.topic, one.partition)));
 }
 
 /// The state that a call was lent. It is always given back; an empty one would be restored wrongly.

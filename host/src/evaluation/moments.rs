@@ -4,7 +4,7 @@ use firebell_state::{Moment, RuleState};
 
 use crate::batch::Batch;
 use crate::engine::RowRecord;
-use crate::record::Record;
+use crate::record::{Record, TopicPartition};
 
 /// The last millisecond of the year 9999: a time behind it is a mistake and moves nothing on.
 const TIME_MS_MAX: i64 = 253_402_300_799_999;
@@ -57,10 +57,10 @@ impl Moments {
     }
 
     /// Those of rows whose rule has a time of its own: by a declared field, or since its records came
-    /// from several partitions. Moves that time on.
+    /// from several partitions; the slowest of those says it. Moves that time on.
     pub(super) fn own(
         &mut self,
-        (own, origins): (i32, Option<&[i32]>),
+        (own, origins): (&TopicPartition, Option<&[i32]>),
         records: &[Record<'_>],
         rows: &[u32],
         (batch, column): (&Batch, Option<usize>),
@@ -68,6 +68,7 @@ impl Moments {
     ) {
         self.clear();
         let mut now = state.stream_ms();
+        let mut sources = origins.map(|_| (*state.sources()).clone());
         for (row, index) in rows.iter().enumerate() {
             let record = &records[*index as usize];
             let declared = column.and_then(|column| integer(batch, row, column));
@@ -76,12 +77,23 @@ impl Moments {
                 || record.timestamp_ms < 0
                 || event_ms <= record.timestamp_ms.saturating_add(AHEAD_MS_MAX);
             if moves_time(event_ms) && plausible {
-                now = now.max(Some(event_ms));
+                let together_ms = match (&mut sources, origins) {
+                    (Some(sources), Some(origins)) => {
+                        sources.saw(&own.topic, origins[*index as usize], event_ms);
+                        // It starts where the first record is.
+                        sources.together_ms().or(now).or(Some(event_ms))
+                    }
+                    _ => Some(event_ms),
+                };
+                now = now.max(together_ms);
             }
             let event_ms = if event_ms == -1 { now.unwrap_or(0) } else { event_ms };
             self.moments.push(Moment { event_ms, stream_ms: now.unwrap_or(event_ms) });
-            let from = origins.map_or(own, |origins| origins[*index as usize]);
+            let from = origins.map_or(own.partition, |origins| origins[*index as usize]);
             self.records.push(row_record(from, record));
+        }
+        if let Some(sources) = sources {
+            state.set_sources(sources);
         }
         if let Some(now) = now {
             state.advance(now);

@@ -16,6 +16,9 @@ const TICK: Duration = Duration::from_secs(1);
 const READ_AFTER: Duration = Duration::from_secs(1);
 /// What the group was done with, and when that was known: so many are kept.
 const DONE_MAX: usize = 8;
+/// How long after the ends were asked for it still says how far the partitions are from each other:
+/// later one of them may have stopped.
+const LIFT_WITHIN_MS: i64 = 10_000;
 
 /// When records came, by the wall clock.
 #[derive(Debug, Default)]
@@ -23,6 +26,8 @@ pub(super) struct WallClock {
     came: HashMap<TopicPartition, i64>,
     /// Until when the silence of each partition is known.
     known: HashMap<TopicPartition, i64>,
+    /// Until when what feeds each partition had come when that was told last.
+    lifted: HashMap<TopicPartition, i64>,
     ticked_at: Option<Instant>,
     /// Why time stands still where it should go on, as it was told last.
     told: HashMap<TopicPartition, &'static str>,
@@ -85,6 +90,7 @@ impl WallClock {
     pub(super) fn forget(&mut self, partition: &TopicPartition) {
         self.came.remove(partition);
         self.known.remove(partition);
+        self.lifted.remove(partition);
         self.told.remove(partition);
     }
 }
@@ -122,16 +128,31 @@ impl Session<'_> {
             if standstill.is_none() {
                 self.clock.known.insert(partition.clone(), until_ms.max(known));
             }
+            let mut lifts = false;
+            if *partition.topic == *self.worker.effects.repartition().topic {
+                // What was known before it was taken over says nothing of it.
+                let lifted = self.clock.lifted.entry(partition.clone()).or_insert(wall_ms);
+                lifts = standstill.is_none()
+                    && until_ms > *lifted
+                    && wall_ms - until_ms <= LIFT_WITHIN_MS;
+                if lifts {
+                    *lifted = until_ms;
+                }
+                if let Some((_, ends)) = &self.clock.feed.asked {
+                    self.set.set_feed(ends.iter().map(|(one, _)| one.clone()).collect());
+                }
+            }
             let tick = Tick {
                 wall_ms,
                 quiet_ms: until_ms - came,
                 since_ms: (until_ms - came.max(known)).max(0),
                 caught_up: standstill.is_none(),
+                lifts,
             };
-            self.tell(&partition, standstill);
             let offset = self.progress.next(&partition).unwrap_or(-1);
             self.evaluation.clear();
             self.set.tick(&partition, tick, offset, &mut self.evaluation);
+            self.tell(&partition, standstill);
             self.set.sort_out_stale(&partition, wall_ms, 0, &mut self.evaluation);
             report::report(&self.worker.metrics, &self.evaluation);
             self.worker.effects.collect(&mut self.evaluation, &mut self.pending);

@@ -49,8 +49,12 @@ fn entries() -> Vec<(Kind, Entry)> {
         (u64::MAX, window("", Shape::Session(3), Crossing::Never, Closing::Crossed)),
     ]
     .into();
+    let mut sources = Sources::default();
+    sources.saw(&"t".into(), 3, -4);
+    sources.tell([(&"t".into(), 3), (&"u".into(), 0)].into_iter());
+    let sources = Arc::new(sources);
     vec![
-        (Kind::Meta, Entry::Meta(Meta { version: Some(2), stream_ms: Some(-1), windows })),
+        (Kind::Meta, Entry::Meta(Meta { version: Some(2), stream_ms: Some(-1), sources, windows })),
         (Kind::Meta, Entry::Meta(Meta::default())),
         (Kind::Value, Entry::Value { bytes: Box::from(&b"v"[..]), expires_ms: Some(i64::MIN) }),
         (Kind::Value, Entry::Value { bytes: Box::default(), expires_ms: None }),

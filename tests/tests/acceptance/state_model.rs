@@ -177,7 +177,7 @@ fn check(kind: Kind, routed: bool, compacts: bool, written: &[Written], steps: &
     cluster.finish();
     cluster.check_routing();
     for (partition, seen) in cluster.evaluated() {
-        let expected = model::run(kind, RULE, &seen);
+        let expected = model::run(kind, RULE, &seen, cluster.fed_by());
         let said = cluster.said(&partition);
         assert_eq!(said, expected, "{partition} of {kind:?}");
         cluster.check_against_one_batch(&partition);

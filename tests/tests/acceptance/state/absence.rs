@@ -225,3 +225,24 @@ fn a_timer_of_the_wall_clock_fires_without_records() {
         scene.titles().contains(&format!("timer b due {}", at_ms + 2_000)).then_some(())
     });
 }
+
+#[test]
+fn nobody_is_missed_because_one_partition_is_read_before_another() {
+    let mut scene = scene(Kafka::newest(), "");
+    scene.site.set("kafka", "workers", "1").set("kafka", "internal_partitions", "1");
+    let began_ms = now_ms() - 60_000;
+    let beats = |host: &'static str, partition, seconds: std::ops::RangeInclusive<i64>| {
+        seconds.map(move |second| seen(host, began_ms + second * 1_000).partition(partition))
+    };
+    let host = scene.site.start();
+    scene.kafka.produce(&scene.topic, beats("a", 0, 0..=0).chain(beats("b", 1, 0..=0)));
+    scene.await_committed();
+    assert!(host.terminate().success());
+    // A minute of both waits; whichever partition is read first runs ahead of the other.
+    scene.kafka.produce(&scene.topic, beats("a", 0, 1..=58).chain(beats("b", 1, 1..=58)));
+    let host = scene.site.start();
+    await_decided(&scene, &[missed("a"), missed("b")]);
+    scene.await_committed();
+    await_decided(&scene, &[missed("a"), missed("b")]);
+    assert!(!host.log().contains("is back"));
+}

@@ -40,6 +40,8 @@ struct Worker {
 pub(crate) struct Cluster {
     set: Arc<RuleSet>,
     repartition: Option<Repartition>,
+    /// The partitions that have records.
+    feed: Vec<TopicPartition>,
     workers: [Worker; 2],
     /// All partitions that are read, those of the repartition topic last.
     partitions: Vec<TopicPartition>,
@@ -59,6 +61,8 @@ impl Cluster {
         repartition: Option<Repartition>,
         compacts: bool,
     ) -> Self {
+        let fed = inputs.iter().filter(|input| !input.records.is_empty());
+        let feed: Vec<TopicPartition> = fed.map(|input| input.partition.clone()).collect();
         let mut logs = BTreeMap::new();
         let mut partitions = vec![];
         for Input { partition, records } in inputs {
@@ -80,10 +84,11 @@ impl Cluster {
             }
         }
         let owners: Vec<usize> = (0..partitions.len()).map(|at| at % 2).collect();
-        let workers = [(); 2].map(|()| worker(set, repartition.as_ref()));
+        let workers = [(); 2].map(|()| worker(set, repartition.as_ref(), &feed));
         let mut cluster = Self {
             set: Arc::clone(set),
             repartition,
+            feed,
             workers,
             partitions,
             owners,
@@ -147,7 +152,7 @@ impl Cluster {
 
     /// A worker dies; another takes its place.
     pub(crate) fn crash(&mut self, at: usize, commits: bool) {
-        let new = worker(&self.set, self.repartition.as_ref());
+        let new = worker(&self.set, self.repartition.as_ref(), &self.feed);
         let dead = std::mem::replace(&mut self.workers[at], new);
         if let Some(transaction) = dead.in_flight.filter(|_| commits) {
             self.commit(transaction);
@@ -243,6 +248,11 @@ impl Cluster {
         kept.map(|one| (one.clone(), seen(one))).collect()
     }
 
+    /// How many partitions feed a rule that keeps its state by the repartition topic.
+    pub(crate) fn fed_by(&self) -> Option<usize> {
+        self.repartition.as_ref().map(|_| self.feed.len())
+    }
+
     /// Whether a rule keeps its state by this partition.
     fn keeps(&self, partition: &TopicPartition) -> bool {
         self.repartition.as_ref().is_none_or(|own| own.topic == partition.topic)
@@ -298,7 +308,7 @@ impl Cluster {
 
     /// One batch with all records gives the same, and leaves the same; so does the changelog.
     pub(crate) fn check_against_one_batch(&mut self, partition: &TopicPartition) {
-        let mut alone = worker(&self.set, self.repartition.as_ref()).set;
+        let mut alone = worker(&self.set, self.repartition.as_ref(), &self.feed).set;
         let mut out = Evaluation::default();
         let log = &self.logs[partition];
         if !log.is_empty() {
@@ -318,13 +328,18 @@ impl Cluster {
     }
 }
 
-fn worker(set: &Arc<RuleSet>, repartition: Option<&Repartition>) -> Worker {
+fn worker(
+    set: &Arc<RuleSet>,
+    repartition: Option<&Repartition>,
+    feed: &[TopicPartition],
+) -> Worker {
     let set = WorkerSet::new(Arc::clone(set));
     assert_eq!(set.failures(), []);
-    let set = match repartition {
+    let mut set = match repartition {
         Some(repartition) => set.with_repartition(repartition.clone()),
         None => set,
     };
+    set.set_feed(feed.to_vec());
     let (progress, pending) = (Progress::default(), Transaction::default());
     Worker { set, progress, pending, in_flight: None }
 }

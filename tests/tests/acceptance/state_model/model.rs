@@ -102,7 +102,13 @@ struct Model {
 }
 
 /// What a rule says about records that come to one partition, each with where it is from.
-pub(crate) fn run(kind: Kind, rule: &str, seen: &[(TopicPartition, Seen)]) -> Vec<Said> {
+pub(crate) fn run(
+    kind: Kind,
+    rule: &str,
+    seen: &[(TopicPartition, Seen)],
+    fed_by: Option<usize>,
+) -> Vec<Said> {
+    let mut furthest: BTreeMap<&TopicPartition, i64> = BTreeMap::new();
     let (mut model, mut stream_ms, mut said) = (Model::default(), None::<i64>, vec![]);
     for (from, record) in seen {
         let event_ms = match record.timestamp_ms {
@@ -110,7 +116,16 @@ pub(crate) fn run(kind: Kind, rule: &str, seen: &[(TopicPartition, Seen)]) -> Ve
             time => time,
         };
         if record.timestamp_ms >= 0 {
-            stream_ms = stream_ms.max(Some(event_ms));
+            let of = furthest.entry(from).or_insert(event_ms);
+            *of = (*of).max(event_ms);
+            let together_ms = match fed_by {
+                // The slowest of the partitions says it, once all came.
+                Some(count) if furthest.len() == count => furthest.values().min().copied(),
+                // It starts where the first record is.
+                Some(_) => stream_ms.or(Some(event_ms)),
+                None => Some(event_ms),
+            };
+            stream_ms = stream_ms.max(together_ms);
         }
         let now_ms = stream_ms.unwrap_or(event_ms);
         let TopicPartition { topic, partition } = from.clone();
