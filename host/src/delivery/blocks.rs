@@ -224,9 +224,9 @@ fn blocks(
     if left_out > 0 || is_short {
         let fields =
             if left_out > 0 { format!("… {left_out} more fields; ") } else { String::new() };
-        let command = text_element(&format!("firebell alerts show {}", entry.alert), Some("code"));
-        let lead = format!("{fields}shortened, the whole: ");
-        elements.push(section(vec![text_element(&lead, None), command]));
+        let lead = format!("{fields}shortened, whole in the outbox topic: alert ");
+        let alert = text_element(&entry.alert.to_string(), Some("code"));
+        elements.push(section(vec![text_element(&lead, None), alert]));
     }
     let when = when(entry, manners);
     if !when.is_empty() {
@@ -254,7 +254,7 @@ fn when(entry: &Entry, manners: &Manners) -> Vec<Value> {
         if !line.is_empty() {
             line.push(text_element(" · ", None));
         }
-        let url = format!("{address}/host#{}", entry.alert);
+        let url = format!("{address}/host");
         line.push(json!({"type": "link", "url": url, "text": "Firebell"}));
     }
     line
