@@ -82,6 +82,7 @@ const KEYS: &[&str] = &[
     "slack.ledger_retention_hours",
     "http.listen",
     "delivery.policy",
+    "http.public_url",
     "tables.*",
 ];
 
@@ -229,6 +230,8 @@ pub enum OnAmbiguous {
 pub struct HttpConfig {
     /// `listen`: the page, `/metrics`, `/healthz`, `/readyz`.
     pub listen: SocketAddr,
+    /// `public_url`: where people reach the page, without a slash at its end; messages link to it.
+    pub public_url: Option<String>,
 }
 
 /// `[delivery]`
@@ -238,6 +241,8 @@ pub struct DeliveryConfig {
     pub policy: Option<PathBuf>,
 }
 
+/// Bytes of `[http] public_url`: every message has room for a link to it.
+const PUBLIC_URL_BYTES_MAX: usize = 300;
 /// Where `[http] listen` is when nothing is said: only this machine sees it.
 const LISTEN_DEFAULT: SocketAddr =
     SocketAddr::new(std::net::IpAddr::V4(std::net::Ipv4Addr::LOCALHOST), 9464);
@@ -334,8 +339,18 @@ fn read_http(mut table: Table<'_, '_>) -> Option<HttpConfig> {
             Some(LISTEN_DEFAULT)
         }),
     };
+    let public_url = table.text("public_url").map(str::to_owned);
+    if let Some(url) = &public_url {
+        let is_fit = slack::is_http_url(url) && url::Url::parse(url).is_ok();
+        // Messages carry it, and everybody in the channel reads them.
+        if !is_fit || url.contains(['?', '#', '@']) || url.len() > PUBLIC_URL_BYTES_MAX {
+            let cure = "write http:// or https://, host and path, such as \"https://firebell.example.com\"";
+            table.problem("public_url", format!("\"{url}\" is not an address of a page"), cure);
+        }
+    }
     table.finish();
-    listen.map(|listen| HttpConfig { listen })
+    let public_url = public_url.map(|url| url.trim_end_matches('/').to_owned());
+    listen.map(|listen| HttpConfig { listen, public_url })
 }
 
 #[cfg(test)]

@@ -121,6 +121,7 @@ pub async fn run(
             manners: Manners {
                 mentions: slack_config.mentions.clone(),
                 link_hosts: slack_config.link_hosts.clone(),
+                public_url: config.http.as_ref().and_then(|http| http.public_url.clone()),
             },
             on_ambiguous: slack_config.on_ambiguous,
             suppression: suppression.clone(),

@@ -259,7 +259,7 @@ fn config(broker: &Broker, rules: &Path, slack: &SlackStandIn, listen: SocketAdd
             ledger_retention: Duration::from_secs(24 * 3600),
         }),
         tables: BTreeMap::new(),
-        http: Some(HttpConfig { listen }),
+        http: Some(HttpConfig { listen, public_url: None }),
     }
 }
 

@@ -59,7 +59,7 @@ impl Slack {
             let seen = message.text.replace('\u{2060}', "");
             Post {
                 channel: message.channel,
-                title: seen.lines().next().unwrap_or_default().to_owned(),
+                title: title(&seen).to_owned(),
                 text: message.text,
                 blocks: message.blocks.to_string(),
                 arrived: message.arrived,
@@ -91,4 +91,12 @@ impl Slack {
             self.stand_in.fail_next("chat.postMessage", fault);
         }
     }
+}
+
+/// The first line without the mark of its severity or state.
+fn title(text: &str) -> &str {
+    let line = text.lines().next().unwrap_or_default();
+    let marked =
+        ["🔵 ", "🟡 ", "🔴 ", "🚨 ", "✅ "].iter().find_map(|mark| line.strip_prefix(mark));
+    marked.unwrap_or(line)
 }

@@ -119,7 +119,7 @@ fn an_unknown_key_tells_the_nearest_right_one_or_the_section_or_all() {
     check(
         "http",
         "colour = 1",
-        &["firebell.toml:7: http.colour: unknown key; the keys here are `listen`"],
+        &["firebell.toml:7: http.colour: unknown key; the keys here are `listen`, `public_url`"],
     );
     check("kafak", "workers = 1", &["firebell.toml:6: kafak: unknown key; did you mean `kafka`?"]);
     check(
@@ -268,6 +268,12 @@ fn addresses_names_and_ids_are_checked() {
             "firebell.toml:4: slack.api_url: \"slack.com\" is not an http(s) address; write http:// or https://, host and path, such as \"https://slack.com/api/\"",
         ],
     );
+    for url in ["firebell.example.com", "https://me@firebell.example.com", "https://f/?a=1"] {
+        let expected = format!(
+            "firebell.toml:7: http.public_url: \"{url}\" is not an address of a page; write http:// or https://, host and path, such as \"https://firebell.example.com\""
+        );
+        check("http", &format!("public_url = \"{url}\""), &[&expected]);
+    }
     check(
         "http",
         "listen = \"9464\"",

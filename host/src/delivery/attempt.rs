@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use tokio::time::Instant;
 
-use super::blocks::{Message, message, plain};
+use super::blocks::{Message, Story, message, plain};
 use super::book::Book;
 use super::common::{Common, Ending, Stopped, now_ms};
 use super::decision::{Step, state_after, step, summed};
@@ -257,7 +257,7 @@ impl<P: Ports> Courier<P> {
 
     fn message(&self, job: &Job, opened_by: &str, is_plain: bool) -> Message {
         let form = if is_plain { plain } else { message };
-        form(&job.entry, &self.common.manners, opened_by)
+        form(&job.entry, &self.common.manners, &Story { opened_by, opened_ms: None })
     }
 
     /// What an answer to a post or an update leads to.

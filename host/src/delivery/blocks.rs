@@ -12,7 +12,7 @@ use url::Url;
 
 use super::decision::day;
 use super::text::{fallback, shorten, shorten_before, units, visible};
-use crate::notification::{Kind, Span};
+use crate::notification::{Kind, Severity, Span};
 use crate::outbox::Entry;
 
 /// `event_type` of the metadata that every message carries.
@@ -27,6 +27,19 @@ const URL_BYTES_MAX: usize = 3_000;
 /// Seconds of the last instant that Slack's date element is given, 9999-12-31T23:59:59Z.
 const DATE_SECONDS_MAX: i64 = 253_402_300_799;
 
+/// Units of a `header` block's text. A longer head is bold rich text, which has room for it.
+const HEADER_UNITS_MAX: usize = 150;
+
+/// What a message begins with: how bad it is. One character each, so that a phone shows the title.
+const MARKS: [(Severity, char); 4] = [
+    (Severity::Info, '🔵'),
+    (Severity::Warning, '🟡'),
+    (Severity::Error, '🔴'),
+    (Severity::Critical, '🚨'),
+];
+/// What it begins with when it is over, however bad it was.
+const RESOLVED_MARK: char = '✅';
+
 /// What the operator allows in messages.
 #[derive(Debug, Clone, Default)]
 pub struct Manners {
@@ -34,6 +47,17 @@ pub struct Manners {
     pub mentions: BTreeMap<String, String>,
     /// Hosts that links may go to; `*.example.com` allows all below.
     pub link_hosts: Vec<String>,
+    /// Where people reach the host's page, without a slash at its end (`http.public_url`).
+    pub public_url: Option<String>,
+}
+
+/// What is known of an alert beyond the entry that is told.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Story<'a> {
+    /// The intent that made the message, which is another than the entry's own when this changes it.
+    pub opened_by: &'a str,
+    /// Event time of what opened the alert, milliseconds since the Unix epoch; `None` = not known.
+    pub opened_ms: Option<i64>,
 }
 
 /// A message, ready to be sent.
@@ -63,22 +87,21 @@ const LEVELS: [Level; 4] = [
     Level { title: 150, body: 100, spans: 2, fields: 0, field: 0 },
 ];
 
-/// The full form of an entry's message. `opened_by` is the intent that made the message, which is
-/// another than the entry's own when this changes it.
-pub fn message(entry: &Entry, manners: &Manners, opened_by: &str) -> Message {
+/// The full form of an entry's message.
+pub fn message(entry: &Entry, manners: &Manners, story: &Story<'_>) -> Message {
     let title = title(entry);
-    let blocks = LEVELS.iter().map(|level| blocks(entry, manners, &title, level));
+    let blocks = LEVELS.iter().map(|level| blocks(entry, manners, story, &title, level));
     let fits = |blocks: &Value| units(&blocks.to_string()) <= BLOCKS_UNITS_MAX;
     Message {
-        text: fallback(&title, TEXT_UNITS_MAX),
+        text: fallback(&head(entry, &title), TEXT_UNITS_MAX),
         blocks: blocks.into_iter().find(fits),
-        metadata: metadata(entry, opened_by),
+        metadata: metadata(entry, story.opened_by),
     }
 }
 
 /// The plain form, for when Slack refused the blocks: the same words in `text` alone.
-pub fn plain(entry: &Entry, manners: &Manners, opened_by: &str) -> Message {
-    let mut text = title(entry);
+pub fn plain(entry: &Entry, manners: &Manners, story: &Story<'_>) -> Message {
+    let mut text = head(entry, &title(entry));
     let mut add = |line: String| {
         if !line.is_empty() {
             text.push('\n');
@@ -89,11 +112,14 @@ pub fn plain(entry: &Entry, manners: &Manners, opened_by: &str) -> Message {
     for (name, value) in &entry.notification.fields {
         add(format!("{}: {}", visible(name, false), spoken(value, manners)));
     }
-    add(footer(entry));
+    if entry.event_time_ms >= 0 {
+        add(date_words(entry.event_time_ms));
+    }
+    add(footer(entry, story));
     Message {
         text: fallback(&text, TEXT_UNITS_MAX),
         blocks: None,
-        metadata: metadata(entry, opened_by),
+        metadata: metadata(entry, story.opened_by),
     }
 }
 
@@ -116,35 +142,75 @@ fn title(entry: &Entry) -> String {
     if title.trim().is_empty() { visible(&entry.intent.rule, false) } else { title }
 }
 
+/// The mark and the title: what is read first, and on a phone often all.
+fn head(entry: &Entry, title: &str) -> String {
+    let notification = &entry.notification;
+    let of_severity = MARKS.iter().find(|(severity, _)| *severity == notification.severity);
+    let mark = match notification.kind {
+        Kind::Resolve => RESOLVED_MARK,
+        Kind::Fire | Kind::Update => of_severity.map_or(' ', |(_, mark)| *mark),
+    };
+    format!("{mark} {title}")
+}
+
 /// Who says this, and about which record.
-fn footer(entry: &Entry) -> String {
+fn footer(entry: &Entry, story: &Story<'_>) -> String {
     let severity = entry.notification.severity.as_str();
     let rule = visible(&entry.intent.rule, false);
     if let Some(day) = day(entry) {
         return shorten(&format!("{severity} · {rule} · digest of {}", visible(day, false)), 600);
     }
     let state = match entry.notification.kind {
-        Kind::Fire => "",
-        Kind::Update => " · updated",
-        Kind::Resolve => " · resolved",
+        Kind::Fire => " · firing".to_owned(),
+        Kind::Update => " · updated".to_owned(),
+        Kind::Resolve => match story.opened_ms {
+            Some(opened_ms) if (0..=entry.event_time_ms).contains(&opened_ms) => {
+                format!(" · resolved after {}", lasted(entry.event_time_ms - opened_ms))
+            }
+            _ => " · resolved".to_owned(),
+        },
     };
     let record = visible(&entry.intent.record.to_string(), false);
     shorten(&format!("{severity}{state} · {rule} · {record}"), 600)
 }
 
-fn blocks(entry: &Entry, manners: &Manners, title: &str, level: &Level) -> Value {
-    let notification = &entry.notification;
-    let mut lead = Vec::new();
-    if notification.kind == Kind::Resolve {
-        lead.push(json!({"type": "emoji", "name": "white_check_mark"}));
-        lead.push(json!({"type": "text", "text": " "}));
+/// A length of time in its two largest units: `3 d 4 h`, `1 min 0 s`.
+fn lasted(ms: i64) -> String {
+    let seconds = ms / 1_000;
+    match seconds {
+        0..60 => format!("{seconds} s"),
+        60..3_600 => format!("{} min {} s", seconds / 60, seconds % 60),
+        3_600..86_400 => format!("{} h {} min", seconds / 3_600, seconds / 60 % 60),
+        _ => format!("{} d {} h", seconds / 86_400, seconds / 3_600 % 24),
     }
-    lead.push(text_element(&shorten(title, level.title), Some("bold")));
-    let mut elements = vec![section(lead)];
-    elements.extend(paragraphs(pieces(&notification.body, manners), level.body, level.spans));
+}
+
+fn blocks(
+    entry: &Entry,
+    manners: &Manners,
+    story: &Story<'_>,
+    title: &str,
+    level: &Level,
+) -> Value {
+    let notification = &entry.notification;
+    let mut blocks = Vec::new();
+    let mut elements = Vec::new();
+    let mut is_short = units(title) > level.title;
+    let head = head(entry, &shorten(title, level.title));
+    if units(&head) <= HEADER_UNITS_MAX {
+        let text = json!({"type": "plain_text", "text": head, "emoji": false});
+        blocks.push(json!({"type": "header", "text": text}));
+    } else {
+        elements.push(section(vec![text_element(&head, Some("bold"))]));
+    }
+    let (body, cut) = paragraphs(pieces(&notification.body, manners), level.body, level.spans);
+    elements.extend(body);
+    is_short |= cut;
     for (name, value) in notification.fields.iter().take(level.fields) {
-        let name = shorten(&format!("{}: ", visible(name, false)), level.field);
-        let value = paragraphs(pieces(value, manners), level.field, level.spans);
+        let whole = format!("{}: ", visible(name, false));
+        let name = shorten(&whole, level.field);
+        let (value, cut) = paragraphs(pieces(value, manners), level.field, level.spans);
+        is_short |= cut || name != whole;
         // A field is one line; what is set apart in its value follows it.
         let mut line = vec![text_element(&name, Some("bold"))];
         let mut rest = value.into_iter().peekable();
@@ -155,15 +221,43 @@ fn blocks(entry: &Entry, manners: &Manners, title: &str, level: &Level) -> Value
         elements.extend(rest);
     }
     let left_out = notification.fields.len().saturating_sub(level.fields);
-    if left_out > 0 {
-        elements.push(section(vec![text_element(&format!("… {left_out} more fields"), None)]));
+    if left_out > 0 || is_short {
+        let fields =
+            if left_out > 0 { format!("… {left_out} more fields; ") } else { String::new() };
+        let lead = format!("{fields}shortened, whole in the outbox topic: alert ");
+        let alert = text_element(&entry.alert.to_string(), Some("code"));
+        elements.push(section(vec![text_element(&lead, None), alert]));
     }
-    json!([
-        {"type": "rich_text", "elements": elements},
-        {"type": "context", "elements": [
-            {"type": "plain_text", "text": footer(entry), "emoji": false},
-        ]},
-    ])
+    let when = when(entry, manners);
+    if !when.is_empty() {
+        elements.push(section(when));
+    }
+    if !elements.is_empty() {
+        blocks.push(json!({"type": "rich_text", "elements": elements}));
+    }
+    blocks.push(json!({"type": "context", "elements": [
+        {"type": "plain_text", "text": footer(entry, story), "emoji": false},
+    ]}));
+    Value::Array(blocks)
+}
+
+/// The event's time in the reader's zone, and the way to the host's page.
+fn when(entry: &Entry, manners: &Manners) -> Vec<Value> {
+    let mut line = Vec::new();
+    if entry.event_time_ms >= 0 {
+        line.push(match date(entry.event_time_ms) {
+            Piece::Element(element, _) => element,
+            Piece::Text(text, _) | Piece::Preformatted(text) => text_element(&text, None),
+        });
+    }
+    if let Some(address) = &manners.public_url {
+        if !line.is_empty() {
+            line.push(text_element(" · ", None));
+        }
+        let url = format!("{address}/host");
+        line.push(json!({"type": "link", "url": url, "text": "Firebell"}));
+    }
+    line
 }
 
 fn section(elements: Vec<Value>) -> Value {
@@ -283,8 +377,9 @@ fn date_words(ms: i64) -> String {
     }
 }
 
-/// Rich-text elements of at most `max` units of text and `spans` spans.
-fn paragraphs(pieces: Vec<Piece>, max: usize, spans: usize) -> Vec<Value> {
+/// Rich-text elements of at most `max` units of text and `spans` spans, and whether that is not all.
+fn paragraphs(pieces: Vec<Piece>, max: usize, spans: usize) -> (Vec<Value>, bool) {
+    let mut is_cut = false;
     let mut done = Vec::new();
     let mut line = Vec::new();
     let mut left = max;
@@ -315,6 +410,7 @@ fn paragraphs(pieces: Vec<Piece>, max: usize, spans: usize) -> Vec<Value> {
             }
         }
         if full {
+            is_cut = true;
             break;
         }
         left -= piece.units();
@@ -322,7 +418,7 @@ fn paragraphs(pieces: Vec<Piece>, max: usize, spans: usize) -> Vec<Value> {
     if !line.is_empty() {
         done.push(section(line));
     }
-    done
+    (done, is_cut)
 }
 
 /// Spans in words alone.

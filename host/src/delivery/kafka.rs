@@ -256,7 +256,7 @@ mod tests {
         // Only the look at the start, whether it may be read.
         assert_eq!(histories(&site), 2 * at_start);
         let texts: Vec<_> = site.slack.messages().into_iter().map(|message| message.text).collect();
-        assert_eq!(texts, ["message 1", "message 4", "message 5"]);
+        assert_eq!(texts, ["🟡 message 1", "✅ message 4", "🟡 message 5"]);
         // Killed: the tasks end where they are.
         host.abort();
         assert!(host.await.unwrap_err().is_cancelled());
@@ -268,7 +268,7 @@ mod tests {
         shutdown.cancel();
         host.await.unwrap();
         let texts: Vec<_> = site.slack.messages().into_iter().map(|message| message.text).collect();
-        assert_eq!(texts, ["message 1", "message 4", "message 5", "message 6"]);
+        assert_eq!(texts, ["🟡 message 1", "✅ message 4", "🟡 message 5", "🟡 message 6"]);
         let notes: Vec<Note> =
             site.values("g.ledger").iter().map(|value| Note::from_bytes(value).unwrap()).collect();
         let resolved = notes.iter().filter(|note| note.state == State::Resolved).count();

@@ -28,7 +28,7 @@ fn a_syslog_record_becomes_a_post(kafka: &Kafka) {
     scene.await_titles([SEED_LINE]);
     let post = scene.slack.posts().remove(0);
     assert_eq!(post.channel, "general");
-    assert_eq!(post.text, SEED_LINE);
+    assert_eq!(post.text, format!("🟡 {SEED_LINE}"));
     scene.await_committed();
 
     // A restart says nothing twice, and goes on where it was.

@@ -3,6 +3,9 @@ use crate::notification::{AlertId, IntentId, Notification, Severity};
 use crate::record::RecordId;
 use proptest::prelude::*;
 
+mod forms;
+mod oracle;
+
 const SEED: &str =
     "2018-03-04 15:14:24 👽 rpi-03 sshd[24150]: Invalid user mini from 192.168.42.42 👽";
 
@@ -34,16 +37,31 @@ fn entry(title: &str, body: Vec<Span>, fields: Vec<(String, Vec<Span>)>) -> Entr
     }
 }
 
+const STORY: Story<'_> = Story { opened_by: "i", opened_ms: None };
+
 fn manners() -> Manners {
     let mentions = [("oncall", "S0AB"), ("robin", "U0CD"), ("all", "channel")];
     Manners {
         mentions: mentions.map(|(name, id)| (name.into(), id.into())).into(),
         link_hosts: vec!["runbooks.example.com".into(), "*.grafana.example".into()],
+        public_url: Some("https://firebell.example.com".into()),
     }
 }
 
 fn render(entry: &Entry) -> Message {
-    message(entry, &manners(), &entry.intent.to_string())
+    let opened_by = entry.intent.to_string();
+    message(entry, &manners(), &Story { opened_by: &opened_by, opened_ms: None })
+}
+
+const ALLOWED: oracle::Allowed = oracle::Allowed {
+    mentions: &["S0AB", "U0CD", "channel"],
+    addresses: &["https://runbooks.example.com/", "https://firebell.example.com/host"],
+};
+
+/// What the oracle says of a message; nothing when it is good.
+fn complaints(message: &Message) -> Vec<String> {
+    let blocks = message.blocks.as_ref().unwrap_or(&Value::Null);
+    oracle::wrong(&message.text, blocks, &message.metadata, &ALLOWED)
 }
 
 fn pretty(value: &Value) -> String {
@@ -53,19 +71,35 @@ fn pretty(value: &Value) -> String {
 #[test]
 fn the_seeds_message_is_the_notification_text() {
     let message = render(&entry(SEED, vec![], vec![]));
-    assert_eq!(message.text, SEED);
-    insta::assert_snapshot!(pretty(&message.blocks.unwrap()), @r#"
+    assert_eq!(message.text, format!("🟡 {SEED}"));
+    insta::assert_snapshot!(pretty(&message.blocks.unwrap()), @r##"
     [
+      {
+        "text": {
+          "emoji": false,
+          "text": "🟡 2018-03-04 15:14:24 👽 rpi-03 sshd[24150]: Invalid user mini from 192.168.42.42 👽",
+          "type": "plain_text"
+        },
+        "type": "header"
+      },
       {
         "elements": [
           {
             "elements": [
               {
-                "style": {
-                  "bold": true
-                },
-                "text": "2018-03-04 15:14:24 👽 rpi-03 sshd[24150]: Invalid user mini from 192.168.42.42 👽",
+                "fallback": "2018-03-04 15:14:24 UTC",
+                "format": "{date_num} {time_secs}",
+                "timestamp": 1520176464,
+                "type": "date"
+              },
+              {
+                "text": " · ",
                 "type": "text"
+              },
+              {
+                "text": "Firebell",
+                "type": "link",
+                "url": "https://firebell.example.com/host"
               }
             ],
             "type": "rich_text_section"
@@ -77,14 +111,14 @@ fn the_seeds_message_is_the_notification_text() {
         "elements": [
           {
             "emoji": false,
-            "text": "warning · invalid-user · SYSLOG/0/42",
+            "text": "warning · firing · invalid-user · SYSLOG/0/42",
             "type": "plain_text"
           }
         ],
         "type": "context"
       }
     ]
-    "#);
+    "##);
     insta::assert_snapshot!(pretty(&message.metadata), @r#"
     {
       "event_payload": {
@@ -122,9 +156,10 @@ fn every_kind_of_span_has_its_element() {
     let mut entry = entry("A & B <@U1>", body, fields);
     entry.notification.kind = Kind::Resolve;
     let message = render(&entry);
-    assert_eq!(message.text, "A &amp; B &lt;@U1&gt;");
+    assert_eq!(message.text, "✅ A &amp; B &lt;@U1&gt;");
     let blocks = message.blocks.unwrap();
-    let lines: Vec<String> = blocks[0]["elements"]
+    assert_eq!(blocks[0]["text"]["text"], "✅ A & B <@U1>");
+    let lines: Vec<String> = blocks[1]["elements"]
         .as_array()
         .unwrap()
         .iter()
@@ -134,11 +169,7 @@ fn every_kind_of_span_has_its_element() {
             std::iter::once(kind).chain(inner.map(|line| format!("  {line}")))
         })
         .collect();
-    insta::assert_snapshot!(lines.join("\n"), @r#"
-    rich_text_section
-      {"name":"white_check_mark","type":"emoji"}
-      {"text":" ","type":"text"}
-      {"style":{"bold":true},"text":"A & B <@U1>","type":"text"}
+    insta::assert_snapshot!(lines.join("\n"), @r##"
     rich_text_section
       {"text":"User ","type":"text"}
       {"style":{"code":true},"text":"<!channel>","type":"text"}
@@ -159,16 +190,21 @@ fn every_kind_of_span_has_its_element() {
     rich_text_section
       {"style":{"bold":true},"text":"host: ","type":"text"}
       {"style":{"code":true},"text":"rpi-03","type":"text"}
-    "#);
-    let plain = plain(&entry, &manners(), "i").text.replace('\u{2060}', "[j]");
+    rich_text_section
+      {"fallback":"2018-03-04 15:14:24 UTC","format":"{date_num} {time_secs}","timestamp":1520176464,"type":"date"}
+      {"text":" · ","type":"text"}
+      {"text":"Firebell","type":"link","url":"https://firebell.example.com/host"}
+    "##);
+    let plain = plain(&entry, &manners(), &STORY).text.replace('\u{2060}', "[j]");
     insta::assert_snapshot!(plain, @r#"
-    A &amp; B &lt;@U1&gt;
+    ✅ A &amp; B &lt;@U1&gt;
     User &lt;!channel&gt; tried [j]*[j]often[j]*[j]
     runbook (https[j]://runbooks.example.com/ssh?a=1)runbook (https[j]://evil.example/)@oncall@robin@all@nobody2018-03-04 15:14:24 UTC
     line 1
     line 2
     end
     host: rpi-03
+    2018-03-04 15:14:24 UTC
     warning · resolved · invalid-user · SYSLOG/0/42
     "#);
 }
@@ -180,6 +216,9 @@ fn a_link_goes_to_an_allowed_host_only() {
         "https://runbooks.example.com",
         "http://RUNBOOKS.example.com/x",
         "https://a.b.grafana.example/d/1",
+        "https://runbooks.example.com:8443/x",
+        // The parser folds full-width letters into the ones that they stand for.
+        "https://ｒunbooks.example.com/",
     ] {
         assert!(allowed(url), "{url}");
     }
@@ -189,6 +228,10 @@ fn a_link_goes_to_an_allowed_host_only() {
         "https://runbooks.example.com@evil.example/",
         "https://me:secret@runbooks.example.com/",
         "https://grafana.example/",
+        // Another host: the dot at the end, a letter that looks like ours.
+        "https://runbooks.example.com./",
+        "https://runb\u{43e}oks.example.com/",
+        "https://xn--runboks-4nf.example.com/",
         "https://evilgrafana.example/",
         "javascript://runbooks.example.com/%0aalert(1)",
         "ftp://runbooks.example.com/",
@@ -217,13 +260,13 @@ fn a_message_that_is_too_long_is_shortened_and_says_so() {
     assert!(json.contains("more characters") && json.contains("more fields"));
     assert!(units(&message.text) <= TEXT_UNITS_MAX && message.text.ends_with("more characters"));
     assert_eq!(render(&entry), message, "the same entry is always shown the same");
-    assert!(units(&plain(&entry, &manners(), "i").text) <= TEXT_UNITS_MAX);
+    assert!(units(&plain(&entry, &manners(), &STORY).text) <= TEXT_UNITS_MAX);
 }
 
 #[test]
 fn an_empty_notification_still_says_which_rule_rang() {
     let message = render(&entry(" ", vec![Span::Text(String::new())], vec![]));
-    assert_eq!(message.text, "invalid-user");
+    assert_eq!(message.text, "🟡 invalid-user");
     let json = message.blocks.unwrap().to_string();
     // Slack refuses empty text elements.
     assert!(!json.contains(r#""text":"""#), "{json}");
@@ -253,18 +296,6 @@ fn span() -> impl Strategy<Value = Span> {
     ]
 }
 
-/// Every element, wherever it is.
-fn each<'a>(value: &'a Value, visit: &mut dyn FnMut(&'a Value)) {
-    match value {
-        Value::Array(items) => items.iter().for_each(|item| each(item, visit)),
-        Value::Object(members) => {
-            visit(value);
-            members.values().for_each(|member| each(member, visit));
-        }
-        _ => {}
-    }
-}
-
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(64))]
 
@@ -273,38 +304,21 @@ proptest! {
         title: String,
         body in proptest::collection::vec(span(), 0..30),
         fields in proptest::collection::vec((any::<String>(), proptest::collection::vec(span(), 0..4)), 0..25),
+        event_time_ms: i64,
+        opened_ms: Option<i64>,
+        severity in prop::sample::select(MARKS.map(|(severity, _)| severity).to_vec()),
+        kind in prop::sample::select(vec![Kind::Fire, Kind::Update, Kind::Resolve]),
     ) {
-        let entry = entry(&title, body, fields);
-        let message = render(&entry);
-        prop_assert!(!message.text.contains(['<', '>']) && !message.text.is_empty());
-        prop_assert!(units(&message.text) <= TEXT_UNITS_MAX);
-        let plain = plain(&entry, &manners(), "i").text;
-        prop_assert!(!plain.contains(['<', '>']) && units(&plain) <= TEXT_UNITS_MAX);
-        let blocks = message.blocks.expect("the least level always fits");
-        prop_assert!(units(&blocks.to_string()) <= BLOCKS_UNITS_MAX);
-        let mut wrong = Vec::new();
-        each(&blocks, &mut |element| {
-            let ok = match element["type"].as_str() {
-                Some("text") => element["text"].as_str().is_some_and(|text| !text.is_empty()),
-                Some("link") => {
-                    element["url"].as_str().is_some_and(|url| url.starts_with("https://runbooks.example.com/"))
-                        && element["text"].as_str().is_some_and(|text| !text.is_empty())
-                }
-                Some("user") => element["user_id"] == "U0CD",
-                Some("usergroup") => element["usergroup_id"] == "S0AB",
-                Some("broadcast") => element["range"] == "channel",
-                Some("date") => element["timestamp"].as_i64().is_some_and(|seconds| seconds >= 0),
-                Some("plain_text") => element["emoji"] == false,
-                Some("rich_text_section" | "rich_text_preformatted" | "rich_text" | "context") => {
-                    element["elements"].as_array().is_some_and(|elements| !elements.is_empty())
-                }
-                None => element.as_object().is_some_and(|style| style.values().all(Value::is_boolean)),
-                Some(_) => false,
-            };
-            if !ok {
-                wrong.push(element.to_string());
-            }
-        });
-        prop_assert!(wrong.is_empty(), "{wrong:?}");
+        let mut entry = entry(&title, body, fields);
+        entry.event_time_ms = event_time_ms;
+        entry.notification.severity = severity;
+        entry.notification.kind = kind;
+        let story = Story { opened_by: "i", opened_ms };
+        let full = message(&entry, &manners(), &story);
+        prop_assert!(full.blocks.is_some(), "the least level always fits");
+        for message in [full, plain(&entry, &manners(), &story)] {
+            let wrong = complaints(&message);
+            prop_assert!(wrong.is_empty(), "{wrong:?}");
+        }
     }
 }

@@ -19,7 +19,10 @@ async fn an_alert_is_one_message_from_fire_to_resolve() {
     }
     kafka.until(Kafka::is_worked_off).await;
     let messages = slack.messages();
-    assert_eq!((messages.len(), messages[0].text.as_str(), messages[0].edits), (1, "message 3", 2));
+    assert_eq!(
+        (messages.len(), messages[0].text.as_str(), messages[0].edits),
+        (1, "✅ message 3", 2)
+    );
     let payload = &messages[0].metadata["event_payload"];
     assert_eq!(payload["intent"], "SYSLOG/0/0#invalid-user#0", "who made the message stays known");
     assert_eq!(payload["last_intent"], "SYSLOG/0/3#invalid-user#0");
@@ -73,7 +76,10 @@ async fn an_update_without_a_message_to_change_is_posted() {
     kafka.append(&entry(2, "general", Kind::Update, KEY));
     kafka.until(Kafka::is_worked_off).await;
     let messages = slack.messages();
-    assert_eq!((messages.len(), messages[0].text.as_str(), messages[0].edits), (1, "message 2", 1));
+    assert_eq!(
+        (messages.len(), messages[0].text.as_str(), messages[0].edits),
+        (1, "🟡 message 2", 1)
+    );
 }
 
 #[tokio::test]
@@ -93,7 +99,7 @@ async fn an_update_with_an_unclear_answer_is_simply_repeated() {
     kafka.append(&entry(1, "general", Kind::Update, KEY));
     kafka.until(Kafka::is_worked_off).await;
     assert_eq!((slack.count(), slack.faults_left()), (1, 0));
-    assert_eq!(slack.messages()[0].text, "message 1");
+    assert_eq!(slack.messages()[0].text, "🟡 message 1");
     assert!(slack.requests().iter().all(|request| request.method != "conversations.history"));
 }
 

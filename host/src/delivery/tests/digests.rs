@@ -38,7 +38,7 @@ async fn all_digests_of_a_day_are_one_message_with_their_sum() {
     kafka.until(Kafka::is_worked_off).await;
     let messages = slack.messages();
     assert_eq!((messages.len(), messages[0].edits), (1, 2));
-    assert_eq!(messages[0].text, title(37, 2, 9));
+    assert_eq!(messages[0].text, format!("🔵 {}", title(37, 2, 9)));
     let blocks = messages[0].blocks.to_string();
     for part in ["sample 4", "sample 2", "sample 9", "invalid-user.toml", "digest of 2018-03-04"] {
         assert!(blocks.contains(part), "{part} is not in {blocks}");
@@ -55,7 +55,8 @@ async fn a_kill_between_slacks_yes_and_the_ledger_counts_nothing_twice() {
         let host = Host::start(&kafka, &slack, &Setup::default());
         kafka.append(&digest(n, count));
         let told = title(sum, 1, n);
-        kafka.until(|_| slack.messages().first().is_some_and(|first| first.text == told)).await;
+        let text = format!("🔵 {told}");
+        kafka.until(|_| slack.messages().first().is_some_and(|first| first.text == text)).await;
         host.kill().await;
         kafka.broker().refuse_writes = 0;
         let host = Host::start(&kafka, &slack, &Setup::default());
@@ -140,7 +141,10 @@ async fn a_message_that_stands_is_changed_by_what_is_old_and_never_posted_again(
     kafka.append(&stale(2, Kind::Resolve));
     kafka.until(Kafka::is_worked_off).await;
     let messages = slack.messages();
-    assert_eq!((messages.len(), messages[0].text.as_str(), messages[0].edits), (1, "message 2", 2));
+    assert_eq!(
+        (messages.len(), messages[0].text.as_str(), messages[0].edits),
+        (1, "✅ message 2", 2)
+    );
     assert!(slack.delete(&messages[0].channel_id, &messages[0].ts));
     kafka.append(&stale(3, Kind::Update));
     kafka.append(&fire(4, "general"));

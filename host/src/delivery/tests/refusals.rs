@@ -19,7 +19,7 @@ async fn a_message_that_slack_refuses_is_tried_as_plain_text_once() {
     kafka.append(&fire(1, "general"));
     kafka.until(Kafka::is_worked_off).await;
     let messages = slack.messages();
-    assert!(messages[0].blocks.is_null() && messages[0].text.starts_with("message 1\n"));
+    assert!(messages[0].blocks.is_null() && messages[0].text.starts_with("🟡 message 1\n"));
     slack.fail_next("chat.postMessage", Fault::OkFalse("invalid_blocks"));
     slack.fail_next("chat.postMessage", Fault::OkFalse("msg_too_long"));
     let refused = fire(2, "general");

@@ -406,7 +406,9 @@ pub(crate) fn fire(n: i64, channel: &str) -> Entry {
 pub(super) fn texts(stand_in: &SlackStandIn) -> BTreeMap<String, Vec<String>> {
     let mut texts: BTreeMap<String, Vec<String>> = BTreeMap::new();
     for Message { channel, text, .. } in stand_in.messages() {
-        texts.entry(channel).or_default().push(text);
+        // Without the mark of how bad it is.
+        let words = text.split_once(' ').map_or(text.as_str(), |(_, words)| words);
+        texts.entry(channel).or_default().push(words.to_owned());
     }
     texts
 }

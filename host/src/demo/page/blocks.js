@@ -72,7 +72,7 @@ function unescaped(text) {
 function block(b) {
   switch (b?.type) {
     case "rich_text": return listed(b.elements).map(rich);
-    case "header": return [make("p", "", make("strong", "", words(b.text)))];
+    case "header": return [make("p", "header", make("strong", "", words(b.text)))];
     case "section": {
       const parts = b.text ? [make("p", "", words(b.text))] : [];
       const fields = listed(b.fields).map((field) => make("p", "", words(field)));
