@@ -329,6 +329,7 @@ mod tests {
         m.lag("SYSLOG", 0, 12, 0.5);
         m.standstill("SYSLOG", 0, 1);
         m.restored(1_000, 0.2);
+        m.swap(3e-6);
         m.late("invalid-login-burst", "attempts", true);
         m.posts("general", "posted", 1);
         m.slack_errors("throttled", 1);

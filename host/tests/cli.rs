@@ -143,7 +143,7 @@ fn everything_wrong_is_told_at_once_without_secrets() {
         2,
         &[
             "firebell.toml:11: http.listen: \"nowhere\" is not an address to listen on; write ADDRESS:PORT such as \"127.0.0.1:9464\" or \"[::]:9464\", or \"off\"",
-            "firebell.toml:12: http.port: unknown key; the keys here are `listen`",
+            "firebell.toml:12: http.port: unknown key; the keys here are `listen`, `public_url`",
             "firebell.toml:13: kafak: unknown key; did you mean `kafka`?",
             "3 problems",
         ],

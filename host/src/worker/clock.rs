@@ -16,6 +16,8 @@ const TICK: Duration = Duration::from_secs(1);
 const READ_AFTER: Duration = Duration::from_secs(1);
 /// What the group was done with, and when that was known: so many are kept.
 const DONE_MAX: usize = 8;
+/// For how long time stands still before it is said: while records flow it does so now and then.
+const STANDS_STILL_LONG: Duration = Duration::from_secs(10);
 /// How long after the ends were asked for it still says how far the partitions are from each other:
 /// later one of them may have stopped.
 const LIFT_WITHIN_MS: i64 = 10_000;
@@ -29,8 +31,8 @@ pub(super) struct WallClock {
     /// Until when what feeds each partition had come when that was told last.
     lifted: HashMap<TopicPartition, i64>,
     ticked_at: Option<Instant>,
-    /// Why time stands still where it should go on, as it was told last.
-    told: HashMap<TopicPartition, &'static str>,
+    /// Where time stands still and should go on: since when, and whether that was told.
+    told: HashMap<TopicPartition, (Instant, bool)>,
     feed: Feed,
 }
 
@@ -240,23 +242,25 @@ impl Session<'_> {
         }
     }
 
-    /// Says once why time stands still, and once that it goes on.
+    /// Says once why time stands still, when it does for long, and once that it goes on.
     fn tell(&mut self, partition: &TopicPartition, standstill: Option<&'static str>) {
-        let told = match standstill {
-            Some(why) => self.clock.told.insert(partition.clone(), why) != Some(why),
-            None => self.clock.told.remove(partition).is_some(),
-        };
         self.worker.metrics.standstill(
             &partition.topic,
             partition.partition,
             u8::from(standstill.is_some()),
         );
-        if told {
-            let (topic, number) = (&*partition.topic, partition.partition);
-            match standstill {
-                Some(why) => tracing::warn!(topic, partition = number, "time stands still: {why}"),
-                None => tracing::info!(topic, partition = number, "time goes on"),
+        let (topic, number) = (&*partition.topic, partition.partition);
+        let Some(why) = standstill else {
+            if let Some((_, true)) = self.clock.told.remove(partition) {
+                tracing::info!(topic, partition = number, "time goes on");
             }
+            return;
+        };
+        let began = (Instant::now(), false);
+        let (since, told) = self.clock.told.entry(partition.clone()).or_insert(began);
+        if !*told && since.elapsed() >= STANDS_STILL_LONG {
+            tracing::warn!(topic, partition = number, "time stands still: {why}");
+            *told = true;
         }
     }
 
