@@ -23,6 +23,7 @@ pub use recent::{RecentProblem, RecentProblems};
 pub use snapshot::{ChannelCounts, LagCounts, RuleCounts, Snapshot, TopicCounts};
 
 use catalogue::{Delivery, Reading, Rules};
+use series::decimal;
 
 /// The states of a rule; exactly one holds for each known rule.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -226,7 +227,7 @@ impl Metrics {
         self.inner.delivery.paused.set(i64::from(paused));
     }
 
-    /// The policy's file was read again; `outcome` is `swapped` or `rejected`.
+    /// The policy's file was read: `swapped` or `rejected`.
     pub fn policy_reload(&self, outcome: &'static str) {
         self.inner.rules.policy_reloads.add([outcome], 1);
     }
@@ -294,17 +295,6 @@ fn now_ms() -> u64 {
 /// A gauge's signed form of a count.
 fn signed(n: u64) -> i64 {
     i64::try_from(n).unwrap_or(i64::MAX)
-}
-
-/// Writes a number into a buffer that is large enough for it.
-fn decimal(number: i32, digits: &mut [u8; 11]) -> &str {
-    use std::io::Write as _;
-    let mut rest = &mut digits[..];
-    let written = match write!(rest, "{number}") {
-        Ok(()) => 11 - rest.len(),
-        Err(_) => 0,
-    };
-    std::str::from_utf8(&digits[..written]).unwrap_or("")
 }
 
 #[cfg(test)]

@@ -148,6 +148,17 @@ where
     }
 }
 
+/// Writes a number into a buffer that is large enough for it.
+pub(super) fn decimal(number: i32, digits: &mut [u8; 11]) -> &str {
+    use std::io::Write as _;
+    let mut rest = &mut digits[..];
+    let written = match write!(rest, "{number}") {
+        Ok(()) => 11 - rest.len(),
+        Err(_) => 0,
+    };
+    std::str::from_utf8(&digits[..written]).unwrap_or("")
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -1,6 +1,7 @@
 //! Routes and silences, on a real Kafka.
 
 use std::collections::BTreeSet;
+use std::path::Path;
 use std::time::{Duration, Instant};
 
 use firebell::outbox::Entry;
@@ -38,6 +39,13 @@ fn pairs(pairs: &[(&str, &str)]) -> BTreeSet<(String, String)> {
     pairs.iter().map(|(title, channel)| ((*title).to_owned(), (*channel).to_owned())).collect()
 }
 
+/// Puts a file there whole: one that is half written would be refused, and counted.
+fn put(path: &Path, text: &str) {
+    let next = path.with_extension("next");
+    std::fs::write(&next, text).unwrap();
+    std::fs::rename(next, path).unwrap();
+}
+
 fn reloads(host: &Host, outcome: &str) -> f64 {
     host.metric("firebell_policy_reloads_total", &[("outcome", outcome)])
 }
@@ -50,16 +58,16 @@ fn routes_lead_to_two_channels_and_change_while_the_host_runs() {
     let two = pairs(&[("v1: a", "general"), ("v1: a", "firebell-ops")]);
     eventually_eq("two channels", &two, || decided(&scene));
     scene.await_titles(["v1: a", "v1: a"]);
-    std::fs::write(&path, policy("\"firebell-ops\"")).unwrap();
+    put(&path, &policy("\"firebell-ops\""));
     eventually("the new policy", || (reloads(&host, "swapped") == 1.0).then_some(()));
     scene.say(["b"]);
     let one = pairs(&[("v1: b", "firebell-ops")]);
     let of_b = || decided(&scene).into_iter().filter(|(title, _)| title == "v1: b").collect();
     eventually_eq("one channel", &one, of_b);
-    std::fs::write(&path, policy("")).unwrap();
+    put(&path, &policy(""));
     eventually("the refusal", || (reloads(&host, "rejected") == 1.0).then_some(()));
-    let (status, _) = host.get("/readyz").unwrap();
-    assert_eq!(status, 200, "a bad policy changes nothing");
+    // A bad policy changes nothing.
+    eventually("readiness", || (host.get("/readyz")?.0 == 200).then_some(()));
     let (_, page) = host.get("/api/status").unwrap();
     assert!(page.contains("receivers.all.channels: leads to nobody"), "{page}");
     scene.say(["c"]);

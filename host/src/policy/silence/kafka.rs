@@ -71,7 +71,7 @@ pub fn follow(
         let Err(error) = followed else { return };
         let text = with_causes(&error);
         let wait = backoff.failed();
-        tracing::error!(?wait, "silences: {text}");
+        tracing::warn!(?wait, "silences: {text}");
         readiness.set_not_ready(PART, text);
         #[allow(clippy::disallowed_methods, reason = "a thread of its own")]
         std::thread::sleep(wait.min(WAIT.saturating_mul(5)));
