@@ -2,6 +2,7 @@
 //!
 //! What changes something must not come from a page of somebody else in an operator's browser: it has
 //! to say that it is JSON, which no form can, and a browser has to say that the page is ours.
+#![allow(clippy::result_large_err, reason = "an answer is made once and moved on")]
 
 use std::future::Future;
 use std::net::IpAddr;

@@ -253,7 +253,7 @@ fn a_resolve_reaches_all_who_may_have_been_told() {
 fn an_empty_policy_is_none() {
     let fired = entry(Severity::Critical, Kind::Fire);
     for policy in [Policy::default(), policy("")] {
-        assert_eq!(policy.route(fired.clone()), [fired.clone()]);
+        assert_eq!(policy.route(fired.clone()), std::slice::from_ref(&fired));
         assert_eq!(policy.manner(&Labels::of(&fired), "general"), Manner::default());
         assert_eq!(policy.inhibitor::<u8>((&1, &Labels::of(&fired)), []), None);
     }
