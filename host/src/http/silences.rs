@@ -2,7 +2,6 @@
 //!
 //! What changes something must not come from a page of somebody else in an operator's browser: it has
 //! to say that it is JSON, which no form can, and a browser has to say that the page is ours.
-#![allow(clippy::result_large_err, reason = "an answer is made once and moved on")]
 
 use std::future::Future;
 use std::net::IpAddr;
@@ -51,8 +50,8 @@ async fn list(State(pages): State<SilencePages>) -> Response {
 }
 
 async fn add(State(pages): State<SilencePages>, headers: HeaderMap, body: Bytes) -> Response {
-    if let Err(refused) = is_ours(&headers).and_then(|()| is_json(&headers)) {
-        return refused;
+    if let Err((status, why)) = is_ours(&headers).and_then(|()| is_json(&headers)) {
+        return told(status, why);
     }
     let now = now_ms();
     let asked = SilenceRequest::from_bytes(&body).and_then(|request| {
@@ -72,8 +71,8 @@ async fn expire(
     headers: HeaderMap,
     Path(id): Path<String>,
 ) -> Response {
-    if let Err(refused) = is_ours(&headers) {
-        return refused;
+    if let Err((status, why)) = is_ours(&headers) {
+        return told(status, why);
     }
     match pages.silences.get(&id) {
         None => told(StatusCode::NOT_FOUND, "there is no silence of this id"),
@@ -96,19 +95,22 @@ fn told(status: StatusCode, text: &str) -> Response {
     (status, format!("{text}\n")).into_response()
 }
 
-fn is_json(headers: &HeaderMap) -> Result<(), Response> {
+/// Why a request is not carried out.
+type Refusal = (StatusCode, &'static str);
+
+fn is_json(headers: &HeaderMap) -> Result<(), Refusal> {
     let kind = headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok());
     let kind = kind.and_then(|kind| kind.split(';').next()).unwrap_or_default();
     if kind.trim().eq_ignore_ascii_case("application/json") {
         return Ok(());
     }
-    let text = "send JSON, with the header Content-Type: application/json";
-    Err(told(StatusCode::UNSUPPORTED_MEDIA_TYPE, text))
+    let why = "send JSON, with the header Content-Type: application/json";
+    Err((StatusCode::UNSUPPORTED_MEDIA_TYPE, why))
 }
 
 /// Whether no browser sends it, or one for a page of this host. Its name does not count: a page of
 /// somebody else can let its own name lead here, but not an address or `localhost`.
-fn is_ours(headers: &HeaderMap) -> Result<(), Response> {
+fn is_ours(headers: &HeaderMap) -> Result<(), Refusal> {
     let text = |name: &str| headers.get(name).map(|value| value.to_str().unwrap_or_default());
     let same_site =
         text("sec-fetch-site").is_none_or(|site| ["same-origin", "none"].contains(&site));
@@ -120,7 +122,7 @@ fn is_ours(headers: &HeaderMap) -> Result<(), Response> {
     if same_site && same_origin {
         return Ok(());
     }
-    Err(told(StatusCode::FORBIDDEN, "this does not come from a page of this host"))
+    Err((StatusCode::FORBIDDEN, "this does not come from a page of this host"))
 }
 
 /// Whether a `Host` is `localhost` or an address, with or without a port.

@@ -32,6 +32,12 @@ async fn start(status: Status) -> Running {
 /// Head and body of an answer.
 async fn ask(address: SocketAddr, path: &str) -> (String, String) {
     let request = format!("GET {path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n");
+    let (head, body) = exchange(address, request).await;
+    (head.to_lowercase(), body)
+}
+
+/// Head and body of the answer to a whole request.
+pub(super) async fn exchange(address: SocketAddr, request: String) -> (String, String) {
     let answer = tokio::task::spawn_blocking(move || {
         let mut stream = TcpStream::connect(address).unwrap();
         stream.write_all(request.as_bytes()).unwrap();
@@ -41,7 +47,7 @@ async fn ask(address: SocketAddr, path: &str) -> (String, String) {
     });
     let answer = answer.await.unwrap();
     let (head, body) = answer.split_once("\r\n\r\n").unwrap();
-    (head.to_lowercase(), body.to_owned())
+    (head.to_owned(), body.to_owned())
 }
 
 #[tokio::test]

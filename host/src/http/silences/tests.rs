@@ -1,12 +1,10 @@
 //! Who may write silences, and what comes of it.
 
-use std::io::{Read, Write};
-use std::net::TcpStream;
-
 use tokio_util::sync::CancellationToken;
 
 use super::*;
 use crate::http::Server;
+use crate::http::tests::exchange;
 
 /// The pages, which write into the silences that they read.
 fn pages() -> SilencePages {
@@ -30,18 +28,10 @@ async fn ask(pages: &SilencePages, first: &str, headers: &[&str], body: &str) ->
         "{first} HTTP/1.1\r\nConnection: close\r\nContent-Length: {}\r\n{headers}\r\n{body}",
         body.len()
     );
-    let answer = tokio::task::spawn_blocking(move || {
-        let mut stream = TcpStream::connect(address).unwrap();
-        stream.write_all(request.as_bytes()).unwrap();
-        let mut answer = String::new();
-        stream.read_to_string(&mut answer).unwrap();
-        answer
-    });
-    let answer = answer.await.unwrap();
+    let (head, body) = exchange(address, request).await;
     shutdown.cancel();
     serve.await.unwrap().unwrap();
-    let (head, body) = answer.split_once("\r\n\r\n").unwrap();
-    (head[9..12].parse().unwrap(), body.to_owned())
+    (head[9..12].parse().unwrap(), body)
 }
 
 const HOST: &str = "Host: 127.0.0.1:9464";
