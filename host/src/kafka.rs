@@ -2,7 +2,7 @@
 //! errors, its token for SASL OAUTHBEARER.
 //!
 //! In: `[kafka]`. Out: a `ClientConfig` and a [`ClientState`] to build contexts on.
-//! Never: consuming or producing.
+//! Never: joining a group or producing.
 
 use std::ffi::{CStr, CString, c_char};
 use std::ptr;
@@ -12,8 +12,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 use rdkafka::bindings as sys;
 use rdkafka::client::{Client, ClientContext, OAuthToken};
 use rdkafka::config::{ClientConfig, RDKafkaLogLevel};
-use rdkafka::consumer::ConsumerContext;
-use rdkafka::error::{KafkaError, RDKafkaErrorCode};
+use rdkafka::consumer::{BaseConsumer, Consumer, ConsumerContext};
+use rdkafka::error::{KafkaError, KafkaResult, RDKafkaErrorCode};
 
 use crate::config::KafkaConfig;
 use crate::oauth::TokenSource;
@@ -260,6 +260,33 @@ impl ClientContext for ReaderContext {
 }
 
 impl ConsumerContext for ReaderContext {}
+
+/// A consumer of partitions that are assigned to it by hand, from their beginning; it tells their ends
+/// and joins no group. `defaults` are properties that the operator may set otherwise.
+///
+/// # Errors
+/// When librdkafka refuses the properties.
+pub fn reader(
+    kafka: &KafkaConfig,
+    role: &str,
+    client: &Arc<ClientState>,
+    defaults: &[(&str, &str)],
+) -> KafkaResult<BaseConsumer<ReaderContext>> {
+    let mut config = client_config(kafka, role);
+    for (name, value) in defaults {
+        default_to(&mut config, kafka, name, value);
+    }
+    config
+        // It is never joined.
+        .set("group.id", format!("{}.{role}", kafka.group_id))
+        .set("enable.auto.commit", "false")
+        .set("enable.partition.eof", "true")
+        .set("auto.offset.reset", "earliest");
+    let consumer: BaseConsumer<ReaderContext> =
+        config.create_with_context(ReaderContext(Arc::clone(client)))?;
+    authorize(consumer.client(), client);
+    Ok(consumer)
+}
 
 /// librdkafka's reason without the broker's name before it and the client's state after it:
 /// `HOST:PORT/bootstrap: REASON (after 0ms in state CONNECT)`.

@@ -4,7 +4,7 @@ use std::sync::{Arc, PoisonError, RwLock};
 use std::time::{Duration, Instant};
 
 use rdkafka::config::ClientConfig;
-use rdkafka::consumer::{BaseConsumer, Consumer};
+use rdkafka::consumer::Consumer;
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::message::{Header, Message, OwnedHeaders};
 use rdkafka::producer::{BaseRecord, DeliveryResult, Producer, ProducerContext, ThreadedProducer};
@@ -13,7 +13,7 @@ use tokio::sync::oneshot;
 
 use super::{Ledger, LedgerError};
 use crate::config::KafkaConfig;
-use crate::kafka::{ClientState, ReaderContext, authorize, client_config, default_to};
+use crate::kafka::{ClientState, ReaderContext, client_config, default_to, reader};
 use crate::record::OutgoingRecord;
 
 /// Without a record for so long, restoring has failed.
@@ -93,18 +93,9 @@ pub fn restore(
     partition: i32,
     state: Arc<ClientState>,
 ) -> Result<Ledger, LedgerIoError> {
-    let mut config = client_config(kafka, "ledger");
     // The end is found by a fetch that has to wait, when compaction took the last record.
-    default_to(&mut config, kafka, "fetch.wait.max.ms", "50");
-    config
-        // It is never joined: partitions are assigned by hand.
-        .set("group.id", format!("{}.ledger", kafka.group_id))
-        .set("enable.auto.commit", "false")
-        .set("enable.partition.eof", "true")
-        .set("auto.offset.reset", "earliest");
-    let consumer: BaseConsumer<ReaderContext> =
-        config.create_with_context(ReaderContext(state)).map_err(LedgerIoError::Client)?;
-    authorize(consumer.client(), &consumer.context().0);
+    let consumer = reader(kafka, "ledger", &state, &[("fetch.wait.max.ms", "50")])
+        .map_err(LedgerIoError::Client)?;
     let failed = |source| LedgerIoError::Read { topic: Arc::clone(topic), partition, source };
     let (low, high) =
         consumer.fetch_watermarks(topic, partition, OFFSETS_TIMEOUT).map_err(failed)?;
@@ -134,7 +125,7 @@ pub fn restore(
                 }
             }
             Some(Err(KafkaError::PartitionEOF(_))) => return Ok(ledger),
-            Some(Err(error)) => consumer.context().0.error(&error, "while restoring the ledger"),
+            Some(Err(error)) => state.error(&error, "while restoring the ledger"),
             None => {}
         }
         if heard.elapsed() > SILENCE_MAX {

@@ -18,7 +18,7 @@ use super::States;
 use super::query::{Answer, Question};
 use super::wire::{EntryKey, KeyError, partition_of};
 use crate::config::KafkaConfig;
-use crate::kafka::{ClientState, ReaderContext, authorize, client_config, default_to};
+use crate::kafka::{ClientState, ReaderContext, reader};
 use crate::record::TopicPartition;
 use crate::topics::InternalTopics;
 
@@ -140,9 +140,9 @@ impl Changelog {
     ) -> Result<Restored, RestoreError> {
         let wanted: BTreeSet<i32> =
             inputs.iter().map(|input| partition_of(input, self.partitions)).collect();
-        let consumer = reader(kafka, client, "read_committed")?;
+        let consumer = changelog_reader(kafka, client, "read_committed")?;
         let filled =
-            self.filled(&reader(kafka, client, "read_uncommitted")?, &consumer, &wanted)?;
+            self.filled(&changelog_reader(kafka, client, "read_uncommitted")?, &consumer, &wanted)?;
         self.read_to_end(&consumer, &filled, client, progress, &mut |found| {
             let (topic, partition, rule, key) = self.key_of(&found)?;
             let of =
@@ -160,7 +160,7 @@ impl Changelog {
     /// Kafka does not answer, or there is none: no host of this group ran yet.
     pub fn find(kafka: &KafkaConfig, client: &Arc<ClientState>) -> Result<Self, RestoreError> {
         let topic = InternalTopics::of(&kafka.group_id).changelog;
-        let consumer = reader(kafka, client, "read_committed")?;
+        let consumer = changelog_reader(kafka, client, "read_committed")?;
         let metadata =
             consumer.fetch_metadata(Some(&topic), OFFSETS_TIMEOUT).map_err(|source| {
                 RestoreError::Read { topic: Arc::clone(&topic), partition: 0, source }
@@ -184,7 +184,7 @@ impl Changelog {
         question: &Question,
         client: &Arc<ClientState>,
     ) -> Result<Answer, RestoreError> {
-        let consumer = reader(kafka, client, "read_committed")?;
+        let consumer = changelog_reader(kafka, client, "read_committed")?;
         let all: BTreeSet<i32> = (0..self.partitions).collect();
         let filled = self.filled(&consumer, &consumer, &all)?;
         let mut states = States::default();
@@ -264,28 +264,20 @@ impl Changelog {
     }
 }
 
-fn reader(
+fn changelog_reader(
     kafka: &KafkaConfig,
     client: &Arc<ClientState>,
     isolation: &str,
 ) -> Result<BaseConsumer<ReaderContext>, RestoreError> {
-    let mut config = client_config(kafka, "changelog");
-    // The end is found by a fetch that has to wait, when compaction took the last record.
-    default_to(&mut config, kafka, "fetch.wait.max.ms", "50");
-    default_to(&mut config, kafka, "fetch.queue.backoff.ms", "1");
-    default_to(&mut config, kafka, "queued.min.messages", "1000000");
-    config
-        // It is never joined: partitions are assigned by hand.
-        .set("group.id", format!("{}.changelog", kafka.group_id))
-        .set("isolation.level", isolation)
-        .set("enable.auto.commit", "false")
-        .set("enable.partition.eof", "true")
-        .set("auto.offset.reset", "earliest");
-    let context = ReaderContext(Arc::clone(client));
-    let consumer: BaseConsumer<ReaderContext> =
-        config.create_with_context(context).map_err(RestoreError::Client)?;
-    authorize(consumer.client(), client);
-    Ok(consumer)
+    let defaults = [
+        // Nobody else sets it: the configuration refuses it.
+        ("isolation.level", isolation),
+        // The end is found by a fetch that has to wait, when compaction took the last record.
+        ("fetch.wait.max.ms", "50"),
+        ("fetch.queue.backoff.ms", "1"),
+        ("queued.min.messages", "1000000"),
+    ];
+    reader(kafka, "changelog", client, &defaults).map_err(RestoreError::Client)
 }
 
 /// Values of records by topic, partition and offset.
@@ -301,7 +293,7 @@ pub fn fetch_records(
     wanted: &[Evidence],
     client: &Arc<ClientState>,
 ) -> Result<RecordValues, RestoreError> {
-    let consumer = reader(kafka, client, "read_committed")?;
+    let consumer = changelog_reader(kafka, client, "read_committed")?;
     let mut found = HashMap::new();
     for Evidence { topic, partition, offset, .. } in wanted {
         let failed =

@@ -14,7 +14,7 @@ use super::{Table, Tables};
 use crate::backoff::Backoff;
 use crate::causes::with_causes;
 use crate::config::KafkaConfig;
-use crate::kafka::{ClientState, ReaderContext, authorize, client_config, default_to};
+use crate::kafka::{ClientState, ReaderContext, reader};
 use crate::telemetry::{Metrics, Readiness};
 
 /// The wait for an answer of the broker.
@@ -66,18 +66,8 @@ fn read(
     readiness: &Readiness,
     stop: &CancellationToken,
 ) -> Result<(), TablesError> {
-    let mut config = client_config(kafka, "tables");
-    default_to(&mut config, kafka, "fetch.wait.max.ms", "100");
-    config
-        // It is never joined: partitions are assigned by hand.
-        .set("group.id", format!("{}.tables", kafka.group_id))
-        .set("enable.auto.commit", "false")
-        .set("enable.partition.eof", "true")
-        .set("auto.offset.reset", "earliest");
-    let context = ReaderContext(Arc::clone(client));
-    let consumer: BaseConsumer<ReaderContext> =
-        config.create_with_context(context).map_err(TablesError::Client)?;
-    authorize(consumer.client(), client);
+    let consumer = reader(kafka, "tables", client, &[("fetch.wait.max.ms", "100")])
+        .map_err(TablesError::Client)?;
     let mut by_topic: BTreeMap<&str, Vec<(&str, &Table)>> = BTreeMap::new();
     for (name, topic) in topics {
         if let Some(table) = tables.get(name) {

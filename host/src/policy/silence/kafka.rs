@@ -3,7 +3,7 @@
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use rdkafka::consumer::{BaseConsumer, Consumer};
+use rdkafka::consumer::Consumer;
 use rdkafka::error::KafkaError;
 use rdkafka::message::Message;
 use rdkafka::{Offset, TopicPartitionList};
@@ -13,7 +13,7 @@ use super::{Silence, Silences};
 use crate::backoff::Backoff;
 use crate::causes::with_causes;
 use crate::config::KafkaConfig;
-use crate::kafka::{ClientState, ReaderContext, authorize, client_config, default_to};
+use crate::kafka::{ClientState, reader};
 use crate::ledger::kafka::{LedgerIoError, Writer};
 use crate::record::OutgoingRecord;
 use crate::telemetry::{Metrics, Readiness};
@@ -105,19 +105,9 @@ fn read(
     stop: &mut dyn FnMut() -> bool,
 ) -> Result<(), SilencesError> {
     let topic = InternalTopics::of(&kafka.group_id).silences;
-    let mut config = client_config(kafka, "silences");
     // The end is found by a fetch that has to wait.
-    default_to(&mut config, kafka, "fetch.wait.max.ms", "100");
-    config
-        // It is never joined: the partition is assigned by hand.
-        .set("group.id", format!("{}.silences", kafka.group_id))
-        .set("enable.auto.commit", "false")
-        .set("enable.partition.eof", "true")
-        .set("auto.offset.reset", "earliest");
-    let consumer: BaseConsumer<ReaderContext> = config
-        .create_with_context(ReaderContext(Arc::clone(client)))
+    let consumer = reader(kafka, "silences", client, &[("fetch.wait.max.ms", "100")])
         .map_err(SilencesError::Client)?;
-    authorize(consumer.client(), client);
     let failed = |source| SilencesError::Read { topic: Arc::clone(&topic), source };
     let metadata = consumer.fetch_metadata(Some(&topic), TIMEOUT).map_err(failed)?;
     let found = metadata.topics().iter().find(|found| found.name() == &*topic);
