@@ -23,6 +23,7 @@ pub mod partition;
 pub mod patience;
 pub mod ports;
 pub mod readback;
+mod round;
 pub mod slack;
 pub mod suppression;
 #[cfg(test)]

@@ -141,17 +141,22 @@ impl<P: Ports> Courier<P> {
                 None => self.post(job, known.as_ref()).await?,
             },
         };
-        let (channel, entry) = (&job.entry.channel, &job.entry);
-        self.common.metrics.posts(channel, outcome.as_str(), 1);
         if matches!(outcome, Outcome::Posted | Outcome::Updated) && job.record.timestamp_ms >= 0 {
             let waited = now_ms().saturating_sub(job.record.timestamp_ms);
             self.common.metrics.delivery_seconds(waited as f64 / 1_000.0);
         }
+        self.tell(&job.entry, outcome);
+        Ok(outcome)
+    }
+
+    /// Counts and logs what became of an entry.
+    fn tell(&self, entry: &Entry, outcome: Outcome) {
+        let (channel, outcome) = (&entry.channel, outcome.as_str());
+        self.common.metrics.posts(channel, outcome, 1);
         tracing::info!(
-            channel, outcome = outcome.as_str(), alert = %entry.alert, intent = %entry.intent,
+            channel, outcome, alert = %entry.alert, intent = %entry.intent,
             rule = entry.intent.rule, "notification"
         );
-        Ok(outcome)
     }
 
     /// Why an entry waits, or is over, instead of making a message now.
@@ -175,13 +180,7 @@ impl<P: Ports> Courier<P> {
     pub(super) async fn suppress(&self, job: &Job) -> Result<(), Stopped> {
         let known = self.book.known(&job.entry);
         self.end_untold(job, known.as_ref(), State::Suppressed).await?;
-        let (channel, entry) = (&job.entry.channel, &job.entry);
-        let outcome = Outcome::Suppressed.as_str();
-        self.common.metrics.posts(channel, outcome, 1);
-        tracing::info!(
-            channel, outcome, alert = %entry.alert, intent = %entry.intent,
-            rule = entry.intent.rule, "notification"
-        );
+        self.tell(&job.entry, Outcome::Suppressed);
         Ok(())
     }
 

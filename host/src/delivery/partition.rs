@@ -9,20 +9,16 @@ use tokio::task::JoinSet;
 
 use super::attempt::{Courier, Job, dead_letter};
 use super::book::Book;
-use super::common::{Common, Ending, Stopped, now_ms};
+use super::common::{Common, Ending, Stopped};
 use super::ports::{OutboxRecord, Ports, Release, TakenOver};
-use super::suppression::{Waiting, can_end};
+use super::round::Round;
 use super::watermark::Watermark;
 use crate::causes::with_causes;
 use crate::dead_letter::Stage;
-use crate::notification::Kind;
 use crate::outbox::{Entry, OutboxError};
 
 /// Entries of one channel in memory. Reading stops long before (`dispatch.rs`).
 const CHANNEL_QUEUE_MAX: usize = 100_000;
-
-/// Between two looks whether the silences were read.
-const SILENCES_LOOK: Duration = Duration::from_millis(20);
 
 /// An entry was finished.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -72,7 +68,7 @@ struct Taken {
 
 /// Says that an entry is finished: to the watermark, then to the dispatcher.
 #[derive(Clone)]
-struct Finish {
+pub(super) struct Finish {
     tenure: u64,
     partition: i32,
     watermark: Arc<Mutex<Watermark>>,
@@ -80,18 +76,19 @@ struct Finish {
 }
 
 impl Finish {
-    async fn say(&self, record: &OutboxRecord) {
+    /// An entry is finished.
+    pub(super) async fn say(&self, record: &OutboxRecord) {
         lock(&self.watermark).done(record.offset);
         self.tell(1, bytes(record)).await;
     }
 
     /// An entry waits, perhaps for days: it holds the offset and not the reading.
-    async fn waits(&self, record: &OutboxRecord) {
+    pub(super) async fn waits(&self, record: &OutboxRecord) {
         self.tell(1, bytes(record)).await;
     }
 
     /// An entry that waited is finished.
-    async fn waited(&self, record: &OutboxRecord) {
+    pub(super) async fn waited(&self, record: &OutboxRecord) {
         lock(&self.watermark).done(record.offset);
         self.tell(0, 0).await;
     }
@@ -110,70 +107,6 @@ fn lock(watermark: &Mutex<Watermark>) -> MutexGuard<'_, Watermark> {
 /// The memory that a record holds, about.
 fn bytes(record: &OutboxRecord) -> usize {
     record.value.as_ref().map_or(0, Vec::len)
-}
-
-/// One target's way: told at once, or waiting until it may be.
-struct Route<P> {
-    courier: Courier<P>,
-    waiting: Waiting,
-    finish: Finish,
-}
-
-impl<P: Ports> Route<P> {
-    /// Takes an entry: delivers it, or lets it wait, or writes down that it is over.
-    async fn take(&mut self, job: Job) -> Result<(), Stopped> {
-        let alert = job.entry.alert;
-        if self.waiting.has(&alert) {
-            if job.entry.notification.kind == Kind::Resolve {
-                // It came and went while nobody wanted to know.
-                self.courier.suppress(&job).await?;
-                for waited in self.waiting.end(&alert) {
-                    self.finish.waited(&waited.record).await;
-                }
-                self.finish.say(&job.record).await;
-            } else {
-                self.wait(job).await;
-            }
-            return Ok(());
-        }
-        match self.courier.suppressed(&job) {
-            None => {
-                self.courier.deliver(&job).await?;
-                self.finish.say(&job.record).await;
-            }
-            Some(reason) if can_end(&job.entry) => {
-                let (channel, rule) = (&job.entry.channel, &job.entry.intent.rule);
-                tracing::info!(channel, rule, %alert, "an alert waits: {reason}");
-                self.wait(job).await;
-            }
-            Some(_) => {
-                self.courier.suppress(&job).await?;
-                self.finish.say(&job.record).await;
-            }
-        }
-        Ok(())
-    }
-
-    async fn wait(&mut self, job: Job) {
-        self.finish.waits(&job.record).await;
-        if let Some(superfluous) = self.waiting.push(job) {
-            self.finish.waited(&superfluous.record).await;
-        }
-    }
-
-    /// Delivers what waited and may be told now.
-    async fn look(&mut self) -> Result<(), Stopped> {
-        loop {
-            let (courier, now_ms) = (&self.courier, now_ms());
-            let Some(jobs) = self.waiting.take(|entry| courier.is_suppressed(entry, now_ms)) else {
-                return Ok(());
-            };
-            for job in jobs {
-                self.courier.deliver(&job).await?;
-                self.finish.waited(&job.record).await;
-            }
-        }
-    }
 }
 
 impl<P: Ports> Partition<P> {
@@ -294,33 +227,11 @@ impl<P: Ports> Partition<P> {
     }
 
     fn start_courier(&mut self, book: Arc<Book>) -> mpsc::Sender<Job> {
-        let (queue, mut jobs) = mpsc::channel::<Job>(CHANNEL_QUEUE_MAX);
-        let (ending, finish) = (self.ending.clone(), self.finish_of());
-        let common = Arc::clone(&self.common);
+        let (queue, jobs) = mpsc::channel::<Job>(CHANNEL_QUEUE_MAX);
+        let (common, ending) = (Arc::clone(&self.common), self.ending.clone());
         let courier = Courier::new(Arc::clone(&common), book, ending.clone());
-        let mut route = Route { courier, waiting: Waiting::default(), finish };
-        self.couriers.spawn(async move {
-            let look = common.patience.suppressed;
-            while !common.suppression.is_ready() {
-                let wait = tokio::time::sleep(look.min(SILENCES_LOOK));
-                if ending.idle(wait).await.is_err() {
-                    return Ok(());
-                }
-            }
-            loop {
-                if route.waiting.is_empty() {
-                    let Ok(Some(job)) = ending.idle(jobs.recv()).await else { return Ok(()) };
-                    route.take(job).await?;
-                    continue;
-                }
-                match ending.idle(tokio::time::timeout(look, jobs.recv())).await {
-                    Ok(Ok(Some(job))) => route.take(job).await?,
-                    Ok(Err(_)) => {}
-                    Ok(Ok(None)) | Err(_) => return Ok(()),
-                }
-                route.look().await?;
-            }
-        });
+        let round = Round::new(courier, self.finish_of());
+        self.couriers.spawn(async move { round.run(jobs, &common, &ending).await });
         queue
     }
 
