@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use firebell_state::{RuleState, Sources};
+use firebell_state::RuleState;
 
 use super::collect::Source;
 use super::input::Input;
@@ -47,10 +47,9 @@ impl Tick {
         if feed.is_empty() || rule.routes_by().is_none() {
             return None;
         }
-        let mut sources = (*state.sources()).clone();
-        tell_sources(&mut sources, rule, feed);
+        tell_sources(state, rule, feed);
+        let sources = state.sources();
         let to_ms = if self.lifts { sources.furthest_ms() } else { sources.together_ms() };
-        state.set_sources(sources);
         let to_ms = to_ms.filter(|to_ms| state.stream_ms().is_none_or(|now_ms| now_ms < *to_ms))?;
         state.advance(to_ms);
         Some(to_ms)
@@ -184,9 +183,7 @@ impl WorkerSet {
         let end_ms = if own_time {
             let column = rule.event_time_column();
             if source.origins.is_some() && !self.feed.is_empty() && !state.sources().is_known() {
-                let mut sources = (*state.sources()).clone();
-                tell_sources(&mut sources, &rule, &self.feed);
-                state.set_sources(sources);
+                tell_sources(&mut state, &rule, &self.feed);
             }
             let of = (source.partition, source.origins);
             let batch = (&matched.batch, column);
@@ -340,11 +337,13 @@ impl WorkerSet {
     }
 }
 
-/// Tells which partitions of the rule's topics there are.
-fn tell_sources(sources: &mut Sources, rule: &Rule, feed: &[TopicPartition]) {
+/// Tells a rule's state which partitions of the rule's topics there are.
+fn tell_sources(state: &mut RuleState, rule: &Rule, feed: &[TopicPartition]) {
+    let mut sources = (*state.sources()).clone();
     let topics = &rule.subscription.topics;
     let own = feed.iter().filter(|one| topics.iter().any(|of| **of == *one.topic));
     sources.tell(own.map(|one| (&one.topic, one.partition)));
+    state.set_sources(sources);
 }
 
 /// The state that a call was lent. It is always given back; an empty one would be restored wrongly.

@@ -15,14 +15,19 @@ use crate::telemetry::Metrics;
 /// # Errors
 /// Everything that is wrong with it, at once.
 pub fn load(path: &Path) -> Result<Policy, ConfigErrors> {
-    match std::fs::read_to_string(path) {
-        Ok(text) => Policy::parse(path, &text),
-        Err(error) => {
-            let cure = "write one (docs/policy.md), or mend `policy` under [delivery]";
-            let problem = Problem::new(format!("cannot be read: {error}")).file(path).cure(cure);
-            Err(ConfigErrors { problems: vec![problem] })
-        }
-    }
+    let text = text(path).map_err(|problem| ConfigErrors { problems: vec![problem] })?;
+    Policy::parse(path, &text)
+}
+
+/// What stands in a policy's file.
+///
+/// # Errors
+/// When it cannot be read.
+pub fn text(path: &Path) -> Result<String, Problem> {
+    std::fs::read_to_string(path).map_err(|error| {
+        let cure = "write one (docs/policy.md), or mend `policy` under [delivery]";
+        Problem::new(format!("cannot be read: {error}")).file(path).cure(cure)
+    })
 }
 
 /// Waits for changes of a policy's file.
