@@ -302,7 +302,8 @@ impl WorkerSet {
             let lifted_ms = tick.lift(&mut state, &rule, &self.feed);
             let until_ms = tick.stream_ms(&state, &rule, partition_ms).or(lifted_ms);
             let is_due = state.next_wall_ms().is_some_and(|due| due <= tick.wall_ms);
-            if until_ms.is_none() && !is_due {
+            // What was dropped when it took its state up is told, whatever time does.
+            if until_ms.is_none() && !is_due && adopted.is_none() {
                 self.states.give_back(partition, &rule, state);
                 continue;
             }
