@@ -4,9 +4,11 @@
 //! - [`kafka`]: brokers, topics, writing and reading records.
 //! - [`records`]: records as the seed's sources write them.
 //! - [`guests`]: compiled rules, good and hostile.
+//! - [`load`]: records that go on coming while a test does something.
 //! - [`site`]: a folder with a `firebell.toml` and rules, and the program that runs on it.
 //! - [`slack`]: the stand-in for Slack.
 //! - [`scene`]: all of that, as most tests begin.
+//! - [`watchdog`]: ends a test program in which a test hangs.
 //! - [`eventually`]: waiting for a condition, with a deadline.
 //!
 //! Every test has topics, a group and a folder of its own, so that they run side by side.
@@ -22,10 +24,12 @@
 pub mod certificates;
 pub mod guests;
 pub mod kafka;
+pub mod load;
 pub mod records;
 pub mod scene;
 pub mod site;
 pub mod slack;
+pub mod watchdog;
 
 use std::fmt::Debug;
 use std::sync::atomic::{AtomicU32, Ordering};

@@ -14,6 +14,7 @@ use xtask::child::Guarded;
 use xtask::ports::free_port;
 
 use crate::kafka::Kafka;
+use crate::watchdog::Watched;
 use crate::{DEADLINE, unique};
 
 /// Names the built `firebell` (`cargo xtask test` builds it).
@@ -32,6 +33,7 @@ pub struct Site {
     environment: BTreeMap<String, String>,
     /// The HTTP port of each host by its name: a host that is started again keeps it.
     ports: Mutex<BTreeMap<String, u16>>,
+    _watched: Watched,
 }
 
 impl Site {
@@ -41,7 +43,8 @@ impl Site {
         std::fs::create_dir(dir.path().join("rules")).unwrap();
         let group = unique("firebell");
         let (settings, environment) = (BTreeMap::new(), BTreeMap::new());
-        let mut site = Self { dir, group, settings, environment, ports: Mutex::default() };
+        let (ports, watched) = (Mutex::default(), Watched::new());
+        let mut site = Self { dir, group, settings, environment, ports, _watched: watched };
         let group = site.group.clone();
         site.set("kafka", "bootstrap_servers", &quoted(kafka.bootstrap()));
         site.set("kafka", "group_id", &quoted(&group));

@@ -1,18 +1,15 @@
 //! `kill -9` and SIGTERM at any moment: nothing lost, nothing twice.
 
 use std::collections::BTreeMap;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
-use firebell_tests::kafka::{Kafka, send};
+use firebell_tests::load::Load;
 use firebell_tests::scene::{Scene, counted, message};
+use firebell_tests::watchdog::CRASHES_ENV;
 use firebell_tests::{DEADLINE, eventually, eventually_eq, now_ms};
-use rdkafka::producer::{BaseProducer, Producer};
 
 /// How often the host is killed when [`CRASHES_ENV`] does not say.
 const CRASHES: usize = 6;
-/// Says how often.
-const CRASHES_ENV: &str = "FIREBELL_TEST_CRASHES";
 /// Slack takes this long, so that kills meet requests on their way.
 const SLACK_TAKES: Duration = Duration::from_millis(5);
 
@@ -24,35 +21,16 @@ fn scene(stem: &str) -> Scene {
     scene
 }
 
-/// Numbered records, written until told to stop.
-struct Load {
-    stop: AtomicBool,
-    written: AtomicUsize,
+/// Writes numbered records while `act` works; returns the titles that they give.
+fn under_load(scene: &Scene, act: impl FnOnce(&Load)) -> Vec<String> {
+    let record = |number| message(&format!("{number:06}"));
+    let written =
+        Load::during((&scene.kafka, &scene.topic), Duration::from_millis(20), record, act);
+    titles(written)
 }
 
-impl Load {
-    fn new() -> Self {
-        Self { stop: AtomicBool::new(false), written: AtomicUsize::new(0) }
-    }
-
-    fn run(&self, kafka: &Kafka, topic: &str) {
-        let producer: BaseProducer =
-            kafka.client(&[("linger.ms", "0"), ("enable.idempotence", "true")]);
-        while !self.stop.load(Ordering::Relaxed) {
-            let number = self.written.fetch_add(1, Ordering::Relaxed);
-            send(&producer, topic, &message(&format!("{number:06}")));
-            std::thread::sleep(Duration::from_millis(20));
-        }
-        producer.flush(DEADLINE).unwrap();
-    }
-
-    fn stop(&self) {
-        self.stop.store(true, Ordering::Relaxed);
-    }
-
-    fn titles(&self) -> Vec<String> {
-        (0..self.written.load(Ordering::Relaxed)).map(|number| format!("v1: {number:06}")).collect()
-    }
+fn titles(written: usize) -> Vec<String> {
+    (0..written).map(|number| format!("v1: {number:06}")).collect()
 }
 
 /// Each title is posted, and once; said in few words when it is not.
@@ -83,31 +61,26 @@ fn random(below: u64) -> u64 {
 fn killed_at_random_moments_it_loses_and_repeats_nothing() {
     let crashes = std::env::var(CRASHES_ENV).map_or(CRASHES, |number| number.parse().unwrap());
     let scene = scene("crash");
-    let (load, kafka, topic) = (Load::new(), scene.kafka.clone(), scene.topic.clone());
-    std::thread::scope(|scope| {
-        scope.spawn(|| load.run(&kafka, &topic));
+    let titles = under_load(&scene, |_| {
         for crash in 0..crashes {
             // Now it starts, now it works: both may be interrupted.
             let host = if crash % 4 == 3 { scene.site.spawn("one") } else { scene.site.start() };
             std::thread::sleep(Duration::from_millis(random(1_500)));
             host.kill();
         }
-        load.stop();
     });
     let host = scene.site.start();
-    assert_each_once(&scene, &load.titles());
+    assert_each_once(&scene, &titles);
     scene.await_committed();
     assert!(host.terminate().success());
     let _host = scene.site.start();
-    assert_each_once(&scene, &load.titles());
+    assert_each_once(&scene, &titles);
 }
 
 #[test]
 fn of_two_hosts_in_a_group_one_may_be_killed() {
     let scene = scene("two-hosts");
-    let (load, kafka, topic) = (Load::new(), scene.kafka.clone(), scene.topic.clone());
-    std::thread::scope(|scope| {
-        scope.spawn(|| load.run(&kafka, &topic));
+    under_load(&scene, |load| {
         let (mut one, mut two) = (scene.site.spawn("one"), scene.site.spawn("two"));
         one.await_ready();
         two.await_ready();
@@ -129,11 +102,11 @@ fn of_two_hosts_in_a_group_one_may_be_killed() {
         });
         eprintln!("taken over after {} ms", now_ms() - begin);
         load.stop();
-        while load.written.load(Ordering::Relaxed) > scene.titles().len() {
+        while load.written() > scene.titles().len() {
             assert!(now_ms() - begin < 120_000, "the other host does not take over");
             std::thread::sleep(Duration::from_millis(50));
         }
-        assert_each_once(&scene, &load.titles());
+        assert_each_once(&scene, &titles(load.written()));
         assert!(two.terminate().success());
     });
 }
@@ -141,9 +114,7 @@ fn of_two_hosts_in_a_group_one_may_be_killed() {
 #[test]
 fn a_host_that_joins_and_one_that_leaves_lose_and_repeat_nothing() {
     let scene = scene("join-leave");
-    let (load, kafka, topic) = (Load::new(), scene.kafka.clone(), scene.topic.clone());
-    std::thread::scope(|scope| {
-        scope.spawn(|| load.run(&kafka, &topic));
+    let titles = under_load(&scene, |_| {
         let one = scene.site.start();
         eventually("first posts", || (scene.titles().len() > 20).then_some(()));
         let mut two = scene.site.spawn("two");
@@ -156,19 +127,16 @@ fn a_host_that_joins_and_one_that_leaves_lose_and_repeat_nothing() {
         eventually("work after the first left", || {
             (two.metric("firebell_records_total", &[]) > before + 20.0).then_some(())
         });
-        load.stop();
         drop(two);
     });
     let _host = scene.site.start();
-    assert_each_once(&scene, &load.titles());
+    assert_each_once(&scene, &titles);
 }
 
 #[test]
 fn sigterm_under_load_drains_and_exits_with_0() {
     let scene = scene("sigterm");
-    let (load, kafka, topic) = (Load::new(), scene.kafka.clone(), scene.topic.clone());
-    std::thread::scope(|scope| {
-        scope.spawn(|| load.run(&kafka, &topic));
+    let titles = under_load(&scene, |_| {
         for _ in 0..3 {
             let host = scene.site.start();
             let before = scene.titles().len();
@@ -176,8 +144,7 @@ fn sigterm_under_load_drains_and_exits_with_0() {
             let status = host.terminate();
             assert_eq!(status.code(), Some(0));
         }
-        load.stop();
     });
     let _host = scene.site.start();
-    assert_each_once(&scene, &load.titles());
+    assert_each_once(&scene, &titles);
 }

@@ -1,14 +1,14 @@
 //! Rules change while records flow.
 
 use std::collections::BTreeMap;
-use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+use std::time::Duration;
 
 use firebell_tests::guests::guest;
-use firebell_tests::kafka::{Kafka, send};
+use firebell_tests::kafka::Kafka;
+use firebell_tests::load::Load;
 use firebell_tests::scene::{Scene, counted, message};
 use firebell_tests::site::Host;
 use firebell_tests::{eventually, eventually_eq};
-use rdkafka::producer::{BaseProducer, Producer};
 
 /// How often the rule changes under load.
 const RELOADS: u32 = 20;
@@ -36,29 +36,17 @@ fn decided(scene: &Scene) -> BTreeMap<String, usize> {
 fn under_load_no_record_is_seen_by_no_version_or_by_two() {
     let scene = Scene::with_guest("reload", "v1");
     let rule = |version: &str| scene.rule("v1", &guest(version), "");
-    let kafka = scene.kafka.clone();
     let host = scene.site.start();
-    let (stop, written) = (AtomicBool::new(false), AtomicU32::new(0));
-    std::thread::scope(|scope| {
-        scope.spawn(|| {
-            let producer: BaseProducer = kafka.client(&[("linger.ms", "0")]);
-            while !stop.load(Ordering::Relaxed) {
-                let number = written.fetch_add(1, Ordering::Relaxed);
-                send(&producer, &scene.topic, &message(&format!("{number:06}")));
-                std::thread::sleep(std::time::Duration::from_millis(2));
-            }
-            producer.flush(firebell_tests::DEADLINE).unwrap();
-        });
+    let to = (&scene.kafka, scene.topic.as_str());
+    let record = |number| message(&format!("{number:06}"));
+    let written = Load::during(to, Duration::from_millis(2), record, |load| {
         for number in 0..RELOADS {
             let before = generation(&host);
             rule(if number % 2 == 0 { "v2" } else { "v1" });
             eventually("the next generation", || (generation(&host) > before).then_some(()));
-            let seen = written.load(Ordering::Relaxed);
-            eventually("records under it", || {
-                (written.load(Ordering::Relaxed) > seen + 20).then_some(())
-            });
+            let seen = load.written();
+            eventually("records under it", || (load.written() > seen + 20).then_some(()));
         }
-        stop.store(true, Ordering::Relaxed);
     });
     scene.await_committed();
     let mut by_record: BTreeMap<String, Vec<String>> = BTreeMap::new();
@@ -68,7 +56,7 @@ fn under_load_no_record_is_seen_by_no_version_or_by_two() {
     }
     let wrong: Vec<_> = by_record.iter().filter(|(_, versions)| versions.len() != 1).collect();
     assert!(wrong.is_empty(), "seen by two versions: {wrong:?}");
-    assert_eq!(by_record.len() as u32, written.load(Ordering::Relaxed), "some were seen by none");
+    assert_eq!(by_record.len(), written, "some were seen by none");
     let versions = counted(by_record.values().flatten());
     assert!(versions.len() == 2 && versions.values().all(|count| *count > 20), "{versions:?}");
 }

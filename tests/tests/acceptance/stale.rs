@@ -1,14 +1,13 @@
 //! Catch-up: weeks of old alerts are one message, whatever happens while they are worked off.
 
-use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
 use std::time::Duration;
 
 use firebell_tests::guests::{guest, shipped};
-use firebell_tests::kafka::{Kafka, Outgoing, send};
+use firebell_tests::kafka::{Kafka, Outgoing};
+use firebell_tests::load::Load;
 use firebell_tests::records::{SEED_MS, invalid_user};
 use firebell_tests::scene::{Scene, message};
-use firebell_tests::{DEADLINE, eventually, eventually_eq, now_ms, unique};
-use rdkafka::producer::{BaseProducer, Producer};
+use firebell_tests::{eventually, eventually_eq, now_ms, unique};
 
 const MINUTE_MS: i64 = 60_000;
 const DAY_MS: i64 = 24 * 60 * MINUTE_MS;
@@ -69,29 +68,6 @@ fn old_alerts_are_one_message_and_news_are_posted_and_more_of_the_same_day_chang
     assert_eq!(scene.slack.count(), 3);
 }
 
-/// Old records, written until told to stop.
-#[derive(Default)]
-struct Backlog {
-    stop: AtomicBool,
-    written: AtomicI64,
-}
-
-impl Backlog {
-    fn run(&self, kafka: &Kafka, topic: &str) {
-        let producer: BaseProducer =
-            kafka.client(&[("linger.ms", "0"), ("enable.idempotence", "true")]);
-        while !self.stop.load(Ordering::Relaxed) {
-            let from = self.written.fetch_add(10, Ordering::Relaxed);
-            for n in from..from + 10 {
-                let at = SEED_MS + n % MINUTES * MINUTE_MS;
-                send(&producer, topic, &message(&format!("old {n:06}")).timestamp_ms(at));
-            }
-            std::thread::sleep(Duration::from_millis(10));
-        }
-        producer.flush(DEADLINE).unwrap();
-    }
-}
-
 /// The minutes over which the backlog is spread.
 const MINUTES: i64 = 1_000;
 
@@ -100,10 +76,13 @@ fn killed_while_it_works_off_a_backlog_it_counts_each_old_alert_once() {
     let mut scene = scene("stale-killed");
     // Many small transactions, so that kills fall between and into them.
     scene.site.set("kafka", "commit_interval_ms", "1");
-    let (backlog, kafka, topic) = (Backlog::default(), scene.kafka.clone(), scene.topic.clone());
-    std::thread::scope(|scope| {
-        scope.spawn(|| backlog.run(&kafka, &topic));
-        let done = || kafka.committed(scene.site.group(), &topic).into_iter().sum::<i64>();
+    let record = |number: usize| {
+        let at = SEED_MS + number as i64 % MINUTES * MINUTE_MS;
+        message(&format!("old {number:06}")).timestamp_ms(at)
+    };
+    let (kafka, topic) = (&scene.kafka, scene.topic.as_str());
+    let written = Load::during((kafka, topic), Duration::from_millis(1), record, |backlog| {
+        let done = || kafka.committed(scene.site.group(), topic).into_iter().sum::<i64>();
         let mut before = 0;
         for _ in 0..4 {
             let host = scene.site.start();
@@ -111,12 +90,10 @@ fn killed_while_it_works_off_a_backlog_it_counts_each_old_alert_once() {
             eventually("progress", || (done() > before + 500).then_some(()));
             host.kill();
             before = done();
-            let written = backlog.written.load(Ordering::Relaxed);
+            let written = backlog.written();
             eprintln!("killed when {before} of {written} records were done with");
         }
-        backlog.stop.store(true, Ordering::Relaxed);
     });
-    let written = usize::try_from(backlog.written.into_inner()).unwrap();
     let until = "2018-03-05 07:53";
     let host = scene.site.start();
     scene.await_titles([digest(written, until)]);

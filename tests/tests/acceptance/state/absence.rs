@@ -1,13 +1,12 @@
 //! What does not come: told when the sources are silent, and not when it is we who see nothing.
 
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use firebell::outbox::Entry;
-use firebell_tests::kafka::{Kafka, Outgoing, send};
+use firebell_tests::kafka::{Kafka, Outgoing};
+use firebell_tests::load::Load;
 use firebell_tests::scene::Scene;
-use firebell_tests::{DEADLINE, eventually, now_ms};
-use rdkafka::producer::{BaseProducer, Producer};
+use firebell_tests::{eventually, now_ms};
 use xtask::kafka::{Broker, NEWEST, Options};
 
 use super::seen;
@@ -58,49 +57,14 @@ fn beat(host: &str) -> Outgoing {
     seen(host, now_ms())
 }
 
-/// Writes records of hosts, each to a partition of its own, until it is stopped.
-struct Beats<'a> {
-    hosts: &'a [&'a str],
-    stop: AtomicBool,
-}
-
-impl<'a> Beats<'a> {
-    fn new(hosts: &'a [&'a str]) -> Self {
-        Self { hosts, stop: AtomicBool::new(false) }
-    }
-
-    fn run(&self, scene: &Scene) {
-        let producer: BaseProducer =
-            scene.kafka.client(&[("linger.ms", "0"), ("enable.idempotence", "true")]);
-        while !self.stop.load(Ordering::Relaxed) {
-            for (number, host) in self.hosts.iter().enumerate() {
-                send(&producer, &scene.topic, &beat(host).partition(number as i32 % 4));
-            }
-            std::thread::sleep(BEAT);
-        }
-        producer.flush(DEADLINE).unwrap();
-    }
-
-    fn stop(&self) {
-        self.stop.store(true, Ordering::Relaxed);
-    }
-}
-
-/// Lets hosts go on while `act` does something.
+/// Lets hosts go on, each in a partition of its own, while `act` does something.
 fn while_beating(scene: &Scene, hosts: &[&str], act: impl FnOnce()) {
-    /// Also when something fails.
-    struct Stops<'a>(&'a Beats<'a>);
-    impl Drop for Stops<'_> {
-        fn drop(&mut self) {
-            self.0.stop();
-        }
-    }
-    let beats = Beats::new(hosts);
-    std::thread::scope(|scope| {
-        scope.spawn(|| beats.run(scene));
-        let _stops = Stops(&beats);
-        act();
-    });
+    let record = |number| {
+        let at = number % hosts.len();
+        beat(hosts[at]).partition(at as i32 % 4)
+    };
+    let to = (&scene.kafka, scene.topic.as_str());
+    Load::during(to, BEAT / hosts.len() as u32, record, |_| act());
 }
 
 #[test]

@@ -1,22 +1,20 @@
 //! Windows over `kill -9` of hosts and of the broker: the alerts are those of an uninterrupted run.
 
 use std::collections::BTreeMap;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use firebell::outbox::Entry;
-use firebell_tests::kafka::{Kafka, send};
+use firebell_tests::kafka::Kafka;
+use firebell_tests::load::Load;
 use firebell_tests::scene::{Scene, counted};
 use firebell_tests::site::Host;
-use rdkafka::producer::{BaseProducer, Producer};
+use firebell_tests::watchdog::CRASHES_ENV;
 use xtask::kafka::{Broker, NEWEST, Options};
 
 use super::{START_MS, as_slack_has_it, attempt, random};
 
 /// How often something is killed when [`CRASHES_ENV`] does not say.
 const CRASHES: usize = 6;
-/// Says how often.
-const CRASHES_ENV: &str = "FIREBELL_TEST_CRASHES";
 /// Of the kills, each such one hits the broker.
 const BROKER_EVERY: usize = 6;
 /// Hosts of the group.
@@ -56,27 +54,6 @@ fn title(host: &str, start_ms: i64) -> String {
          (threshold is >=4)",
         firebell_rule::time::utc(start_ms)
     ))
-}
-
-/// Records, written until told to stop.
-#[derive(Default)]
-struct Load {
-    stop: AtomicBool,
-    written: AtomicUsize,
-}
-
-impl Load {
-    fn run(&self, kafka: &Kafka, topic: &str) {
-        let properties = [("linger.ms", "0"), ("enable.idempotence", "true")];
-        let producer: BaseProducer = kafka.client(&properties);
-        while !self.stop.load(Ordering::Relaxed) {
-            let number = self.written.fetch_add(1, Ordering::Relaxed);
-            let (host, partition, at_ms) = record(number);
-            send(&producer, topic, &attempt(&host, partition, at_ms));
-            std::thread::sleep(Duration::from_millis(20));
-        }
-        producer.flush(RECOVERY).unwrap();
-    }
 }
 
 /// Waits until all are posted; then each is posted, and was decided, once.
@@ -153,20 +130,22 @@ fn killed_hosts_and_brokers_change_no_alert() {
     let config = format!("window_seconds = {}\ngrace_seconds = 86400", WINDOW_MS / 1_000);
     let toml = format!("component = \"builtin:invalid-login-burst\"\n[config]\n{config}");
     scene.site.put("burst.toml", scene.toml(&toml).as_bytes());
-    let (load, kafka, topic) = (Load::default(), scene.kafka.clone(), scene.topic.clone());
     let mut hosts = HOSTS.map(|name| Some(scene.site.spawn(name)));
-    std::thread::scope(|scope| {
-        scope.spawn(|| load.run(&kafka, &topic));
+    let load = |number| {
+        let (host, partition, at_ms) = record(number);
+        attempt(&host, partition, at_ms)
+    };
+    let (to, pause) = ((&scene.kafka, scene.topic.as_str()), Duration::from_millis(20));
+    let written = Load::during(to, pause, load, |_| {
         for number in 0..crashes {
             std::thread::sleep(Duration::from_millis(500 + random(3_000)));
             crash(number, &scene, &mut hosts, &mut broker);
         }
-        load.stop.store(true, Ordering::Relaxed);
     });
     for (host, name) in hosts.iter_mut().zip(HOSTS) {
         host.get_or_insert_with(|| scene.site.spawn(name));
     }
-    let wanted = wanted(load.written.load(Ordering::Relaxed));
+    let wanted = wanted(written);
     assert!(wanted.len() > crashes, "too few alerts to say something: {}", wanted.len());
     assert_each_once(&scene, &wanted);
     assert_eq!(scene.dead_letters().len(), 0);

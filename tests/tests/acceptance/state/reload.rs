@@ -1,14 +1,13 @@
 //! A new version of a rule takes the state of the one before it, or is not taken.
 
-use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::time::Duration;
 
 use firebell_tests::eventually;
 use firebell_tests::guests::guest;
-use firebell_tests::kafka::{Kafka, send};
+use firebell_tests::kafka::Kafka;
+use firebell_tests::load::Load;
 use firebell_tests::scene::Scene;
 use firebell_tests::site::Host;
-use rdkafka::producer::{BaseProducer, Producer};
 
 use super::{START_MS, seen};
 
@@ -40,25 +39,17 @@ fn reloads_under_load_keep_every_count() {
     };
     write(0);
     let host = scene.site.start();
-    let (stop, written) = (AtomicBool::new(false), AtomicU32::new(0));
-    std::thread::scope(|scope| {
-        scope.spawn(|| {
-            let producer: BaseProducer = scene.kafka.client(&[("linger.ms", "0")]);
-            while !stop.load(Ordering::Relaxed) || written.load(Ordering::Relaxed) < 300 {
-                written.fetch_add(1, Ordering::Relaxed);
-                send(&producer, &scene.topic, &seen("a", START_MS));
-                std::thread::sleep(Duration::from_millis(5));
-            }
-            producer.flush(firebell_tests::DEADLINE).unwrap();
-        });
+    let to = (&scene.kafka, scene.topic.as_str());
+    let record = |_| seen("a", START_MS);
+    let written = Load::during(to, Duration::from_millis(5), record, |load| {
         for number in 1..=RELOADS {
             let before = generation(&host);
             write(number);
             eventually("the next generation", || (generation(&host) > before).then_some(()));
         }
-        stop.store(true, Ordering::Relaxed);
+        eventually("as many as the window is to count", || (load.written() >= 300).then_some(()));
     });
-    let seen = (1..=written.load(Ordering::Relaxed)).map(|count| format!("a seen {count}"));
+    let seen = (1..=written).map(|count| format!("a seen {count}"));
     scene.await_titles(seen.chain(["count a 300".into()]));
     assert_eq!(scene.dead_letters().len(), 0);
 }
