@@ -300,7 +300,8 @@ impl WorkerSet {
         let Some(plan) = set.topics.get(topic) else { return };
         let scratch = &mut self.scratch;
         plan.matcher.scan(topic, partition.partition, records, scratch, &mut self.survivors);
-        let source = Source { partition, records, origins: None, generation: set.generation };
+        let generation = set.generation;
+        let source = Source { partition, records, origins: None, generation, ticked_ms: None };
         for undecodable in &self.survivors.undecodable {
             let message = undecodable.error.to_string();
             self.collected.undecodable(&source, undecodable.record, message);

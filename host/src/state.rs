@@ -116,6 +116,13 @@ impl States {
         Some((state, stored))
     }
 
+    /// Takes the state of a rule out while it is restored, to be given back untouched; a new one where
+    /// there is none.
+    pub fn take_restored(&mut self, partition: &TopicPartition, rule: &str) -> RuleState {
+        let kept = self.partitions.get_mut(partition).and_then(|one| one.rules.remove(rule));
+        kept.map_or_else(|| RuleState::new(usize::MAX), |kept| kept.state)
+    }
+
     /// Undoes what was done to the state of a rule since its last call began.
     pub fn undo_call(&mut self, partition: &TopicPartition, rule: &str) {
         let found = self.partitions.get_mut(partition).and_then(|one| one.rules.get_mut(rule));

@@ -26,16 +26,19 @@ impl Sources {
         self.list.binary_search_by(|one| (&*one.topic, one.partition).cmp(&(topic, partition)))
     }
 
-    /// A record of this event time came from a partition.
-    pub fn saw(&mut self, topic: &Arc<str>, partition: i32, event_ms: i64) {
+    /// A record of this event time came from a partition. Where that partition had come before; none:
+    /// it is not moved on by this record.
+    pub fn saw(&mut self, topic: &Arc<str>, partition: i32, event_ms: i64) -> Option<Option<i64>> {
         match self.find(topic, partition) {
             Ok(at) => {
                 let furthest_ms = &mut self.list[at].furthest_ms;
-                *furthest_ms = (*furthest_ms).max(Some(event_ms));
+                let moves = *furthest_ms < Some(event_ms);
+                moves.then(|| furthest_ms.replace(event_ms))
             }
             Err(at) => {
                 let furthest_ms = Some(event_ms);
                 self.list.insert(at, Source { topic: Arc::clone(topic), partition, furthest_ms });
+                Some(None)
             }
         }
     }

@@ -10,6 +10,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use hashbrown::HashMap;
+use hashbrown::hash_map::Entry as MapEntry;
 
 use crate::entry::{Deadlines, Definition, Definitions, Entry};
 use crate::key::{Key, KeyRef, Kind};
@@ -187,7 +188,19 @@ impl Store {
 
     /// Sets or removes an entry that was read from the changelog: nothing to undo or to write.
     pub(crate) fn restore(&mut self, key: Key, entry: Option<Entry>) {
-        self.put_back(key, entry, None);
+        let Some(entry) = entry else { return self.put_back(key, None, None) };
+        let after = self.facts(&key, &entry);
+        let slot = Slot { entry: Some(entry), touched: 0 };
+        // Most are there for the first time: one look instead of two.
+        let before = match self.entries.entry(key.clone()) {
+            MapEntry::Vacant(place) => {
+                place.insert(slot);
+                None
+            }
+            MapEntry::Occupied(mut place) => place.insert(slot).entry,
+        };
+        let before = before.map(|entry| self.facts(&key, &entry));
+        self.account(&key, before, Some(after));
     }
 
     /// Begins a call: what was done so far is undone only with its transaction.
@@ -264,7 +277,10 @@ impl Store {
         let bytes = |facts: Option<Facts>| facts.map_or(0, |facts| facts.bytes);
         let deadlines = |facts: Option<Facts>| facts.map(|f| f.deadlines).unwrap_or_default();
         self.bytes = self.bytes - bytes(before) + bytes(after);
-        self.indices.change(key, deadlines(before), deadlines(after));
+        let (left, reached) = (deadlines(before), deadlines(after));
+        if left != reached {
+            self.indices.change(key, left, reached);
+        }
         match (before.is_some(), after.is_some()) {
             (false, true) => {
                 self.len += 1;

@@ -46,15 +46,37 @@ pub enum WireError {
 
 /// Names of topics, each held once.
 #[derive(Debug, Default)]
-pub(crate) struct Topics(HashSet<Arc<str>>);
+pub(crate) struct Topics {
+    all: HashSet<Arc<str>>,
+    /// Those of the entry that is read, by their numbers in it.
+    present: Vec<Arc<str>>,
+}
 
 impl Topics {
+    /// Reads the topics of an entry's records into `present`.
+    fn read(&mut self, reader: &mut Reader<'_>) -> Result<(), WireError> {
+        let mut count = 0;
+        reader.each(|reader| {
+            let name = reader.text()?;
+            // Most often it is that of the entry before.
+            if self.present.get(count).is_none_or(|present| **present != *name) {
+                self.present.truncate(count);
+                let shared = self.shared(name);
+                self.present.push(shared);
+            }
+            count += 1;
+            Ok(())
+        })?;
+        self.present.truncate(count);
+        Ok(())
+    }
+
     fn shared(&mut self, name: &str) -> Arc<str> {
-        if let Some(known) = self.0.get(name) {
+        if let Some(known) = self.all.get(name) {
             return Arc::clone(known);
         }
         let name: Arc<str> = name.into();
-        self.0.insert(Arc::clone(&name));
+        self.all.insert(Arc::clone(&name));
         name
     }
 }
@@ -84,7 +106,7 @@ pub(crate) fn decode_key(bytes: &[u8]) -> Result<Key, WireError> {
     if kind == Kind::Meta && !reader.0.is_empty() {
         return Err(WireError::Malformed("its key is too long"));
     }
-    Ok(Key { kind, definition, bytes: Arc::from(reader.0), start_ms })
+    Ok(Key::new(kind, definition, Arc::from(reader.0), start_ms))
 }
 
 pub(crate) fn encode(entry: &Entry) -> Vec<u8> {
@@ -194,13 +216,13 @@ fn decode_tally(reader: &mut Reader<'_>, topics: &mut Topics) -> Result<Tally, W
     tally.count = reader.u64()?;
     tally.value = reader.f64()?;
     let mut items = Items::default();
-    for item in reader.list(Reader::bytes)? {
-        items.insert(item);
-    }
+    reader.each(|reader| {
+        items.insert(reader.bytes()?);
+        Ok(())
+    })?;
     tally.items = (items.len() > 0).then(|| Box::new(items));
-    let topics = reader.list(|reader| Ok(topics.shared(reader.text()?)))?;
-    let mut evidence = reader.list(|reader| reader.evidence(&topics))?;
-    evidence.shrink_to_fit();
+    topics.read(reader)?;
+    let evidence = reader.list(|reader| reader.evidence(&topics.present))?;
     tally.evidence = (!evidence.is_empty()).then(|| Arc::new(evidence));
     Ok(tally)
 }
@@ -239,10 +261,11 @@ fn encode_sliding(out: &mut Vec<u8>, sliding: &Sliding) {
 fn decode_sliding(reader: &mut Reader<'_>, topics: &mut Topics) -> Result<Sliding, WireError> {
     let flags = reader.u8()?;
     let has = |bit: u8| flags & bit != 0;
-    let topics = reader.list(|reader| Ok(topics.shared(reader.text()?)))?;
+    topics.read(reader)?;
+    let topics = &topics.present;
     let mut sliding = Sliding::default();
     sliding.above = flags & 1 != 0;
-    reader.list(|reader| {
+    reader.each(|reader| {
         let time_ms = reader.i64()?;
         if sliding.last_ms().is_some_and(|last_ms| time_ms < last_ms) {
             return Err(WireError::Malformed("its records are in no order"));
@@ -250,7 +273,7 @@ fn decode_sliding(reader: &mut Reader<'_>, topics: &mut Topics) -> Result<Slidin
         let number = if has(NUMBERS) { Some(reader.f64()?) } else { None };
         let item = if has(ITEMS) { Some(reader.bytes()?) } else { None };
         let evidence =
-            if has(EVIDENCE) { reader.option(|reader| reader.evidence(&topics))? } else { None };
+            if has(EVIDENCE) { reader.option(|reader| reader.evidence(topics))? } else { None };
         let row = Row { time_ms, number, item, evidence: evidence.as_ref() };
         sliding.push(row, has(EVIDENCE));
         Ok(())

@@ -325,7 +325,11 @@ fn properties(
         text.push_str(
             "share.coordinator.state.topic.replication.factor=1\n\
              share.coordinator.state.topic.num.partitions=1\n\
-             share.coordinator.state.topic.min.isr=1\n",
+             share.coordinator.state.topic.min.isr=1\n\
+             group.consumer.min.session.timeout.ms=1000\n\
+             group.consumer.session.timeout.ms=6000\n\
+             group.consumer.min.heartbeat.interval.ms=300\n\
+             group.consumer.heartbeat.interval.ms=1000\n",
         );
     }
     for line in options.listeners.iter().flat_map(Listener::lines) {

@@ -22,6 +22,8 @@ pub(super) struct Source<'a> {
     /// Partitions that the records are from, where they came by the repartition topic.
     pub(super) origins: Option<&'a [i32]>,
     pub(super) generation: u64,
+    /// When the wall clock, and no record, made time go on; milliseconds since the Unix epoch.
+    pub(super) ticked_ms: Option<i64>,
 }
 
 /// One thing to write.
@@ -125,6 +127,14 @@ type Refusal = (Stage, &'static str, String);
 
 /// Effects of firings are numbered from here, so that they never meet those of a record.
 const FIRED_INDEX: u32 = 1 << 31;
+
+/// The first index of what a tick of the wall clock did. While no record comes, ticks follow each other at
+/// the same offset, a second apart at least: the second tells them apart, for six days, with room for
+/// 4,096 effects of each.
+fn ticked_index(wall_ms: i64) -> u32 {
+    let second = u32::try_from(wall_ms.div_euclid(1_000).rem_euclid(1 << 19)).unwrap_or(0);
+    FIRED_INDEX + (second << 12)
+}
 
 /// The timer's or the window's key.
 fn firing_key(firing: &Firing) -> &[u8] {
@@ -267,12 +277,13 @@ impl Collected {
         report: &mut RuleReport,
     ) {
         let goes_out = rule.mode == Mode::Active;
-        let mut numbered: (Option<RecordId>, u32) = (None, FIRED_INDEX);
+        let first = source.ticked_ms.map_or(FIRED_INDEX, ticked_index);
+        let mut numbered: (Option<RecordId>, u32) = (None, first);
         for Fired { before: record, record: id, due_ms, event_ms, firing, effects, failure } in
             fired
         {
             if numbered.0.as_ref() != Some(&id) {
-                numbered = (Some(id.clone()), FIRED_INDEX);
+                numbered = (Some(id.clone()), first);
             }
             if let Some(failure) = failure {
                 let why = (Stage::Evaluate, failure.reason.as_str());

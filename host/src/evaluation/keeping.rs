@@ -259,6 +259,7 @@ impl WorkerSet {
                 records: &inner,
                 origins: Some(&routed.partitions),
                 generation: set.generation,
+                ticked_ms: None,
             };
             batch.undecodable += survivors.undecodable.len() as u64;
             for undecodable in &survivors.undecodable {
@@ -325,8 +326,13 @@ impl WorkerSet {
             slot.elapse(times, &place, &mut call, clock, &mut outcome);
             self.states.give_back(partition, &rule, returned(call));
             let none = RuleBatch::default();
-            let source =
-                Source { partition, records: &[], origins: None, generation: set.generation };
+            let source = Source {
+                partition,
+                records: &[],
+                origins: None,
+                generation: set.generation,
+                ticked_ms: Some(wall_ms),
+            };
             let mut report = RuleReport::new(&rule.name, &partition.topic, &none);
             report.take(&mut outcome, &rule);
             report.adopted = adopted;

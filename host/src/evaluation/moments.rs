@@ -1,6 +1,6 @@
 //! When records happen: event time and stream time.
 
-use firebell_state::{Moment, RuleState};
+use firebell_state::{Moment, RuleState, Sources};
 
 use crate::batch::Batch;
 use crate::engine::RowRecord;
@@ -69,6 +69,7 @@ impl Moments {
         self.clear();
         let mut now = state.stream_ms();
         let mut sources = origins.map(|_| (*state.sources()).clone());
+        let mut all_ms = sources.as_ref().and_then(Sources::together_ms);
         for (row, index) in rows.iter().enumerate() {
             let record = &records[*index as usize];
             let declared = column.and_then(|column| integer(batch, row, column));
@@ -79,9 +80,13 @@ impl Moments {
             if moves_time(event_ms) && plausible {
                 let together_ms = match (&mut sources, origins) {
                     (Some(sources), Some(origins)) => {
-                        sources.saw(&own.topic, origins[*index as usize], event_ms);
+                        let moved = sources.saw(&own.topic, origins[*index as usize], event_ms);
+                        // Only the slowest moves the time that all have.
+                        if moved.is_some_and(|before_ms| before_ms <= all_ms) {
+                            all_ms = sources.together_ms();
+                        }
                         // It starts where the first record is.
-                        sources.together_ms().or(now).or(Some(event_ms))
+                        all_ms.or(now).or(Some(event_ms))
                     }
                     _ => Some(event_ms),
                 };

@@ -4,7 +4,7 @@ use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use firebell_state::{Evidence, WireError};
+use firebell_state::{Evidence, RuleState, WireError};
 use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::error::KafkaError;
 use rdkafka::message::Message as _;
@@ -120,6 +120,25 @@ pub struct Changelog {
     pub partitions: i32,
 }
 
+/// The state that the last record was of.
+struct Present<'i> {
+    /// What the keys of its records begin with.
+    prefix: Vec<u8>,
+    input: &'i TopicPartition,
+    rule: Arc<str>,
+    state: RuleState,
+}
+
+impl Present<'_> {
+    fn has(&self, key: &[u8]) -> bool {
+        key.starts_with(&self.prefix)
+    }
+
+    fn give_back(self, states: &mut States) {
+        states.give_back_untouched(self.input, &self.rule, self.state);
+    }
+}
+
 impl Changelog {
     /// Reads the state of `inputs` into `states`; `progress` is told now and then how many records were
     /// read, and says whether to go on. Blocks.
@@ -143,14 +162,32 @@ impl Changelog {
         let consumer = changelog_reader(kafka, client, "read_committed")?;
         let filled =
             self.filled(&changelog_reader(kafka, client, "read_uncommitted")?, &consumer, &wanted)?;
-        self.read_to_end(&consumer, &filled, client, progress, &mut |found| {
-            let (topic, partition, rule, key) = self.key_of(&found)?;
-            let of =
-                |input: &&TopicPartition| *input.topic == *topic && input.partition == partition;
-            let Some(input) = inputs.iter().find(of) else { return Ok(false) };
-            self.entered(&found, states.restore(input, rule, key, found.value))?;
+        let mut present: Option<Present<'_>> = None;
+        let restored = self.read_to_end(&consumer, &filled, client, progress, &mut |found| {
+            // What follows is most often of the same input and rule.
+            if !present.as_ref().is_some_and(|present| present.has(found.key)) {
+                let (topic, partition, rule, key) = self.key_of(&found)?;
+                let of = |input: &&TopicPartition| {
+                    *input.topic == *topic && input.partition == partition
+                };
+                if let Some(before) = present.take() {
+                    before.give_back(states);
+                }
+                let Some(input) = inputs.iter().find(of) else { return Ok(false) };
+                let prefix = found.key.len() - key.len();
+                let prefix = found.key.get(..prefix).unwrap_or_default().into();
+                let state = states.take_restored(input, rule);
+                present = Some(Present { prefix, input, rule: rule.into(), state });
+            }
+            let Some(present) = &mut present else { return Ok(false) };
+            let key = found.key.get(present.prefix.len()..).unwrap_or_default();
+            self.entered(&found, present.state.restore(key, found.value))?;
             Ok(true)
-        })
+        });
+        if let Some(last) = present {
+            last.give_back(states);
+        }
+        restored
     }
 
     /// The changelog of a group as it is in Kafka.

@@ -76,8 +76,8 @@ impl Indices {
         key: &Key,
         before_ms: i64,
     ) -> (impl Iterator<Item = i64>, impl Iterator<Item = i64>) {
-        let first = Key { start_ms: i64::MIN, ..key.clone() };
-        let end = Key { start_ms: before_ms.max(key.start_ms), ..key.clone() };
+        let first = key.at(i64::MIN);
+        let end = key.at(before_ms.max(key.start_ms));
         let earlier = self.sessions.range(first..=key.clone()).rev();
         let after = (std::ops::Bound::Excluded(key.clone()), std::ops::Bound::Excluded(end));
         // A range that excludes both of two equal ends is an error.

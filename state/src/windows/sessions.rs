@@ -33,7 +33,7 @@ pub(super) fn add(
     let key = definition.key(Kind::Session, row.key, row.at.event_ms).owned();
     let starts = match place(store, definition, &key, row.at, end_ms) {
         Place::Closed(start_ms) => {
-            let closed = tally(store, &Key { start_ms, ..key });
+            let closed = tally(store, &key.at(start_ms));
             added.note_late(definition.would_cross(closed, &row));
             return Ok(added);
         }
@@ -46,7 +46,7 @@ pub(super) fn add(
     if let [start_ms] = *starts
         && start_ms <= row.at.event_ms
     {
-        let key = Key { start_ms, ..key };
+        let key = key.at(start_ms);
         if let Some(tally) = tally(store, &key) {
             let growth = tally.growth_with(window, row.input);
             definition.check_entry(tally.cost() + growth)?;
@@ -81,7 +81,7 @@ pub(super) fn open(
         Place::Open(starts) => starts
             .into_iter()
             .filter_map(|start_ms| {
-                let tally = tally(store, &Key { start_ms, ..key.clone() })?;
+                let tally = tally(store, &key.at(start_ms))?;
                 Some(tally.state(definition.position, &key.bytes, start_ms))
             })
             .collect(),
@@ -100,7 +100,7 @@ fn join(
     let mut old_bytes = 0;
     let mut joined: Option<Tally> = None;
     for start_ms in starts {
-        let Some(entry) = store.get(&Key { start_ms: *start_ms, ..key.clone() }.borrowed()) else {
+        let Some(entry) = store.get(&key.at(*start_ms).borrowed()) else {
             continue;
         };
         old_bytes += entry.cost(row.key.len());
@@ -119,15 +119,15 @@ fn join(
     let entry = Entry::Tally(joined);
     store.check_room(old_bytes, entry.cost(row.key.len()))?;
     for gone in starts.iter().filter(|gone| **gone != start_ms) {
-        store.replace(Key { start_ms: *gone, ..key.clone() }, None);
+        store.replace(key.at(*gone), None);
     }
-    store.replace(Key { start_ms, ..key }, Some(entry));
+    store.replace(key.at(start_ms), Some(entry));
     Ok(crossed)
 }
 
 /// Finds the sessions of a key that a record reaches, which by itself would end at `end_ms`.
 fn place(store: &Store, definition: &Definition, key: &Key, at: Moment, end_ms: i64) -> Place {
-    let session = |start_ms| Some((start_ms, tally(store, &Key { start_ms, ..key.clone() })?));
+    let session = |start_ms| Some((start_ms, tally(store, &key.at(start_ms))?));
     let (earlier, later) = store.indices().sessions(key, end_ms);
     let mut starts = vec![];
     let mut retained = earlier

@@ -94,7 +94,25 @@ impl<'a> Reader<'a> {
         if len > self.0.len() {
             return Err(WireError::Cut);
         }
-        (0..len).map(|_| read(self)).collect()
+        let mut list = Vec::new();
+        // Exact for what there usually is; a length that lies takes no more than that.
+        list.reserve_exact(len.min(64));
+        for _ in 0..len {
+            list.push(read(self)?);
+        }
+        Ok(list)
+    }
+
+    /// The same without keeping them.
+    pub(super) fn each(
+        &mut self,
+        mut read: impl FnMut(&mut Self) -> Result<(), WireError>,
+    ) -> Result<(), WireError> {
+        let len = self.len()?;
+        if len > self.0.len() {
+            return Err(WireError::Cut);
+        }
+        (0..len).try_for_each(|_| read(self))
     }
 
     /// A contributing record; its topic is one of these.

@@ -12,7 +12,7 @@ use std::fs;
 use std::sync::{Arc, OnceLock};
 
 use firebell::engine::{Component, Described, Engine};
-use firebell::evaluation::{Health, Repartition};
+use firebell::evaluation::{Health, Repartition, Tick};
 use firebell::limits::Limits;
 use firebell::record::TopicPartition;
 use firebell::rules::{Mode, Rule, RuleSet};
@@ -218,4 +218,53 @@ fn a_rule_says_the_same_by_way_of_the_repartition_topic_as_without() {
         let [routed, direct] = said;
         assert_eq!(routed, direct, "{kind:?}");
     }
+}
+
+/// Two hosts by way of one repartition partition: one came in the first partition alone, and is silent for
+/// ten seconds of the other's records.
+fn drifted() -> (Cluster, TopicPartition) {
+    let kind = Kind::Heartbeat;
+    let repartition = Repartition { topic: REPARTITION.0.into(), partitions: 1 };
+    let mut written: Vec<Written> = vec![(0, 0, Some(0), false), (1, 1, Some(0), false)];
+    // A tenth of a second each, as `pace` has it.
+    written.extend((0..100).map(|_| (1, 1, Some(10), false)));
+    let set = rule_set(kind, false);
+    let mut cluster = Cluster::new(&set, inputs(kind, &written), Some(repartition), false);
+    cluster.finish();
+    (cluster, TopicPartition::new(REPARTITION.0, 0))
+}
+
+/// The wall clock says nothing but that so much time went by.
+const TICK: Tick =
+    Tick { wall_ms: 2_000_000, quiet_ms: 0, since_ms: 0, caught_up: false, lifts: false };
+
+fn titles(entries: &[firebell::outbox::Entry]) -> Vec<&str> {
+    entries.iter().map(|entry| entry.notification.title.as_str()).collect()
+}
+
+#[test]
+fn the_slowest_partition_holds_time_until_all_that_waited_is_known_to_have_come() {
+    let (mut cluster, partition) = drifted();
+    assert_eq!(titles(&cluster.entries()), [""; 0], "records of the first may be on their way");
+    assert_eq!(titles(&cluster.tick(&partition, TICK)), [""; 0]);
+    // Silence, but nobody knows whether it is one of the sources.
+    let quiet = Tick { quiet_ms: 60_000, since_ms: 60_000, ..TICK };
+    assert_eq!(titles(&cluster.tick(&partition, quiet)), [""; 0]);
+    let lifted = cluster.tick(&partition, Tick { lifts: true, ..TICK });
+    assert_eq!(titles(&lifted), ["No record of a for 1 second"]);
+    // Found out when the others had come so far, and told once.
+    assert_eq!(lifted[0].event_time_ms, 1_010_000);
+    assert_eq!(titles(&cluster.tick(&partition, Tick { lifts: true, ..TICK })), [""; 0]);
+}
+
+#[test]
+fn what_ticks_did_at_one_offset_has_ids_of_its_own() {
+    let (mut cluster, partition) = drifted();
+    let first = cluster.tick(&partition, Tick { lifts: true, ..TICK });
+    let (wall_ms, ms) = (TICK.wall_ms + 60_000, 60_000);
+    let silent = Tick { wall_ms, quiet_ms: ms, since_ms: ms, caught_up: true, lifts: false };
+    let second = cluster.tick(&partition, silent);
+    assert_eq!(titles(&second), ["No record of b for 1 second"]);
+    assert_eq!(first[0].intent.record, second[0].intent.record, "nothing came between them");
+    assert_ne!(first[0].intent, second[0].intent);
 }

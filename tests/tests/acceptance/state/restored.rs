@@ -43,8 +43,19 @@ fn values_and_windows_survive_a_restart() {
 
 #[test]
 fn state_moves_with_its_partitions() {
+    moves(("session.timeout.ms", "6000"));
+}
+
+/// The same where the broker decides who has what (KIP-848).
+#[test]
+fn state_moves_when_the_broker_assigns_partitions() {
+    moves(("group.protocol", "consumer"));
+}
+
+fn moves((property, value): (&str, &str)) {
     let mut scene = Scene::with_guest("move", "kv");
     scene.site.set("kafka", "workers", "1");
+    scene.site.set("kafka.properties", &format!("{property:?}"), &format!("{value:?}"));
     let one = scene.site.start();
     let all =
         |message: &str| (0..4).map(|p| said(&format!("h{p}"), message, p)).collect::<Vec<_>>();

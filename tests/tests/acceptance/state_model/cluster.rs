@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use firebell::evaluation::{Evaluation, Repartition, WorkerSet};
+use firebell::evaluation::{Evaluation, Repartition, Tick, WorkerSet};
 use firebell::outbox::Entry;
 use firebell::progress::{Progress, Reached};
 use firebell::record::{OutgoingRecord, RecordId, TopicPartition};
@@ -115,6 +115,15 @@ impl Cluster {
         progress.evaluated(partition, last.offset + 1, set.states().stream_ms(partition));
         pending.routed.append(&mut out.routed);
         pending.came.extend(came(out).into_iter().map(|came| (partition.clone(), came)));
+    }
+
+    /// Time goes on in a partition in which no record comes, as `Session::tick`; what that gives.
+    pub(crate) fn tick(&mut self, partition: &TopicPartition, tick: Tick) -> Vec<Entry> {
+        let at = self.partitions.iter().position(|one| one == partition).unwrap();
+        let Worker { set, progress, .. } = &mut self.workers[self.owners[at]];
+        let mut out = Evaluation::default();
+        set.tick(partition, tick, progress.next(partition).unwrap(), &mut out);
+        out.entries
     }
 
     /// As `Session::begin`.
