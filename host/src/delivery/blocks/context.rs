@@ -39,7 +39,7 @@ fn lasted_from(entry: &Entry, story: &Story<'_>) -> Option<(i64, i64)> {
     let opened_ms = story.opened_ms.filter(|_| entry.notification.kind == Kind::Resolve)?;
     let is_sound = (0..=entry.event_time_ms).contains(&opened_ms)
         && entry.event_time_ms / 1_000 <= DATE_SECONDS_MAX;
-    is_sound.then_some((opened_ms, entry.event_time_ms - opened_ms))
+    is_sound.then(|| (opened_ms, entry.event_time_ms - opened_ms))
 }
 
 /// A length of time in its two largest units: `3 d 4 h`, `1 min 0 s`.

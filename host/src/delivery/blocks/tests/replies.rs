@@ -28,19 +28,36 @@ fn of(severity: Severity, kind: Kind) -> Entry {
 fn what_got_worse_says_so_first_and_calls_whom_the_change_calls() {
     let entry = of(Severity::Critical, Kind::Update);
     let message = reply(&entry, &manners(), &told(), News::Worse(Severity::Warning));
-    insta::assert_snapshot!(shape(&message), @"");
-    insta::assert_snapshot!(message.metadata.to_string(), @"");
+    insta::assert_snapshot!(shape(&message), @r##"
+    text 🚨 critical, was warning: rpi-03: &lt;!channel&gt; disk
+    {"elements":[{"elements":[{"style":{"bold":true},"text":"🚨 critical, was warning: rpi-03: <!channel> disk","type":"text"}],"type":"rich_text_section"},{"elements":[{"text":"disk is at 97 %, ","type":"text"},{"type":"usergroup","usergroup_id":"S0AB"}],"type":"rich_text_section"},{"elements":[{"fallback":"2018-03-04 15:14:24 UTC","format":"{date_num} {time_secs}","timestamp":1520176464,"type":"date"},{"text":" · ","type":"text"},{"text":"Firebell","type":"link","url":"https://firebell.example.com/host"}],"type":"rich_text_section"}],"type":"rich_text"}
+    {"elements":[{"emoji":false,"text":"critical · updated · invalid-user · SYSLOG/0/42","type":"plain_text"}],"type":"context"}
+    "##);
+    insta::assert_snapshot!(message.metadata.to_string(), @r#"{"event_payload":{"id":"1523dd8babe18109bdc75b8f867102c1","intent":"SYSLOG/0/42#invalid-user#0","reply":"worse","severity":"critical"},"event_type":"firebell_reply"}"#);
     let plain = reply_plain(&entry, &manners(), &told(), News::Worse(Severity::Warning));
-    insta::assert_snapshot!(shape(&plain), @"");
+    insta::assert_snapshot!(shape(&plain), @r##"
+    text 🚨 critical, was warning: rpi-03: &lt;!channel&gt; disk
+    disk is at 97 %, @oncall
+    2018-03-04 15:14:24 UTC
+    critical · updated · invalid-user · SYSLOG/0/42
+    "##);
 }
 
 #[test]
 fn what_is_over_says_how_long_it_lasted_and_calls_nobody() {
     let entry = of(Severity::Critical, Kind::Resolve);
     let message = reply(&entry, &manners(), &told(), News::Over);
-    insta::assert_snapshot!(shape(&message), @"");
+    insta::assert_snapshot!(shape(&message), @r##"
+    text ✅ Resolved after 12 min 3 s: rpi-03: &lt;!channel&gt; disk
+    {"elements":[{"elements":[{"style":{"bold":true},"text":"✅ Resolved after 12 min 3 s: rpi-03: <!channel> disk","type":"text"}],"type":"rich_text_section"},{"elements":[{"fallback":"2018-03-04 15:02:21 UTC","format":"{date_num} {time_secs}","timestamp":1520175741,"type":"date"},{"text":" to ","type":"text"},{"fallback":"2018-03-04 15:14:24 UTC","format":"{date_num} {time_secs}","timestamp":1520176464,"type":"date"},{"text":" · ","type":"text"},{"text":"Firebell","type":"link","url":"https://firebell.example.com/host"}],"type":"rich_text_section"}],"type":"rich_text"}
+    {"elements":[{"emoji":false,"text":"critical · resolved after 12 min 3 s · invalid-user · SYSLOG/0/42","type":"plain_text"}],"type":"context"}
+    "##);
     let plain = reply_plain(&entry, &manners(), &told(), News::Over);
-    insta::assert_snapshot!(shape(&plain), @"");
+    insta::assert_snapshot!(shape(&plain), @r##"
+    text ✅ Resolved after 12 min 3 s: rpi-03: &lt;!channel&gt; disk
+    2018-03-04 15:14:24 UTC
+    critical · resolved after 12 min 3 s · invalid-user · SYSLOG/0/42
+    "##);
     // Who does not know when it began does not say how long it lasted.
     let text = reply(&entry, &manners(), &STORY, News::Over).text;
     assert_eq!(text, "✅ Resolved: rpi-03: &lt;!channel&gt; disk");
@@ -50,14 +67,24 @@ fn what_is_over_says_how_long_it_lasted_and_calls_nobody() {
 fn a_change_of_what_is_over_does_not_look_as_if_it_fired() {
     let entry = of(Severity::Error, Kind::Update);
     let message = message(&entry, &manners(), &Story { is_over: true, ..told() });
-    insta::assert_snapshot!(shape(&message), @"");
+    insta::assert_snapshot!(shape(&message), @r##"
+    text ✅ rpi-03: &lt;!channel&gt; disk
+    {"text":{"emoji":false,"text":"✅ rpi-03: <!channel> disk","type":"plain_text"},"type":"header"}
+    {"elements":[{"elements":[{"text":"disk is at 97 %, ","type":"text"},{"type":"usergroup","usergroup_id":"S0AB"}],"type":"rich_text_section"},{"elements":[{"fallback":"2018-03-04 15:14:24 UTC","format":"{date_num} {time_secs}","timestamp":1520176464,"type":"date"},{"text":" · ","type":"text"},{"text":"Firebell","type":"link","url":"https://firebell.example.com/host"}],"type":"rich_text_section"}],"type":"rich_text"}
+    {"elements":[{"emoji":false,"text":"error · resolved · updated · invalid-user · SYSLOG/0/42","type":"plain_text"}],"type":"context"}
+    "##);
 }
 
 #[test]
 fn a_resolved_message_says_from_when_to_when() {
     let entry = of(Severity::Error, Kind::Resolve);
     let message = message(&entry, &manners(), &told());
-    insta::assert_snapshot!(shape(&message), @"");
+    insta::assert_snapshot!(shape(&message), @r##"
+    text ✅ rpi-03: &lt;!channel&gt; disk
+    {"text":{"emoji":false,"text":"✅ rpi-03: <!channel> disk","type":"plain_text"},"type":"header"}
+    {"elements":[{"elements":[{"text":"disk is at 97 %, ","type":"text"},{"type":"usergroup","usergroup_id":"S0AB"}],"type":"rich_text_section"},{"elements":[{"fallback":"2018-03-04 15:02:21 UTC","format":"{date_num} {time_secs}","timestamp":1520175741,"type":"date"},{"text":" to ","type":"text"},{"fallback":"2018-03-04 15:14:24 UTC","format":"{date_num} {time_secs}","timestamp":1520176464,"type":"date"},{"text":" · ","type":"text"},{"text":"Firebell","type":"link","url":"https://firebell.example.com/host"}],"type":"rich_text_section"}],"type":"rich_text"}
+    {"elements":[{"emoji":false,"text":"error · resolved after 12 min 3 s · invalid-user · SYSLOG/0/42","type":"plain_text"}],"type":"context"}
+    "##);
 }
 
 #[test]
