@@ -188,6 +188,9 @@ pub struct SlackConfig {
     pub mentions: BTreeMap<String, String>,
     /// `link_hosts`: hosts that links may point to.
     pub link_hosts: Vec<String>,
+    /// `broadcast_worsening`: whether the reply that says that an alert got worse is shown in the
+    /// channel too.
+    pub broadcast_worsening: bool,
     /// `messages_per_second` and channel: Slack allows 1.
     pub messages_per_second: f64,
     /// `burst`: messages that may go to a channel at once.

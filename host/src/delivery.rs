@@ -16,6 +16,7 @@ pub mod credentials;
 pub mod decision;
 pub mod directory;
 pub mod dispatch;
+mod edits;
 pub mod gate;
 pub mod kafka;
 pub mod pace;
@@ -126,6 +127,7 @@ pub async fn run(
             },
             on_ambiguous: slack_config.on_ambiguous,
             suppression: suppression.clone(),
+            broadcast_worsening: slack_config.broadcast_worsening,
             messages_per_second: slack_config.messages_per_second,
             burst: slack_config.burst,
             patience: patience.clone(),

@@ -252,6 +252,7 @@ fn config(broker: &Broker, rules: &Path, slack: &SlackStandIn, listen: SocketAdd
             channels: CHANNELS.map(|name| (name.to_owned(), slack.add_channel(name))).into(),
             mentions: BTreeMap::new(),
             link_hosts: Vec::new(),
+            broadcast_worsening: false,
             messages_per_second: MESSAGES_PER_SECOND,
             burst: BURST,
             on_ambiguous: OnAmbiguous::default(),
@@ -310,6 +311,8 @@ impl Watcher {
                 (self.on_event)(&Event::Posted(Post::new(&message, after)));
                 message
             }
+            // Its message is changed as well, and that is shown.
+            slack::Event::Replied(_) => return,
             slack::Event::Changed(message) => {
                 self.seen.edits += 1;
                 let after = self.began.elapsed();

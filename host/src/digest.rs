@@ -66,6 +66,7 @@ impl Digest {
             fields: vec![],
             labels: vec![],
             channel: None,
+            evidence: vec![],
         }
     }
 

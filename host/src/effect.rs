@@ -177,6 +177,7 @@ impl Effect {
                     fields,
                     labels,
                     channel,
+                    evidence: _,
                 } = notification.as_ref();
                 let spans = |spans: &[Span]| -> usize {
                     spans.iter().map(|span| PART + span_bytes(span)).sum()

@@ -22,7 +22,7 @@ pub use component::{Component, LoadError};
 pub use failure::{CallFailure, DescribeError, FailureReason, InvalidSubscription};
 pub use instance::{Called, Described, Instance, Values};
 pub use limiter::{LogLevel, LogLine, Logs};
-pub use state_call::{LateRow, RowRecord, StateCall, StateRefused};
+pub use state_call::{LateRow, RowRecord, Shown, StateCall, StateRefused};
 
 use cache::Cache;
 use instance::State;

@@ -4,6 +4,7 @@
 //! same bytes, in whatever batches they come, as long as a rule is a function of the record.
 
 mod collect;
+mod evidence;
 pub mod health;
 mod input;
 mod keeping;

@@ -8,7 +8,7 @@
 use std::collections::HashMap;
 
 use crate::digest::Digest;
-use crate::notification::AlertId;
+use crate::notification::{AlertId, Severity};
 
 pub mod kafka;
 mod wire;
@@ -47,6 +47,20 @@ impl State {
     }
 }
 
+/// What a message says of its alert, as it was told last.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Told {
+    /// When what opened the alert happened; where it has no time, when it was told. Milliseconds
+    /// since the Unix epoch.
+    pub opened_ms: i64,
+    /// The rule.
+    pub rule: String,
+    /// The title, its first 300 bytes.
+    pub title: String,
+    /// How bad it is.
+    pub severity: Severity,
+}
+
 /// One alert in one channel.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Entry {
@@ -69,6 +83,10 @@ pub struct Entry {
     pub updated_ms: i64,
     /// What the message of a digest tells, all entries that went into it together.
     pub digest: Option<Digest>,
+    /// What the message says; `None` = it was never told.
+    pub told: Option<Told>,
+    /// The last intent that was told as a reply in the message's thread.
+    pub last_reply: Option<String>,
 }
 
 /// Why a record is not a ledger entry.
@@ -198,6 +216,8 @@ mod tests {
             outbox_offset: 17,
             updated_ms,
             digest: None,
+            told: None,
+            last_reply: None,
         }
     }
 

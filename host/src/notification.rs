@@ -131,6 +131,8 @@ pub struct Notification {
     pub labels: Vec<(String, String)>,
     /// A channel by name; `None` = the rule's first allowed one.
     pub channel: Option<String>,
+    /// Records of the window that it is about, the first ones; set by the host.
+    pub evidence: Vec<RecordId>,
 }
 
 /// Identity of one intent: the same record, seen again by the same rule, gives the same one.
@@ -234,6 +236,7 @@ mod tests {
             fields: vec![],
             labels: vec![],
             channel: None,
+            evidence: vec![],
         }
     }
 

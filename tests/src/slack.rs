@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use firebell::demo::slack::{Fault, Options, RandomFaults, SlackStandIn};
+use firebell::demo::slack::{Fault, Message, Options, RandomFaults, SlackStandIn};
 use tokio::runtime::Runtime;
 
 use crate::site::TOKEN;
@@ -28,6 +28,16 @@ pub struct Post {
     pub blocks: String,
     /// When the request arrived.
     pub arrived: Instant,
+    /// How often it was edited.
+    pub edits: u32,
+    /// Its id within the channel.
+    pub ts: String,
+    /// The id of the message in whose thread it is.
+    pub thread_ts: Option<String>,
+    /// Whether it is shown in the channel although it is in a thread.
+    pub broadcast: bool,
+    /// `metadata` as JSON.
+    pub metadata: String,
 }
 
 impl Slack {
@@ -54,18 +64,28 @@ impl Slack {
 
     /// All posts in the order of their arrival.
     pub fn posts(&self) -> Vec<Post> {
-        let posts = self.stand_in.messages().into_iter().map(|message| {
-            // Word joiners keep a text from being read as markup; nobody sees them.
-            let seen = message.text.replace('\u{2060}', "");
-            Post {
-                channel: message.channel,
-                title: title(&seen).to_owned(),
-                text: message.text,
-                blocks: message.blocks.to_string(),
-                arrived: message.arrived,
-            }
-        });
-        posts.collect()
+        self.stand_in.messages().into_iter().map(Post::of).collect()
+    }
+
+    /// All replies in threads in the order of their arrival.
+    pub fn replies(&self) -> Vec<Post> {
+        self.stand_in.replies().into_iter().map(Post::of).collect()
+    }
+
+    /// Deletes a message of a channel, as a person does.
+    ///
+    /// # Panics
+    /// When there is none with this title.
+    pub fn delete(&self, title: &str) {
+        let mut messages = self.stand_in.messages().into_iter();
+        let message = messages.find(|message| Post::of(message.clone()).title == title).unwrap();
+        assert!(self.stand_in.delete(&message.channel_id, &message.ts));
+    }
+
+    /// When each request to a method of Slack's arrived.
+    pub fn asked(&self, method: &str) -> Vec<Instant> {
+        let requests = self.stand_in.requests().into_iter();
+        requests.filter(|one| one.method == method).map(|one| one.arrived).collect()
     }
 
     /// How many posts there are.
@@ -89,6 +109,25 @@ impl Slack {
             let accepted = number % 2 == 1;
             let fault = if accepted { Fault::NotJsonAfterAccept } else { Fault::NotJson };
             self.stand_in.fail_next("chat.postMessage", fault);
+        }
+    }
+}
+
+impl Post {
+    fn of(message: Message) -> Self {
+        // Word joiners keep a text from being read as markup; nobody sees them.
+        let seen = message.text.replace('\u{2060}', "");
+        Self {
+            channel: message.channel,
+            title: title(&seen).to_owned(),
+            text: message.text,
+            blocks: message.blocks.to_string(),
+            arrived: message.arrived,
+            edits: message.edits,
+            ts: message.ts,
+            thread_ts: message.thread_ts,
+            broadcast: message.broadcast,
+            metadata: message.metadata.to_string(),
         }
     }
 }

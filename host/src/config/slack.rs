@@ -50,6 +50,7 @@ pub(super) fn read(mut table: Table<'_, '_>, context: Context<'_>) -> Option<Sla
         channels: read_channels(table.table("channels")),
         mentions: read_mentions(table.table("mentions")),
         link_hosts: read_link_hosts(&mut table),
+        broadcast_worsening: table.flag("broadcast_worsening").unwrap_or(false),
         messages_per_second: table
             .decimal("messages_per_second", 0.01..=10_000.0)
             .unwrap_or(MESSAGES_PER_SECOND_DEFAULT),

@@ -11,7 +11,7 @@ use tokio::time::Instant;
 use super::blocks::{Message, Story, message, plain};
 use super::book::Book;
 use super::common::{Common, Ending, Stopped, now_ms};
-use super::decision::{Step, step, summed};
+use super::decision::{Step, is_firing, step, summed};
 use super::pace::Pace;
 use super::ports::{OutboxRecord, Ports};
 use super::readback::{History, Past, read};
@@ -21,9 +21,11 @@ use super::verdict::{Method, Verdict};
 use crate::backoff::Backoff;
 use crate::config::OnAmbiguous;
 use crate::ledger::{Entry as Known, Place, State};
+use crate::notification::Kind;
 use crate::outbox::Entry;
 
 mod ending;
+mod replies;
 
 pub use ending::dead_letter;
 
@@ -45,6 +47,10 @@ pub enum Outcome {
     Posted,
     /// A message was changed.
     Updated,
+    /// A later change of its message said all that it had to say.
+    Superseded,
+    /// Its message was deleted, and it is over.
+    Gone,
     /// The history says that it was posted before.
     Found,
     /// Its alert is open already.
@@ -67,6 +73,8 @@ impl Outcome {
         match self {
             Self::Posted => "posted",
             Self::Updated => "updated",
+            Self::Superseded => "superseded",
+            Self::Gone => "gone",
             Self::Found => "found",
             Self::Duplicate => "duplicate",
             Self::Repeated => "repeated",
@@ -137,6 +145,10 @@ impl<P: Ports> Courier<P> {
             Step::Post => self.post(job, known.as_ref()).await?,
             Step::Update(place) => match self.update(job, &place, known.as_ref()).await? {
                 Some(outcome) => outcome,
+                None if !is_firing(&job.entry, known.as_ref()) => {
+                    self.note(job, known.as_ref(), Some(place)).await?;
+                    Outcome::Gone
+                }
                 None if job.entry.is_stale => Outcome::Untold,
                 None => self.post(job, known.as_ref()).await?,
             },
@@ -150,7 +162,7 @@ impl<P: Ports> Courier<P> {
     }
 
     /// Counts and logs what became of an entry.
-    fn tell(&self, entry: &Entry, outcome: Outcome) {
+    pub(super) fn tell(&self, entry: &Entry, outcome: Outcome) {
         let (channel, outcome) = (&entry.channel, outcome.as_str());
         self.common.metrics.posts(channel, outcome, 1);
         tracing::info!(
@@ -198,7 +210,7 @@ impl<P: Ports> Courier<P> {
         self.ending.idle(tokio::time::sleep(wait)).await?;
         loop {
             self.ending.idle(self.common.gate.pass(Method::Post)).await?;
-            let message = self.message(job, &intent, tries.plain);
+            let message = self.message(job, known, &intent, tries.plain);
             let channel = &job.entry.channel;
             let target = self.common.directory.known(channel).unwrap_or_else(|| channel.clone());
             let asked_ms = now_ms();
@@ -237,15 +249,19 @@ impl<P: Ports> Courier<P> {
         let mut tries = self.tries();
         loop {
             self.ending.idle(self.common.gate.pass(Method::Update)).await?;
-            let message = self.message(job, &opened_by, tries.plain);
+            let message = self.message(job, known, &opened_by, tries.plain);
             let asked = self.ending.busy(self.common.slack.update(place, &message)).await?;
             match self.next(&asked, &mut tries, job) {
-                Next::Done => {
-                    self.note(job, known, Some(place.clone())).await?;
-                    return Ok(Some(Outcome::Updated));
-                }
+                Next::Done => return self.changed(job, known, place).await.map(Some),
                 // A change may be repeated: the message is the same afterwards.
                 Next::Again | Next::Unclear => self.rest(&asked, &mut tries).await?,
+                // It stands and cannot be changed: its thread says that it is over.
+                Next::Repost
+                    if job.entry.notification.kind == Kind::Resolve
+                        && asked.code() != Some("message_not_found") =>
+                {
+                    return self.changed(job, known, place).await.map(Some);
+                }
                 Next::Repost => return Ok(None),
                 Next::GiveUp(refusal) => return Ok(Some(self.give_up(job, known, refusal).await?)),
             }
@@ -256,9 +272,21 @@ impl<P: Ports> Courier<P> {
         Tries { backoff: self.common.backoff(), unknown: 0, plain: false }
     }
 
-    fn message(&self, job: &Job, opened_by: &str, is_plain: bool) -> Message {
+    fn message(
+        &self,
+        job: &Job,
+        known: Option<&Known>,
+        opened_by: &str,
+        is_plain: bool,
+    ) -> Message {
         let form = if is_plain { plain } else { message };
-        form(&job.entry, &self.common.manners, &Story { opened_by, opened_ms: None })
+        let told = known.and_then(|known| known.told.as_ref());
+        let story = Story {
+            opened_by,
+            opened_ms: told.map(|told| told.opened_ms),
+            is_over: !is_firing(&job.entry, known),
+        };
+        form(&job.entry, &self.common.manners, &story)
     }
 
     /// What an answer to a post or an update leads to.

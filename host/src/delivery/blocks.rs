@@ -10,10 +10,17 @@ use std::collections::BTreeMap;
 use serde_json::{Value, json};
 use url::Url;
 
-use super::decision::day;
 use super::text::{fallback, shorten, shorten_before, units, visible};
 use crate::notification::{Kind, Severity, Span};
 use crate::outbox::Entry;
+
+mod context;
+mod evidence;
+mod replies;
+
+use context::{footer, when};
+use evidence::{evidence, evidence_words};
+pub use replies::{REPLY_TYPE, reply, reply_plain};
 
 /// `event_type` of the metadata that every message carries.
 pub const EVENT_TYPE: &str = "firebell_alert";
@@ -58,6 +65,8 @@ pub struct Story<'a> {
     pub opened_by: &'a str,
     /// Event time of what opened the alert, milliseconds since the Unix epoch; `None` = not known.
     pub opened_ms: Option<i64>,
+    /// Whether it was resolved before, or is now.
+    pub is_over: bool,
 }
 
 /// A message, ready to be sent.
@@ -78,13 +87,14 @@ struct Level {
     spans: usize,
     fields: usize,
     field: usize,
+    records: usize,
 }
 
 const LEVELS: [Level; 4] = [
-    Level { title: 1_000, body: 6_000, spans: 100, fields: 20, field: 600 },
-    Level { title: 300, body: 2_500, spans: 40, fields: 10, field: 200 },
-    Level { title: 300, body: 800, spans: 10, fields: 5, field: 100 },
-    Level { title: 150, body: 100, spans: 2, fields: 0, field: 0 },
+    Level { title: 1_000, body: 6_000, spans: 100, fields: 20, field: 600, records: 20 },
+    Level { title: 300, body: 2_500, spans: 40, fields: 10, field: 200, records: 10 },
+    Level { title: 300, body: 800, spans: 10, fields: 5, field: 100, records: 5 },
+    Level { title: 150, body: 100, spans: 2, fields: 0, field: 0, records: 1 },
 ];
 
 /// The full form of an entry's message.
@@ -93,7 +103,7 @@ pub fn message(entry: &Entry, manners: &Manners, story: &Story<'_>) -> Message {
     let blocks = LEVELS.iter().map(|level| blocks(entry, manners, story, &title, level));
     let fits = |blocks: &Value| units(&blocks.to_string()) <= BLOCKS_UNITS_MAX;
     Message {
-        text: fallback(&head(entry, &title), TEXT_UNITS_MAX),
+        text: fallback(&head(entry, story, &title), TEXT_UNITS_MAX),
         blocks: blocks.into_iter().find(fits),
         metadata: metadata(entry, story.opened_by),
     }
@@ -101,7 +111,7 @@ pub fn message(entry: &Entry, manners: &Manners, story: &Story<'_>) -> Message {
 
 /// The plain form, for when Slack refused the blocks: the same words in `text` alone.
 pub fn plain(entry: &Entry, manners: &Manners, story: &Story<'_>) -> Message {
-    let mut text = head(entry, &title(entry));
+    let mut text = head(entry, story, &title(entry));
     let mut add = |line: String| {
         if !line.is_empty() {
             text.push('\n');
@@ -112,6 +122,7 @@ pub fn plain(entry: &Entry, manners: &Manners, story: &Story<'_>) -> Message {
     for (name, value) in &entry.notification.fields {
         add(format!("{}: {}", visible(name, false), spoken(value, manners)));
     }
+    add(evidence_words(entry, LEVELS[0].records));
     if entry.event_time_ms >= 0 {
         add(date_words(entry.event_time_ms));
     }
@@ -143,46 +154,15 @@ fn title(entry: &Entry) -> String {
 }
 
 /// The mark and the title: what is read first, and on a phone often all.
-fn head(entry: &Entry, title: &str) -> String {
-    let notification = &entry.notification;
-    let of_severity = MARKS.iter().find(|(severity, _)| *severity == notification.severity);
-    let mark = match notification.kind {
-        Kind::Resolve => RESOLVED_MARK,
-        Kind::Fire | Kind::Update => of_severity.map_or(' ', |(_, mark)| *mark),
-    };
+fn head(entry: &Entry, story: &Story<'_>, title: &str) -> String {
+    let over = story.is_over || entry.notification.kind == Kind::Resolve;
+    let mark = if over { RESOLVED_MARK } else { mark(entry.notification.severity) };
     format!("{mark} {title}")
 }
 
-/// Who says this, and about which record.
-fn footer(entry: &Entry, story: &Story<'_>) -> String {
-    let severity = entry.notification.severity.as_str();
-    let rule = visible(&entry.intent.rule, false);
-    if let Some(day) = day(entry) {
-        return shorten(&format!("{severity} · {rule} · digest of {}", visible(day, false)), 600);
-    }
-    let state = match entry.notification.kind {
-        Kind::Fire => " · firing".to_owned(),
-        Kind::Update => " · updated".to_owned(),
-        Kind::Resolve => match story.opened_ms {
-            Some(opened_ms) if (0..=entry.event_time_ms).contains(&opened_ms) => {
-                format!(" · resolved after {}", lasted(entry.event_time_ms - opened_ms))
-            }
-            _ => " · resolved".to_owned(),
-        },
-    };
-    let record = visible(&entry.intent.record.to_string(), false);
-    shorten(&format!("{severity}{state} · {rule} · {record}"), 600)
-}
-
-/// A length of time in its two largest units: `3 d 4 h`, `1 min 0 s`.
-fn lasted(ms: i64) -> String {
-    let seconds = ms / 1_000;
-    match seconds {
-        0..60 => format!("{seconds} s"),
-        60..3_600 => format!("{} min {} s", seconds / 60, seconds % 60),
-        3_600..86_400 => format!("{} h {} min", seconds / 3_600, seconds / 60 % 60),
-        _ => format!("{} d {} h", seconds / 86_400, seconds / 3_600 % 24),
-    }
+fn mark(severity: Severity) -> char {
+    let of_severity = MARKS.iter().find(|(marked, _)| *marked == severity);
+    of_severity.map_or(' ', |(_, mark)| *mark)
 }
 
 fn blocks(
@@ -196,7 +176,7 @@ fn blocks(
     let mut blocks = Vec::new();
     let mut elements = Vec::new();
     let mut is_short = units(title) > level.title;
-    let head = head(entry, &shorten(title, level.title));
+    let head = head(entry, story, &shorten(title, level.title));
     if units(&head) <= HEADER_UNITS_MAX {
         let text = json!({"type": "plain_text", "text": head, "emoji": false});
         blocks.push(json!({"type": "header", "text": text}));
@@ -228,7 +208,11 @@ fn blocks(
         let alert = text_element(&entry.alert.to_string(), Some("code"));
         elements.push(section(vec![text_element(&lead, None), alert]));
     }
-    let when = when(entry, manners);
+    let evidence = evidence(entry, level.records);
+    if !evidence.is_empty() {
+        elements.push(section(evidence));
+    }
+    let when = when(entry, manners, story);
     if !when.is_empty() {
         elements.push(section(when));
     }
@@ -239,25 +223,6 @@ fn blocks(
         {"type": "plain_text", "text": footer(entry, story), "emoji": false},
     ]}));
     Value::Array(blocks)
-}
-
-/// The event's time in the reader's zone, and the way to the host's page.
-fn when(entry: &Entry, manners: &Manners) -> Vec<Value> {
-    let mut line = Vec::new();
-    if entry.event_time_ms >= 0 {
-        line.push(match date(entry.event_time_ms) {
-            Piece::Element(element, _) => element,
-            Piece::Text(text, _) | Piece::Preformatted(text) => text_element(&text, None),
-        });
-    }
-    if let Some(address) = &manners.public_url {
-        if !line.is_empty() {
-            line.push(text_element(" · ", None));
-        }
-        let url = format!("{address}/host");
-        line.push(json!({"type": "link", "url": url, "text": "Firebell"}));
-    }
-    line
 }
 
 fn section(elements: Vec<Value>) -> Value {

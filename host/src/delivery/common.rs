@@ -37,6 +37,8 @@ pub struct Common<P> {
     pub on_ambiguous: OnAmbiguous,
     /// What is not to be told now.
     pub suppression: Suppression,
+    /// Whether a reply that says that an alert got worse is shown in the channel too.
+    pub broadcast_worsening: bool,
     /// Messages a second and channel.
     pub messages_per_second: f64,
     /// Messages that may go to a channel at once.

@@ -2,7 +2,7 @@
 
 use crate::digest::day_of_key;
 use crate::ledger::{Entry as Known, Place, State};
-use crate::notification::Kind;
+use crate::notification::{Kind, Severity};
 use crate::outbox::Entry;
 
 /// What is to be done.
@@ -45,6 +45,37 @@ pub fn step(entry: &Entry, offset: i64, known: Option<&Known>) -> Step {
     }
 }
 
+/// What is to be said in the thread of an alert's message, since nobody is notified of its change.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum News {
+    /// It got worse than this.
+    Worse(Severity),
+    /// It is over.
+    Over,
+}
+
+/// What an entry at `offset` has to say in the thread; `None` = nothing, or it was said.
+pub fn news(entry: &Entry, offset: i64, known: &Known) -> Option<News> {
+    let is_open = known.state == State::Open && known.place.is_some();
+    let is_plain = !entry.is_stale && entry.digest.is_none();
+    let is_told = offset <= known.outbox_offset
+        || known.last_reply.as_ref().is_some_and(|last| *last == entry.intent.to_string());
+    if !is_open || !is_plain || is_told {
+        return None;
+    }
+    let severity = entry.notification.severity;
+    match (entry.notification.kind, &known.told) {
+        (Kind::Resolve, _) => Some(News::Over),
+        (Kind::Update, Some(told)) if severity > told.severity => Some(News::Worse(told.severity)),
+        (Kind::Fire | Kind::Update, _) => None,
+    }
+}
+
+/// Whether an alert still fires after an entry: only then a message that somebody deleted is posted anew.
+pub fn is_firing(entry: &Entry, known: Option<&Known>) -> bool {
+    state_after(entry.notification.kind, known.map(|known| known.state)) == State::Open
+}
+
 /// A digest's entry as it is told: with all that its message tells already. `None` = no digest, or
 /// nothing is to be added.
 pub fn summed(entry: &Entry, known: Option<&Known>) -> Option<Entry> {
@@ -78,6 +109,7 @@ mod tests {
     use super::*;
     use crate::delivery::tests::world::entry;
     use crate::digest::Digest;
+    use crate::ledger::Told;
 
     fn known(state: State, place: bool, outbox_offset: i64) -> Known {
         let place = place.then(|| Place { channel_id: "C1".into(), ts: "1.2".into() });
@@ -91,6 +123,8 @@ mod tests {
             outbox_offset,
             updated_ms: 0,
             digest: None,
+            told: None,
+            last_reply: None,
         }
     }
 
@@ -156,6 +190,48 @@ mod tests {
         assert_eq!(summed(Some(&told(false, Some(digest(3, 60, 90))))), None);
         assert_eq!(summed(Some(&told(true, None))), None);
         assert_eq!(summed(None), None);
+    }
+
+    fn told(severity: Severity) -> Option<Told> {
+        Some(Told { opened_ms: 0, rule: "r".into(), title: "t".into(), severity })
+    }
+
+    #[test]
+    fn what_gets_worse_or_ends_is_news_once_and_where_a_message_stands() {
+        use Severity::{Critical, Error, Info, Warning};
+        let open = Known { told: told(Warning), ..known(State::Open, true, 5) };
+        let update = |severity| {
+            let mut entry = of(Kind::Update, false);
+            entry.notification.severity = severity;
+            entry
+        };
+        for (severity, expected) in [
+            (Info, None),
+            (Warning, None),
+            (Error, Some(News::Worse(Warning))),
+            (Critical, Some(News::Worse(Warning))),
+        ] {
+            assert_eq!(news(&update(severity), 6, &open), expected, "{severity:?}");
+            assert_eq!(news(&update(severity), 5, &open), None, "repeated");
+        }
+        let (worse, over) = (update(Critical), of(Kind::Resolve, false));
+        assert_eq!(news(&over, 6, &open), Some(News::Over));
+        let said = Known { last_reply: Some(over.intent.to_string()), ..open.clone() };
+        let resolved = Known { state: State::Resolved, ..open.clone() };
+        let webhook = Known { place: None, ..open.clone() };
+        for known in [said, resolved, webhook] {
+            assert_eq!((news(&over, 6, &known), news(&worse, 6, &known)), (None, None));
+        }
+        assert_eq!(news(&of(Kind::Resolve, true), 6, &open), None, "stale");
+        assert_eq!(news(&Entry { digest: Some(Digest::of(0, "a")), ..worse }, 6, &open), None);
+        assert_eq!(news(&of(Kind::Fire, false), 6, &open), None);
+    }
+
+    #[test]
+    fn only_what_fires_is_posted_anew() {
+        let firing = |kind, state| is_firing(&of(kind, false), Some(&known(state, true, 5)));
+        assert!(firing(Kind::Update, State::Open) && !firing(Kind::Resolve, State::Open));
+        assert!(!firing(Kind::Update, State::Resolved) && firing(Kind::Fire, State::Resolved));
     }
 
     #[test]

@@ -230,7 +230,7 @@ impl<P: Ports> Partition<P> {
         let (queue, jobs) = mpsc::channel::<Job>(CHANNEL_QUEUE_MAX);
         let (common, ending) = (Arc::clone(&self.common), self.ending.clone());
         let courier = Courier::new(Arc::clone(&common), book, ending.clone());
-        let round = Round::new(courier, self.finish_of());
+        let round = Round::new(courier, common.patience.edits, self.finish_of());
         self.couriers.spawn(async move { round.run(jobs, &common, &ending).await });
         queue
     }

@@ -31,6 +31,9 @@ pub struct Patience {
     pub quiet: Duration,
     /// How long requests that are under way, and their ledger records, may take at the end.
     pub finish: Duration,
+    /// Between two changes of one message; of what comes meanwhile the last is told. Slack takes
+    /// fifty changes a minute from the whole workspace.
+    pub edits: Duration,
     /// Between two looks whether what is silenced or muted may be told.
     pub suppressed: Duration,
     /// Between two looks for ledger entries that are too old.
@@ -52,6 +55,7 @@ impl Patience {
             drain: Duration::from_secs(5),
             quiet: Duration::from_millis(200),
             finish: request_timeout + Duration::from_secs(5),
+            edits: Duration::from_secs(5),
             suppressed: Duration::from_secs(1),
             expire_every: Duration::from_secs(300),
         }

@@ -1,12 +1,12 @@
 //! Reading back: which of our messages a channel has, when nobody can say whether one was posted.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use super::common::{Common, Ending, Stopped};
 use super::directory::Unlisted;
 use super::ports::Ports;
 use super::slack::{Asked, Found, Page};
-use super::verdict::{Method, Verdict};
+use super::verdict::{Method, Verdict, is_thread_gone};
 use crate::ledger::Place;
 use crate::outbox::Entry;
 
@@ -60,7 +60,8 @@ pub async fn read<P: Ports>(
     let mut past = Past { channel_id, messages: HashMap::new() };
     let mut cursor = String::new();
     for _ in 0..PAGES_MAX {
-        let asked = page(common, &past.channel_id, &oldest, &cursor, ending).await?;
+        let ask = || common.slack.history(&past.channel_id, &oldest, &cursor);
+        let asked = page(common, ask, ending).await?;
         let Some(page) = asked.value else {
             return Ok(History::Unreadable(asked.detail));
         };
@@ -75,18 +76,53 @@ pub async fn read<P: Ports>(
     Ok(History::Unreadable("the history has too many pages".into()))
 }
 
-/// One page, asked for until it comes or never will.
-async fn page<P: Ports>(
+/// What the thread of a message says.
+#[derive(Debug)]
+pub enum Thread {
+    /// The intents of all our replies.
+    Read(HashSet<String>),
+    /// There is none any more.
+    Gone,
+    /// It cannot be read, now or later.
+    Unreadable(String),
+}
+
+/// Reads our replies to the message at `place`.
+///
+/// # Errors
+/// When work on the partition is stopped before.
+pub async fn read_thread<P: Ports>(
     common: &Common<P>,
-    channel_id: &str,
-    oldest: &str,
-    cursor: &str,
+    place: &Place,
+    ending: &Ending,
+) -> Result<Thread, Stopped> {
+    let mut intents = HashSet::new();
+    let mut cursor = String::new();
+    for _ in 0..PAGES_MAX {
+        let asked = page(common, || common.slack.replies(place, &cursor), ending).await?;
+        let gone = asked.code().is_some_and(is_thread_gone);
+        let Some(page) = asked.value else {
+            return Ok(if gone { Thread::Gone } else { Thread::Unreadable(asked.detail) });
+        };
+        intents.extend(page.items.into_iter().map(|found| found.opened_by));
+        match page.next {
+            Some(next) => cursor = next,
+            None => return Ok(Thread::Read(intents)),
+        }
+    }
+    Ok(Thread::Unreadable("the thread has too many pages".into()))
+}
+
+/// One page, asked for until it comes or never will.
+async fn page<P: Ports, F: Future<Output = Asked<Page<Found>>>>(
+    common: &Common<P>,
+    ask: impl Fn() -> F,
     ending: &Ending,
 ) -> Result<Asked<Page<Found>>, Stopped> {
     let mut backoff = common.backoff();
     loop {
         ending.idle(common.gate.pass(Method::History)).await?;
-        let asked = ending.idle(common.slack.history(channel_id, oldest, cursor)).await?;
+        let asked = ending.idle(ask()).await?;
         if is_about_us(&asked) {
             common.metrics.slack_errors(asked.verdict().as_str(), 1);
             return Ok(asked);

@@ -6,25 +6,21 @@
 use std::sync::{PoisonError, RwLock};
 use std::time::Duration;
 
-use reqwest::header::{AUTHORIZATION, CONTENT_TYPE, HeaderValue, RETRY_AFTER};
-use reqwest::{Client, Response, redirect, retry};
+use reqwest::Client;
+use reqwest::header::{AUTHORIZATION, CONTENT_TYPE, HeaderValue};
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 
-use super::blocks::{EVENT_TYPE, Message};
+use super::blocks::{EVENT_TYPE, Message, REPLY_TYPE};
 use super::verdict::{Body, Method, Reply, Verdict, verdict};
-use crate::causes::with_causes;
 use crate::ledger::Place;
 use crate::secret::Secret;
 
-/// The longest wait for a connection.
-const CONNECT_TIMEOUT_MAX: Duration = Duration::from_secs(5);
-/// Idle connections are closed before Slack's edge closes them: a request on a connection that is
-/// just being closed has an unclear end.
-const IDLE_TIMEOUT: Duration = Duration::from_secs(30);
-/// Bytes of an answer; a page of history with large messages may have some megabytes.
-const ANSWER_BYTES_MAX: usize = 32 << 20;
+mod http;
+
+use http::{client, exchange};
+
 /// Messages of a page of history; Slack asks for at most 200.
 const HISTORY_PAGE: &str = "200";
 /// Channels of a page of the list.
@@ -222,6 +218,17 @@ impl Slack {
         self.json::<Posted>(Method::Update, "chat.update", &body).await.map(|_| ())
     }
 
+    /// Replies in a message's thread; `broadcast` shows the reply in the channel as well. To a message
+    /// that somebody has deleted meanwhile Slack posts it as one of its own (slack-go 1571).
+    pub async fn reply(&self, parent: &Place, message: &Message, broadcast: bool) -> Asked<()> {
+        let mut body = arguments(message);
+        body["channel"] = parent.channel_id.as_str().into();
+        body["thread_ts"] = parent.ts.as_str().into();
+        body["reply_broadcast"] = broadcast.into();
+        body["metadata"] = message.metadata.clone();
+        self.json::<Posted>(Method::Post, "chat.postMessage", &body).await.map(|_| ())
+    }
+
     /// A page of our messages in a channel that are not older than `oldest` (a `ts`), newest first:
     /// `conversations.history`.
     pub async fn history(
@@ -231,21 +238,26 @@ impl Slack {
         cursor: &str,
     ) -> Asked<Page<Found>> {
         let form = [("channel", channel_id), ("oldest", oldest), ("cursor", cursor)];
-        self.found("conversations.history", &form).await
+        self.found("conversations.history", EVENT_TYPE, &form).await
     }
 
-    /// A page of our messages in a thread: `conversations.replies`.
+    /// A page of our replies in a thread: `conversations.replies`.
     pub async fn replies(&self, parent: &Place, cursor: &str) -> Asked<Page<Found>> {
         let form = [("channel", &*parent.channel_id), ("ts", &*parent.ts), ("cursor", cursor)];
-        self.found("conversations.replies", &form).await
+        self.found("conversations.replies", REPLY_TYPE, &form).await
     }
 
-    async fn found(&self, name: &str, form: &[(&str, &str)]) -> Asked<Page<Found>> {
+    async fn found(
+        &self,
+        name: &str,
+        event_type: &str,
+        form: &[(&str, &str)],
+    ) -> Asked<Page<Found>> {
         let mut form = form.to_vec();
         form.extend([("include_all_metadata", "true"), ("limit", HISTORY_PAGE)]);
         let asked = self.form::<History>(Method::History, name, &form).await;
         asked.map(|history| Page {
-            items: history.messages.into_iter().filter_map(ours).collect(),
+            items: history.messages.into_iter().filter_map(|one| ours(one, event_type)).collect(),
             next: next(history.response_metadata),
         })
     }
@@ -358,34 +370,6 @@ impl<T> Asked<T> {
 
 const JSON: &str = "application/json; charset=utf-8";
 
-fn client(url: &str, timeout: Duration) -> Result<Client, ClientError> {
-    crate::tls::install_crypto_provider();
-    let mut builder = Client::builder()
-        .user_agent(concat!("firebell/", env!("CARGO_PKG_VERSION")))
-        .timeout(timeout)
-        .connect_timeout(timeout.min(CONNECT_TIMEOUT_MAX))
-        .pool_idle_timeout(IDLE_TIMEOUT)
-        .tcp_nodelay(true)
-        // A redirected POST would be a second one, and perhaps to somebody else.
-        .redirect(redirect::Policy::none())
-        .retry(retry::never());
-    if is_here(url) {
-        builder = builder.no_proxy();
-    }
-    builder.build().map_err(|error| ClientError(with_causes(&error.without_url())))
-}
-
-/// Whether an address is on this machine, where no proxy belongs.
-fn is_here(url: &str) -> bool {
-    let Ok(url) = url::Url::parse(url) else { return false };
-    match url.host() {
-        Some(url::Host::Ipv4(ip)) => ip.is_loopback(),
-        Some(url::Host::Ipv6(ip)) => ip.is_loopback(),
-        Some(url::Host::Domain(name)) => name == "localhost",
-        None => false,
-    }
-}
-
 /// What `chat.postMessage`, `chat.update` and webhooks are told alike: nothing is to be parsed,
 /// linked or unfurled (an unfurl fetches an address that somebody may have chosen).
 fn arguments(message: &Message) -> Value {
@@ -403,41 +387,13 @@ fn arguments(message: &Message) -> Value {
     arguments
 }
 
-type Answered = (u16, Option<Duration>, Option<Vec<u8>>);
-
-/// Sends a request and reads the answer; the body is `None` when it broke off.
-async fn exchange(request: reqwest::RequestBuilder) -> Result<Answered, (Reply, String)> {
-    let response = request.send().await.map_err(|error| {
-        let reply =
-            if error.is_connect() || error.is_builder() { Reply::NotSent } else { Reply::Broken };
-        // The address of a webhook is a secret.
-        (reply, with_causes(&error.without_url()))
-    })?;
-    let status = response.status().as_u16();
-    let retry_after = response.headers().get(RETRY_AFTER).and_then(|value| value.to_str().ok());
-    let retry_after =
-        retry_after.and_then(|text| text.trim().parse().ok()).map(Duration::from_secs);
-    Ok((status, retry_after, whole(response).await))
-}
-
-async fn whole(mut response: Response) -> Option<Vec<u8>> {
-    let mut bytes = Vec::new();
-    while let Some(chunk) = response.chunk().await.ok()? {
-        if bytes.len() + chunk.len() > ANSWER_BYTES_MAX {
-            return None;
-        }
-        bytes.extend_from_slice(&chunk);
-    }
-    Some(bytes)
-}
-
 fn next(cursor: Option<Cursor>) -> Option<String> {
     cursor.map(|cursor| cursor.next_cursor).filter(|cursor| !cursor.is_empty())
 }
 
-/// The ids in a message's metadata, when it is one of ours.
-fn ours(message: HistoryMessage) -> Option<Found> {
-    let metadata = message.metadata.filter(|metadata| metadata.event_type == EVENT_TYPE)?;
+/// The ids in a message's metadata, when it is one of ours of this type.
+fn ours(message: HistoryMessage, event_type: &str) -> Option<Found> {
+    let metadata = message.metadata.filter(|metadata| metadata.event_type == event_type)?;
     let text = |name: &str| Some(metadata.event_payload.get(name)?.as_str()?.to_owned());
     Some(Found { alert: text("id")?, opened_by: text("intent")?, ts: message.ts })
 }

@@ -3,9 +3,11 @@
 mod alerts;
 mod crashes;
 mod digests;
+mod edits;
 mod faults;
 mod pauses;
 mod rebalances;
 mod refusals;
 mod suppressions;
+mod threads;
 pub(crate) mod world;

@@ -133,6 +133,12 @@ fn by_status(status: u16) -> Verdict {
     }
 }
 
+/// Whether a code says that there is no thread to reply in: somebody deleted its message, or it is of a
+/// kind that has none.
+pub fn is_thread_gone(code: &str) -> bool {
+    matches!(code, "thread_not_found" | "message_not_found" | "cannot_reply_to_message")
+}
+
 fn by_code(method: Method, code: &str, retry_after: Option<Duration>) -> Verdict {
     match code {
         "ratelimited" | "rate_limited" => Verdict::Throttled(retry_after),
@@ -316,6 +322,14 @@ mod tests {
             assert_eq!(verdict(Method::Webhook, &reply), expected, "{status} {word}");
         }
         assert_eq!(verdict(Method::Webhook, &answer(200, Body::Ok)), Sent);
+    }
+
+    #[test]
+    fn a_thread_that_is_gone_is_no_reason_to_give_a_channel_up() {
+        for code in ["thread_not_found", "message_not_found", "cannot_reply_to_message"] {
+            assert!(is_thread_gone(code), "{code}");
+        }
+        assert!(!is_thread_gone("channel_not_found") && !is_thread_gone("is_archived"));
     }
 
     #[test]

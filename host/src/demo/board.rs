@@ -138,6 +138,8 @@ mod tests {
             arguments: Value::Null,
             arrived: Instant::now(),
             edits: 0,
+            thread_ts: None,
+            broadcast: false,
         }
     }
 

@@ -68,6 +68,8 @@ impl Default for Options {
 pub enum Event {
     /// A new message.
     Posted(Message),
+    /// A reply in a message's thread.
+    Replied(Message),
     /// A message was edited; this is how it is now.
     Changed(Message),
 }
@@ -145,14 +147,21 @@ impl SlackStandIn {
         format!("http://{}/services/T00000001/B00000001/{secret}", self.address)
     }
 
-    /// All kept messages in the order in which they were accepted, as they are now.
+    /// All kept messages of channels in the order in which they were accepted, as they are now.
     pub fn messages(&self) -> Vec<Message> {
-        lock(&self.shared.store).messages.clone()
+        let store = lock(&self.shared.store);
+        store.messages.iter().filter(|message| message.is_top()).cloned().collect()
     }
 
-    /// How many messages are kept.
+    /// All kept replies in threads, in the same order.
+    pub fn replies(&self) -> Vec<Message> {
+        let store = lock(&self.shared.store);
+        store.messages.iter().filter(|message| !message.is_top()).cloned().collect()
+    }
+
+    /// How many messages of channels are kept.
     pub fn count(&self) -> usize {
-        lock(&self.shared.store).messages.len()
+        lock(&self.shared.store).messages.iter().filter(|message| message.is_top()).count()
     }
 
     /// All kept requests in the order of their arrival, also those that were refused or failed.

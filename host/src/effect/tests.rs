@@ -14,6 +14,7 @@ fn notify(row: u32, title: &str) -> RowEffect {
         fields: vec![],
         labels: vec![],
         channel: None,
+        evidence: vec![],
     };
     RowEffect { row, effect: Effect::Notify(Box::new(notification)) }
 }

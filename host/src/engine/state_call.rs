@@ -3,7 +3,7 @@
 
 use std::sync::Arc;
 
-use firebell_state::{Evidence, Moment, RuleState, StateError};
+use firebell_state::{Evidence, Moment, RuleState, StateError, WindowState};
 
 use crate::tables::{Table, TableSet};
 
@@ -20,6 +20,8 @@ pub struct StateCall {
     pub(super) evidence: Evidence,
     /// Rows that were too late for a window.
     pub late: Vec<LateRow>,
+    /// The windows that the rule was shown in this call.
+    pub shown: Vec<Shown>,
     /// The first row at which a timer of this call is due; the call is made again up to there.
     pub cut: Option<u32>,
     /// The lookup tables, as they were when the batch began.
@@ -35,6 +37,17 @@ pub struct RowRecord {
     pub offset: i64,
     /// Its timestamp, milliseconds since the Unix epoch; -1 = none.
     pub timestamp_ms: i64,
+}
+
+/// A window that a rule was shown at a row: the records in it are behind what it says about that row.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Shown {
+    /// The row.
+    pub row: u32,
+    /// Start of the window, milliseconds since the Unix epoch.
+    pub start_ms: i64,
+    /// The first of its records.
+    pub evidence: Vec<Evidence>,
 }
 
 /// A record that a window no longer took.
@@ -94,6 +107,7 @@ impl StateCall {
             moments: Vec::new(),
             records: Vec::new(),
             late: Vec::new(),
+            shown: Vec::new(),
             cut: None,
             tables: tables.clone(),
         })
@@ -125,6 +139,14 @@ impl StateCall {
         // Rows are counted in 32 bits.
         let at = at as u32;
         self.cut = Some(self.cut.map_or(at, |cut| cut.min(at)));
+    }
+
+    /// Notes that the rule is shown a window at a row.
+    pub(super) fn show(&mut self, row: u32, window: &WindowState) {
+        if !window.evidence.is_empty() {
+            let evidence = window.evidence.clone();
+            self.shown.push(Shown { row, start_ms: window.start_ms, evidence });
+        }
     }
 
     /// A table that the rule may read.

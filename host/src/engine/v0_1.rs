@@ -234,6 +234,7 @@ impl From<types::Notification> for Notification {
                 .collect(),
             labels: notification.labels,
             channel: notification.channel,
+            evidence: Vec::new(),
         }
     }
 }

@@ -12,6 +12,7 @@ use firebell_state::{Firing, Moment};
 use crate::batch::Batch;
 use crate::effect::{Effect, RowEffect};
 use crate::engine::{CallFailure, Called, StateCall};
+use crate::evaluation::evidence::{attach, attach_closed};
 use crate::evaluation::health::LastFailure;
 use crate::evaluation::input::{Input, Place};
 use crate::evaluation::slice::slice;
@@ -204,8 +205,9 @@ impl Slot {
             Ok(effects) => {
                 let first = outcome.fired.len();
                 outcome.fired.extend(firings.iter().map(fired));
-                for RowEffect { row, effect } in effects {
+                for RowEffect { row, mut effect } in effects {
                     if let Some(fired) = outcome.fired.get_mut(first + row as usize) {
+                        attach_closed(&mut effect, &fired.firing);
                         fired.effects.push(effect);
                     }
                 }
@@ -238,12 +240,16 @@ impl Slot {
             state.moments.clear();
             state.moments.resize(firings.len(), Moment { event_ms: stream_ms, stream_ms });
             state.records.clear();
+            state.shown.clear();
         }
         let start = clock.map(|now| now());
         let called = self
             .prepare()
             .and_then(|instance| instance.elapsed(firings, (stream_ms, wall_ms), state));
-        let called = self.finished(called, firings.len(), (clock, start), outcome);
+        let mut called = self.finished(called, firings.len(), (clock, start), outcome);
+        if let (Ok(effects), Some(state)) = (&mut called, state.as_ref()) {
+            attach(effects, &state.shown);
+        }
         if called.is_err() {
             undo(state);
         }
@@ -265,6 +271,7 @@ impl Slot {
             state.records.clear();
             state.records.extend_from_slice(&input.records[part.clone()]);
             state.late.clear();
+            state.shown.clear();
             state.cut = None;
         }
         let start = clock.map(|now| now());
@@ -277,7 +284,10 @@ impl Slot {
             self.part = rows;
             called
         };
-        let effects = self.finished(called, part.len(), (clock, start), outcome)?;
+        let mut effects = self.finished(called, part.len(), (clock, start), outcome)?;
+        if let Some(state) = state {
+            attach(&mut effects, &state.shown);
+        }
         let first = part.start as u32;
         outcome.effects.extend(
             effects

@@ -2,9 +2,9 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{Entry, LedgerError, Place, State};
+use super::{Entry, LedgerError, Place, State, Told};
 use crate::digest::Digest;
-use crate::notification::AlertId;
+use crate::notification::{AlertId, Severity};
 
 /// The version that is written, and the only one that is read.
 const VERSION: u64 = 1;
@@ -30,6 +30,18 @@ struct EntryV1 {
     updated_ms: i64,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     digest: Option<Digest>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    told: Option<ToldV1>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    last_reply: Option<String>,
+}
+
+#[derive(Serialize, Deserialize)]
+struct ToldV1 {
+    opened_ms: i64,
+    rule: String,
+    title: String,
+    severity: String,
 }
 
 pub(super) fn key(alert: &AlertId, channel: &str) -> Vec<u8> {
@@ -51,6 +63,8 @@ pub(super) fn to_bytes(entry: &Entry) -> Vec<u8> {
         outbox_offset: entry.outbox_offset,
         updated_ms: entry.updated_ms,
         digest: entry.digest.clone(),
+        told: entry.told.as_ref().map(told_to_wire),
+        last_reply: entry.last_reply.clone(),
     };
     // Strings and integers always have a JSON form.
     serde_json::to_vec(&wire).unwrap_or_default()
@@ -83,7 +97,26 @@ pub(super) fn from_bytes(bytes: &[u8]) -> Result<Entry, LedgerError> {
         outbox_offset: wire.outbox_offset,
         updated_ms: wire.updated_ms,
         digest: wire.digest,
+        told: wire.told.map(told_from_wire).transpose()?,
+        last_reply: wire.last_reply,
     })
+}
+
+fn told_to_wire(told: &Told) -> ToldV1 {
+    ToldV1 {
+        opened_ms: told.opened_ms,
+        rule: told.rule.clone(),
+        title: told.title.clone(),
+        severity: told.severity.as_str().to_owned(),
+    }
+}
+
+fn told_from_wire(wire: ToldV1) -> Result<Told, LedgerError> {
+    let ToldV1 { opened_ms, rule, title, severity } = wire;
+    let severity: Severity = severity
+        .parse()
+        .map_err(|error| LedgerError::Value { place: "severity", message: format!("{error}") })?;
+    Ok(Told { opened_ms, rule, title, severity })
 }
 
 #[cfg(test)]
@@ -93,13 +126,32 @@ mod tests {
 
     const ALERT: &str = "0123456789abcdef0123456789abcdef";
 
+    fn told() -> Told {
+        let severity = Severity::Error;
+        Told { opened_ms: 5, rule: "invalid-user".into(), title: "t".into(), severity }
+    }
+
+    #[test]
+    fn what_was_told_is_written_down_and_a_severity_outside_the_list_is_refused() {
+        let plain = entry(ALERT, "general", 1);
+        let told = Entry { told: Some(told()), last_reply: Some("i".into()), ..plain.clone() };
+        let text = String::from_utf8(told.to_bytes()).unwrap();
+        let added = r#","told":{"opened_ms":5,"rule":"invalid-user","title":"t","severity":"error"},"last_reply":"i"}"#;
+        assert!(text.ends_with(added), "{text}");
+        assert_eq!(Entry::from_bytes(text.replace(added, "}").as_bytes()).unwrap(), plain);
+        let error = Entry::from_bytes(text.replace(r#""error""#, r#""bad""#).as_bytes());
+        assert!(matches!(error, Err(LedgerError::Value { place: "severity", .. })), "{error:?}");
+    }
+
     #[test]
     fn every_entry_reads_back() {
         for state in [State::Open, State::Resolved, State::Abandoned, State::Suppressed] {
             let with = Entry { state, ..entry(ALERT, "general", 1_520_176_464_386) };
             let without = Entry { place: None, ..with.clone() };
             let sum = Entry { digest: Some(Digest::of(1, "a")), ..with.clone() };
-            for entry in [with, without, sum] {
+            let replied =
+                Entry { last_reply: Some("r".into()), told: Some(told()), ..with.clone() };
+            for entry in [with, without, sum, replied] {
                 assert_eq!(Entry::from_bytes(&entry.to_bytes()).unwrap(), entry);
             }
         }

@@ -57,6 +57,8 @@ struct NotificationV1 {
     labels: Vec<(String, String)>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     channel: Option<String>,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    evidence: Vec<(String, i32, i64)>,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -133,6 +135,11 @@ fn notification_to_wire(from: &Notification) -> NotificationV1 {
         fields: fields.map(|(name, spans)| (name.clone(), spans_to_wire(spans))).collect(),
         labels: from.labels.clone(),
         channel: from.channel.clone(),
+        evidence: from
+            .evidence
+            .iter()
+            .map(|record| (record.topic.to_string(), record.partition, record.offset))
+            .collect(),
     }
 }
 
@@ -148,6 +155,11 @@ fn notification_from_wire(wire: NotificationV1) -> Result<Notification, OutboxEr
         fields: fields.map(|(name, spans)| (name, spans_from_wire(spans))).collect(),
         labels: wire.labels,
         channel: wire.channel,
+        evidence: wire
+            .evidence
+            .into_iter()
+            .map(|(topic, partition, offset)| RecordId { topic: topic.into(), partition, offset })
+            .collect(),
     })
 }
 
@@ -201,8 +213,15 @@ mod tests {
             spans(),
             proptest::collection::vec((any::<String>(), spans()), 0..3),
             proptest::collection::vec(any::<(String, String)>(), 0..3),
+            proptest::collection::vec(any::<(String, i32, i64)>(), 0..3),
         )
-            .prop_map(|(texts, severity, kind, body, fields, labels)| {
+            .prop_map(|(texts, severity, kind, body, fields, labels, evidence)| {
+                let record = |(topic, partition, offset): (String, _, _)| RecordId {
+                    topic: topic.into(),
+                    partition,
+                    offset,
+                };
+                let evidence = evidence.into_iter().map(record).collect();
                 let (alert_key, window_start_ms, title, channel) = texts;
                 Notification {
                     alert_key,
@@ -214,6 +233,7 @@ mod tests {
                     fields,
                     labels,
                     channel,
+                    evidence,
                 }
             })
     }
@@ -248,6 +268,7 @@ mod tests {
             fields: vec![("seen".into(), vec![Span::Timestamp(1_520_176_464_000)])],
             labels: vec![],
             channel: None,
+            evidence: vec![],
         };
         entry_of(notification, 42, "general".into())
     }
@@ -289,6 +310,18 @@ mod tests {
         assert!(text.ends_with(added), "{text}");
         let plain = String::from_utf8(seed().to_bytes()).unwrap();
         assert_eq!(text.replace(added, "}"), plain);
+    }
+
+    #[test]
+    fn the_records_behind_a_notification_are_written_down() {
+        let mut entry = seed();
+        entry.notification.evidence =
+            vec![RecordId { topic: "SYSLOG".into(), partition: 3, offset: 40 }];
+        let text = String::from_utf8(entry.to_bytes()).unwrap();
+        let added = r#","evidence":[["SYSLOG",3,40]]}}"#;
+        assert!(text.ends_with(added), "{text}");
+        let plain = String::from_utf8(seed().to_bytes()).unwrap();
+        assert_eq!(text.replace(added, "}}"), plain);
     }
 
     #[test]

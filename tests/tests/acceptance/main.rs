@@ -26,4 +26,5 @@ mod slack_sdk;
 mod stale;
 mod state;
 mod state_model;
+mod threads;
 mod tidy;

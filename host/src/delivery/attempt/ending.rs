@@ -7,8 +7,14 @@ use crate::dead_letter::{DeadLetter, RuleVersion, Stage};
 use crate::delivery::common::{Stopped, now_ms};
 use crate::delivery::decision::state_after;
 use crate::delivery::ports::{OutboxRecord, Ports};
-use crate::ledger::{Entry as Known, Place, State};
+use crate::ledger::{Entry as Known, Place, State, Told};
+use crate::limits::cut;
+use crate::notification::Kind;
+use crate::outbox::Entry;
 use crate::record::RecordId;
+
+/// Bytes of a title in the ledger.
+const TITLE_BYTES_MAX: usize = 300;
 
 impl<P: Ports> Courier<P> {
     /// Writes what Slack said yes to into the ledger.
@@ -18,6 +24,17 @@ impl<P: Ports> Courier<P> {
         known: Option<&Known>,
         place: Option<Place>,
     ) -> Result<(), Stopped> {
+        self.note_reply(job, known, place, false).await
+    }
+
+    /// The same, and whether it was told in the thread as well.
+    pub(super) async fn note_reply(
+        &self,
+        job: &Job,
+        known: Option<&Known>,
+        place: Option<Place>,
+        replied: bool,
+    ) -> Result<(), Stopped> {
         let intent = job.entry.intent.to_string();
         let same = known.filter(|known| known.place == place && place.is_some());
         let known = Known {
@@ -26,10 +43,15 @@ impl<P: Ports> Courier<P> {
             state: state_after(job.entry.notification.kind, known.map(|known| known.state)),
             opened_by: same.map_or_else(|| intent.clone(), |known| known.opened_by.clone()),
             place,
+            last_reply: match same {
+                _ if replied => Some(intent.clone()),
+                same => same.and_then(|known| known.last_reply.clone()),
+            },
             last_intent: intent,
             outbox_offset: job.record.offset,
             updated_ms: now_ms(),
             digest: job.entry.digest.clone(),
+            told: Some(told(&job.entry, known)),
         };
         self.common.keep(self.book.note(known), &self.ending).await
     }
@@ -58,6 +80,8 @@ impl<P: Ports> Courier<P> {
             updated_ms: now_ms(),
             // As the message stands; what was given up is in the dead letter.
             digest: standing.and_then(|known| known.digest.clone()),
+            told: standing.and_then(|known| known.told.clone()),
+            last_reply: standing.and_then(|known| known.last_reply.clone()),
         };
         self.common.keep(self.book.note(known), &self.ending).await
     }
@@ -68,6 +92,26 @@ impl<P: Ports> Courier<P> {
         known: Option<&Known>,
         refusal: Refusal,
     ) -> Result<Outcome, Stopped> {
+        self.bury(job, refusal).await?;
+        self.abandon(job, known).await?;
+        Ok(Outcome::DeadLetter)
+    }
+
+    /// Gives up a digest that was to be told with another one, which Slack refused.
+    pub(in crate::delivery) async fn bury_with(
+        &self,
+        job: &Job,
+        other: &OutboxRecord,
+    ) -> Result<(), Stopped> {
+        let (reason, offset) = ("message", other.offset);
+        let message =
+            format!("it was to be told with the entry at offset {offset}, which is here too");
+        self.bury(job, Refusal { reason, message }).await?;
+        self.tell(&job.entry, Outcome::DeadLetter);
+        Ok(())
+    }
+
+    async fn bury(&self, job: &Job, refusal: Refusal) -> Result<(), Stopped> {
         let rule = RuleVersion {
             name: job.entry.intent.rule.as_str().into(),
             version: job.entry.rule_version.clone(),
@@ -82,8 +126,28 @@ impl<P: Ports> Courier<P> {
         let letter = letter.into_outgoing(&self.common.topics.dead_letters, &self.common.origin);
         self.common.keep(letter, &self.ending).await?;
         self.common.metrics.dead_letters(Stage::Delivery.as_str(), refusal.reason, 1);
-        self.abandon(job, known).await?;
-        Ok(Outcome::DeadLetter)
+        Ok(())
+    }
+}
+
+/// What a message says after an entry was told.
+fn told(entry: &Entry, known: Option<&Known>) -> Told {
+    let notification = &entry.notification;
+    // What was resolved and comes again begins anew.
+    let goes_on = known.filter(|known| match known.state {
+        State::Open => true,
+        State::Resolved => notification.kind != Kind::Fire,
+        State::Abandoned | State::Suppressed => false,
+    });
+    let before = goes_on.and_then(|known| Some(known.told.as_ref()?.opened_ms));
+    let own = if entry.event_time_ms >= 0 { entry.event_time_ms } else { now_ms() };
+    let mut title = notification.title.clone();
+    cut(&mut title, TITLE_BYTES_MAX);
+    Told {
+        opened_ms: before.unwrap_or(own),
+        rule: entry.intent.rule.clone(),
+        title,
+        severity: notification.severity,
     }
 }
 

@@ -1,10 +1,13 @@
 use super::*;
+use crate::delivery::decision::News;
 use crate::notification::{AlertId, IntentId, Notification, Severity};
 use crate::record::RecordId;
 use proptest::prelude::*;
 
+mod evidence;
 mod forms;
 mod oracle;
+mod replies;
 
 const SEED: &str =
     "2018-03-04 15:14:24 👽 rpi-03 sshd[24150]: Invalid user mini from 192.168.42.42 👽";
@@ -22,6 +25,7 @@ fn entry(title: &str, body: Vec<Span>, fields: Vec<(String, Vec<Span>)>) -> Entr
         fields,
         labels: vec![],
         channel: None,
+        evidence: vec![],
     };
     let event_time_ms = 1_520_176_464_000;
     Entry {
@@ -37,7 +41,7 @@ fn entry(title: &str, body: Vec<Span>, fields: Vec<(String, Vec<Span>)>) -> Entr
     }
 }
 
-const STORY: Story<'_> = Story { opened_by: "i", opened_ms: None };
+const STORY: Story<'_> = Story { opened_by: "i", opened_ms: None, is_over: false };
 
 fn manners() -> Manners {
     let mentions = [("oncall", "S0AB"), ("robin", "U0CD"), ("all", "channel")];
@@ -50,7 +54,7 @@ fn manners() -> Manners {
 
 fn render(entry: &Entry) -> Message {
     let opened_by = entry.intent.to_string();
-    message(entry, &manners(), &Story { opened_by: &opened_by, opened_ms: None })
+    message(entry, &manners(), &Story { opened_by: &opened_by, ..STORY })
 }
 
 const ALLOWED: oracle::Allowed = oracle::Allowed {
@@ -303,20 +307,38 @@ proptest! {
     fn whatever_a_rule_returns_only_configured_mentions_and_links_come_out(
         title: String,
         body in proptest::collection::vec(span(), 0..30),
+        records in proptest::collection::vec(any::<(String, i32, i64)>(), 0..25),
         fields in proptest::collection::vec((any::<String>(), proptest::collection::vec(span(), 0..4)), 0..25),
         event_time_ms: i64,
         opened_ms: Option<i64>,
+        is_over: bool,
         severity in prop::sample::select(MARKS.map(|(severity, _)| severity).to_vec()),
+        before in prop::sample::select(MARKS.map(|(severity, _)| severity).to_vec()),
         kind in prop::sample::select(vec![Kind::Fire, Kind::Update, Kind::Resolve]),
     ) {
         let mut entry = entry(&title, body, fields);
         entry.event_time_ms = event_time_ms;
         entry.notification.severity = severity;
         entry.notification.kind = kind;
-        let story = Story { opened_by: "i", opened_ms };
+        let record = |(topic, partition, offset): (String, _, _)| RecordId {
+            topic: topic.into(),
+            partition,
+            offset,
+        };
+        entry.notification.evidence = records.into_iter().map(record).collect();
+        let story = Story { opened_ms, is_over, ..STORY };
         let full = message(&entry, &manners(), &story);
         prop_assert!(full.blocks.is_some(), "the least level always fits");
-        for message in [full, plain(&entry, &manners(), &story)] {
+        let worse = News::Worse(before);
+        let messages = [
+            full,
+            plain(&entry, &manners(), &story),
+            reply(&entry, &manners(), &story, worse),
+            reply(&entry, &manners(), &story, News::Over),
+            reply_plain(&entry, &manners(), &story, worse),
+            reply_plain(&entry, &manners(), &story, News::Over),
+        ];
+        for message in messages {
             let wrong = complaints(&message);
             prop_assert!(wrong.is_empty(), "{wrong:?}");
         }

@@ -1,3 +1,4 @@
+use super::http::CONNECT_TIMEOUT_MAX;
 use super::*;
 use crate::demo::slack::{Fault, Options, SlackStandIn};
 

@@ -12,9 +12,16 @@ use crate::policy::{Matchers, Policy};
 const KEY: Option<&str> = Some("rpi-03");
 
 /// A silence of all alerts to one channel, and a host's setup that heeds it.
-fn silenced(channel: &str) -> (Silences, Setup) {
+pub(super) fn silenced(channel: &str) -> (Silences, Setup) {
     let silences = Silences::default();
     silences.set_ready();
+    silence(&silences, channel);
+    let suppression = Suppression::new(LivePolicy::new(Policy::default()), silences.clone());
+    (silences, Setup { suppression, ..Setup::default() })
+}
+
+/// Silences all alerts to one channel, and no other any more.
+pub(super) fn silence(silences: &Silences, channel: &str) {
     let matcher = format!("channel = {channel}").parse().unwrap();
     let silence = Silence {
         id: "s".into(),
@@ -26,8 +33,6 @@ fn silenced(channel: &str) -> (Silences, Setup) {
         comment: "maintenance".into(),
     };
     silences.set("s", Some(silence));
-    let suppression = Suppression::new(LivePolicy::new(Policy::default()), silences.clone());
-    (silences, Setup { suppression, ..Setup::default() })
 }
 
 #[tokio::test]

@@ -201,6 +201,7 @@ impl Ports for MemoryPorts {
 pub(super) struct Setup {
     pub(super) on_ambiguous: OnAmbiguous,
     pub(super) suppression: Suppression,
+    pub(super) broadcast_worsening: bool,
     pub(super) messages_per_second: f64,
     pub(super) burst: u32,
     pub(super) patience: Patience,
@@ -226,11 +227,13 @@ impl Default for Setup {
             quiet: milliseconds(20),
             finish: milliseconds(1_000),
             suppressed: milliseconds(10),
+            edits: milliseconds(20),
             ..Patience::new(request_timeout)
         };
         Self {
             on_ambiguous: OnAmbiguous::Send,
             suppression: Suppression::default(),
+            broadcast_worsening: false,
             messages_per_second: 100_000.0,
             burst: 1_000,
             patience,
@@ -282,6 +285,7 @@ impl Host {
             manners: Manners::default(),
             on_ambiguous: setup.on_ambiguous,
             suppression: setup.suppression.clone(),
+            broadcast_worsening: setup.broadcast_worsening,
             messages_per_second: setup.messages_per_second,
             burst: setup.burst,
             patience: setup.patience.clone(),
@@ -383,6 +387,7 @@ pub(crate) fn entry(n: i64, channel: &str, kind: Kind, key: Option<&str>) -> Ent
         fields: vec![],
         labels: vec![],
         channel: None,
+        evidence: vec![],
     };
     Entry {
         alert: AlertId::of(&intent, 0, &notification),

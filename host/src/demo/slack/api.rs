@@ -127,7 +127,8 @@ impl Call {
             })),
             "chat.postMessage" => self.post(&mut store, shared),
             "chat.update" => self.update(&mut store, shared),
-            "conversations.history" | "conversations.replies" => self.history(&mut store),
+            "conversations.history" => self.history(&mut store),
+            "conversations.replies" => self.replies(&mut store),
             "conversations.list" => Ok(list(&store)),
             _ => Err("unknown_method"),
         }
@@ -137,13 +138,20 @@ impl Call {
         let (id, name) = store.channel(self.text("channel"))?;
         self.check()?;
         store.throttle(&id).map_err(|_| "ratelimited")?;
-        let message = self.message(store, id, name);
+        let mut message = self.message(store, id, name);
+        // To a message that is not there any more Slack posts a reply as one of its own.
+        let parent = self.text("thread_ts");
+        if store.message_mut(&message.channel_id, parent).is_some() {
+            message.thread_ts = Some(parent.to_owned());
+            message.broadcast = self.flag("reply_broadcast");
+        }
         store.add_message(message.clone());
         let answer = json!({
             "channel": message.channel_id, "ts": message.ts, "message": shown(&message, true),
         });
+        let event = if message.is_top() { Event::Posted } else { Event::Replied };
         // Nobody needs to watch.
-        let _watched = shared.events.send(Event::Posted(message)).is_ok();
+        let _watched = shared.events.send(event(message)).is_ok();
         Ok(answer)
     }
 
@@ -172,6 +180,8 @@ impl Call {
             arguments: Value::Object(self.arguments.clone()),
             arrived: self.arrived,
             edits: 0,
+            thread_ts: None,
+            broadcast: false,
         }
     }
 
@@ -230,13 +240,27 @@ impl Call {
             cursor,
             limit: self.number("limit").unwrap_or(100).clamp(1, 999),
         };
-        let with_metadata = self.flag("include_all_metadata");
         let (messages, more) = store.history(&id, &page);
+        Ok(self.page_of(&messages, more))
+    }
+
+    fn replies(&self, store: &mut Store) -> Answer {
+        if !store.options.history {
+            return Err("missing_scope");
+        }
+        let (id, _) = store.channel(self.text("channel"))?;
+        let cursor = Some(self.text("cursor")).filter(|cursor| !cursor.is_empty());
+        let page = (cursor, self.number("limit").unwrap_or(1_000).clamp(1, 1_000));
+        let found = store.thread(&id, self.text("ts"), page);
+        let (messages, more) = found.ok_or("thread_not_found")?;
+        Ok(self.page_of(&messages, more))
+    }
+
+    fn page_of(&self, messages: &[&Message], more: bool) -> Value {
+        let with_metadata = self.flag("include_all_metadata");
         let next = messages.last().filter(|_| more).map_or("", |last| last.ts.as_str());
         let messages: Vec<_> = messages.iter().map(|each| shown(each, with_metadata)).collect();
-        Ok(json!({
-            "messages": messages, "has_more": more, "response_metadata": {"next_cursor": next},
-        }))
+        json!({"messages": messages, "has_more": more, "response_metadata": {"next_cursor": next}})
     }
 
     /// A right answer in Slack's form.
@@ -326,6 +350,9 @@ fn shown(message: &Message, metadata: bool) -> Value {
     });
     if !message.blocks.is_null() {
         shown["blocks"] = message.blocks.clone();
+    }
+    if let Some(parent) = &message.thread_ts {
+        shown["thread_ts"] = parent.as_str().into();
     }
     if metadata && !message.metadata.is_null() {
         shown["metadata"] = message.metadata.clone();

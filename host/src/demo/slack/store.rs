@@ -28,6 +28,17 @@ pub struct Message {
     pub arrived: Instant,
     /// How often it was edited.
     pub edits: u32,
+    /// The message in whose thread it is; `None` = it is in the channel.
+    pub thread_ts: Option<String>,
+    /// Whether a reply is shown in the channel as well.
+    pub broadcast: bool,
+}
+
+impl Message {
+    /// Whether it is one of the channel, and not of a thread.
+    pub fn is_top(&self) -> bool {
+        self.thread_ts.is_none()
+    }
 }
 
 /// A request that arrived.
@@ -182,11 +193,30 @@ impl Store {
             let before =
                 latest.is_none_or(|latest| ts < latest || (page.inclusive && ts == latest));
             let next = page.cursor.is_none_or(|cursor| message.ts.as_str() < cursor);
-            message.channel_id == channel_id && after && before && next
+            let shown = message.is_top() || message.broadcast;
+            message.channel_id == channel_id && shown && after && before && next
         };
         let mut found = self.messages.iter().rev().filter(within);
         let messages: Vec<_> = found.by_ref().take(page.limit).collect();
         (messages, found.next().is_some())
+    }
+}
+
+impl Store {
+    /// A page of a thread, its message first, and whether there are more; `None` = there is none.
+    pub(super) fn thread(
+        &self,
+        channel_id: &str,
+        ts: &str,
+        (cursor, limit): (Option<&str>, usize),
+    ) -> Option<(Vec<&Message>, bool)> {
+        let of_channel = || self.messages.iter().filter(|one| one.channel_id == channel_id);
+        let parent = of_channel().find(|one| one.ts == ts && one.is_top())?;
+        let replies = of_channel().filter(|one| one.thread_ts.as_deref() == Some(ts));
+        let after = |one: &&Message| cursor.is_none_or(|cursor| one.ts.as_str() > cursor);
+        let mut found = std::iter::once(parent).chain(replies).filter(after);
+        let messages: Vec<_> = found.by_ref().take(limit).collect();
+        Some((messages, found.next().is_some()))
     }
 }
 

@@ -49,6 +49,7 @@ impl StateCall {
             self.late.push(LateRow { row, window, would_cross: late.would_cross });
         }
         for crossed in added.crossed {
+            self.show(row, &crossed);
             out.push(state::Crossed { row, state: crossed.into() });
         }
     }
@@ -108,6 +109,7 @@ impl state::Host for State {
         let call = self.call()?;
         let moment = call.moment(row)?;
         let found = call.state.windows(window, moment, &key).map_err(StateRefused::State)?;
+        found.iter().for_each(|window| call.show(row, window));
         Ok(found.into_iter().map(types::WindowStateResult::from).collect())
     }
 

@@ -35,7 +35,13 @@ def main(address, token, channel):
     ids = {one["name"]: one["id"] for one in client.conversations_list()["channels"]}
     history = client.conversations_history(channel=ids[channel], include_all_metadata=True)
     messages = []
+    found = []
     for message in reversed(history["messages"]):
+        thread = client.conversations_replies(
+            channel=ids[channel], ts=message["ts"], include_all_metadata=True
+        )
+        found += thread["messages"]
+    for message in found:
         blocks = [Block.parse(block) for block in message["blocks"]]
         known = [block.to_dict() for block in blocks]
         assert known == message["blocks"], f"read {known}\nof {message['blocks']}"

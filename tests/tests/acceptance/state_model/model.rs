@@ -161,6 +161,7 @@ impl Model {
                 fields: vec![],
                 labels: vec![],
                 channel: None,
+                evidence: vec![],
             };
             let intent = IntentId { record: record.clone(), rule: rule.to_owned(), index: 0 };
             let alert = AlertId::of(&intent, event_time_ms, &notification);

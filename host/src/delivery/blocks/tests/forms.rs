@@ -1,5 +1,6 @@
 //! The forms of messages, written down, and inputs that nobody sends on purpose.
 
+use super::context::lasted;
 use super::*;
 
 /// Text, then a block a line, so that a change is seen at a glance.
@@ -24,7 +25,7 @@ fn each_severity_and_kind_begins_with_its_mark_and_its_title() {
         for kind in [Kind::Fire, Kind::Update, Kind::Resolve] {
             let entry = of(severity, kind);
             let opened_ms = Some(entry.event_time_ms - 250_000);
-            let message = message(&entry, &manners(), &Story { opened_by: "i", opened_ms });
+            let message = message(&entry, &manners(), &Story { opened_ms, ..STORY });
             assert_eq!(complaints(&message), Vec::<String>::new());
             let blocks = message.blocks.unwrap();
             assert_eq!(blocks[0]["text"]["text"], message.text);
