@@ -14,6 +14,7 @@ use super::decision::day;
 use super::text::{fallback, shorten, shorten_before, units, visible};
 use crate::notification::{Kind, Severity, Span};
 use crate::outbox::Entry;
+use crate::tally;
 
 /// `event_type` of the metadata that every message carries.
 pub const EVENT_TYPE: &str = "firebell_alert";
@@ -159,6 +160,9 @@ fn footer(entry: &Entry, story: &Story<'_>) -> String {
     let rule = visible(&entry.intent.rule, false);
     if let Some(day) = day(entry) {
         return shorten(&format!("{severity} · {rule} · digest of {}", visible(day, false)), 600);
+    }
+    if entry.intent.rule == tally::RULE {
+        return format!("{severity} · storm · tally {}", entry.alert);
     }
     let state = match entry.notification.kind {
         Kind::Fire => " · firing".to_owned(),

@@ -91,6 +91,9 @@ mod tests {
             outbox_offset,
             updated_ms: 0,
             digest: None,
+            told_in: None,
+            tally: None,
+            fallback: None,
         }
     }
 

@@ -1,17 +1,25 @@
-//! A courier's round through the entries of one channel: each is delivered, or waits until it may be
-//! told, or is written down as over.
+//! A courier's round through the entries of one channel: each is delivered when its turn comes, or
+//! waits until it may be told, or is written down as over, or goes into the tally of a storm.
+//!
+//! What is delivered next is decided when a message may be posted, not before: until then something
+//! worse may come.
 
 use std::time::Duration;
 
 use tokio::sync::mpsc;
-use tokio::time::{MissedTickBehavior, interval, sleep};
+use tokio::time::{Instant, MissedTickBehavior, interval, sleep, sleep_until};
 
-use super::attempt::{Courier, Job};
+use super::attempt::{Courier, Fold, Job};
 use super::common::{Common, Ending, Stopped, now_ms};
+use super::lanes::{Lanes, Queued};
 use super::partition::Finish;
+use super::patience::Patience;
 use super::ports::Ports;
+use super::storm::{Storm, Tallies};
 use super::suppression::{Waiting, can_end};
-use crate::notification::Kind;
+use crate::notification::{Kind, Severity};
+
+mod relief;
 
 /// Between two looks whether the silences were read.
 const SILENCES_LOOK: Duration = Duration::from_millis(20);
@@ -19,14 +27,27 @@ const SILENCES_LOOK: Duration = Duration::from_millis(20);
 /// One channel's courier, and what waits.
 pub(super) struct Round<P> {
     courier: Courier<P>,
+    lanes: Lanes,
     waiting: Waiting,
+    storm: Storm,
+    tallies: Tallies,
     finish: Finish,
+    patience: Patience,
 }
 
 impl<P: Ports> Round<P> {
     /// A round on which nothing waits; `finish` hears of what is finished.
-    pub(super) fn new(courier: Courier<P>, finish: Finish) -> Self {
-        Self { courier, waiting: Waiting::default(), finish }
+    pub(super) fn new(courier: Courier<P>, common: &Common<P>, finish: Finish) -> Self {
+        let after = common.digest_after.unwrap_or_default();
+        Self {
+            courier,
+            lanes: Lanes::default(),
+            waiting: Waiting::default(),
+            storm: Storm::new(after, Instant::now()),
+            tallies: Tallies::default(),
+            finish,
+            patience: common.patience.clone(),
+        }
     }
 
     /// Works until there is nothing more, or work on the partition ends.
@@ -44,72 +65,145 @@ impl<P: Ports> Round<P> {
                 return Ok(());
             }
         }
-        let mut look = interval(common.patience.suppressed);
+        self.resume();
+        let mut look = interval(self.patience.suppressed);
         look.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
+            while let Ok(job) = jobs.try_recv() {
+                self.lanes.push(Queued::new(job));
+            }
+            self.relieve().await?;
+            let turn = self.turn();
+            let later = self.later();
             tokio::select! {
                 biased;
-                _ = look.tick(), if !self.waiting.is_empty() => self.look().await?,
-                job = ending.idle(jobs.recv()) => match job {
-                    Ok(Some(job)) => self.take(job).await?,
-                    Ok(None) | Err(_) => return Ok(()),
+                () = ending.stop.cancelled() => return Ok(()),
+                _ = look.tick(), if !self.waiting.is_empty() => self.look(),
+                () = ready(&mut self.courier, turn), if turn.is_some() => {
+                    self.take_turn(turn).await?;
+                }
+                job = jobs.recv() => match job {
+                    Some(job) => self.lanes.push(Queued::new(job)),
+                    None => return Ok(()),
                 },
+                () = sleep_until(later.unwrap_or_else(Instant::now)), if later.is_some() => {}
             }
+        }
+    }
+
+    /// What is to be done next.
+    fn turn(&mut self) -> Option<Turn> {
+        if let Some((tally, due)) = self.tallies.first()
+            && due <= Instant::now()
+        {
+            // A storm's one post goes before everything else, and its changes cost nobody a post.
+            let is_post = self.courier.is_post(&tally);
+            let severity = is_post.then_some(Severity::Critical);
+            return Some(Turn { tally: Some(tally), severity });
+        }
+        let Some((job, severity)) = self.lanes.first() else {
+            self.courier.step_back();
+            return None;
+        };
+        let is_new = !self.waiting.has(&job.entry.alert)
+            && matches!(self.courier.fold(job), Fold::New)
+            && self.courier.suppressed(job).is_none();
+        Some(Turn { tally: None, severity: is_new.then_some(severity) })
+    }
+
+    async fn take_turn(&mut self, turn: Option<Turn>) -> Result<(), Stopped> {
+        match turn.and_then(|turn| turn.tally) {
+            Some(tally) => self.tell(tally).await,
+            None => match self.lanes.pop() {
+                Some(queued) => self.take(queued).await,
+                None => Ok(()),
+            },
         }
     }
 
     /// Takes an entry: delivers it, or lets it wait, or writes down that it is over.
-    async fn take(&mut self, job: Job) -> Result<(), Stopped> {
+    async fn take(&mut self, queued: Queued) -> Result<(), Stopped> {
+        let is_waiting = self.waiting.has(&queued.job.entry.alert);
+        if !is_waiting && matches!(self.courier.fold(&queued.job), Fold::Within(_)) {
+            return self.fold(vec![queued]).await;
+        }
+        let Some(queued) = self.withhold(queued).await? else { return Ok(()) };
+        self.courier.deliver(&queued.job).await?;
+        self.finished(&queued).await;
+        Ok(())
+    }
+
+    /// Lets an entry wait, or writes down that it is over, where it may not be told now; else returns it.
+    async fn withhold(&mut self, queued: Queued) -> Result<Option<Queued>, Stopped> {
+        let job = &queued.job;
         let alert = job.entry.alert;
         if self.waiting.has(&alert) {
             if job.entry.notification.kind == Kind::Resolve {
                 // It came and went while nobody wanted to know.
-                self.courier.suppress(&job).await?;
+                self.courier.suppress(job).await?;
                 for waited in self.waiting.end(&alert) {
                     self.finish.waited(&waited.record).await;
                 }
-                self.finish.say(&job.record).await;
+                self.finished(&queued).await;
             } else {
-                self.wait(job).await;
+                self.wait(queued).await;
             }
-            return Ok(());
+            return Ok(None);
         }
-        match self.courier.suppressed(&job) {
-            None => {
-                self.courier.deliver(&job).await?;
-                self.finish.say(&job.record).await;
-            }
+        match self.courier.suppressed(job) {
+            None => return Ok(Some(queued)),
             Some(reason) if can_end(&job.entry) => {
                 let (channel, rule) = (&job.entry.channel, &job.entry.intent.rule);
                 tracing::info!(channel, rule, %alert, "an alert waits: {reason}");
-                self.wait(job).await;
+                self.wait(queued).await;
             }
             Some(_) => {
-                self.courier.suppress(&job).await?;
-                self.finish.say(&job.record).await;
+                self.courier.suppress(job).await?;
+                self.finished(&queued).await;
             }
         }
-        Ok(())
+        Ok(None)
     }
 
-    async fn wait(&mut self, job: Job) {
-        self.finish.waits(&job.record).await;
-        if let Some(superfluous) = self.waiting.push(job) {
+    async fn wait(&mut self, queued: Queued) {
+        if !queued.waited {
+            self.finish.waits(&queued.job.record).await;
+        }
+        if let Some(superfluous) = self.waiting.push(queued.job) {
             self.finish.waited(&superfluous.record).await;
         }
     }
 
-    /// Delivers what waited and may be told now.
-    async fn look(&mut self) -> Result<(), Stopped> {
-        loop {
-            let (courier, now_ms) = (&self.courier, now_ms());
-            let Some(jobs) = self.waiting.take(|entry| courier.is_suppressed(entry, now_ms)) else {
-                return Ok(());
-            };
+    async fn finished(&self, queued: &Queued) {
+        match queued.waited {
+            false => self.finish.say(&queued.job.record).await,
+            true => self.finish.waited(&queued.job.record).await,
+        }
+    }
+
+    /// Gives what waited and may be told now its place in the lanes.
+    fn look(&mut self) {
+        let (courier, now_ms) = (&self.courier, now_ms());
+        while let Some(jobs) = self.waiting.take(|entry| courier.is_suppressed(entry, now_ms)) {
             for job in jobs {
-                self.courier.deliver(&job).await?;
-                self.finish.waited(&job.record).await;
+                self.lanes.push(Queued { waited: true, ..Queued::new(job) });
             }
         }
+    }
+}
+
+/// What is to be done next.
+#[derive(Debug, Clone, Copy)]
+struct Turn {
+    /// This tally is told; `None` = the entry whose turn it is in the lanes.
+    tally: Option<crate::notification::AlertId>,
+    /// It is posted, with this severity; `None` = nothing is posted for it.
+    severity: Option<Severity>,
+}
+
+/// Waits until it may be done.
+async fn ready<P: Ports>(courier: &mut Courier<P>, turn: Option<Turn>) {
+    if let Some(severity) = turn.and_then(|turn| turn.severity) {
+        courier.ready_here(severity).await;
     }
 }

@@ -3,9 +3,11 @@
 mod alerts;
 mod crashes;
 mod digests;
+mod fallbacks;
 mod faults;
 mod pauses;
 mod rebalances;
 mod refusals;
+mod storms;
 mod suppressions;
 pub(crate) mod world;

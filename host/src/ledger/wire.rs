@@ -5,6 +5,7 @@ use serde::{Deserialize, Serialize};
 use super::{Entry, LedgerError, Place, State};
 use crate::digest::Digest;
 use crate::notification::AlertId;
+use crate::tally::{Tally, ToldIn};
 
 /// The version that is written, and the only one that is read.
 const VERSION: u64 = 1;
@@ -30,6 +31,12 @@ struct EntryV1 {
     updated_ms: i64,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     digest: Option<Digest>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    told_in: Option<ToldIn>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    tally: Option<Tally>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    fallback: Option<String>,
 }
 
 pub(super) fn key(alert: &AlertId, channel: &str) -> Vec<u8> {
@@ -51,6 +58,9 @@ pub(super) fn to_bytes(entry: &Entry) -> Vec<u8> {
         outbox_offset: entry.outbox_offset,
         updated_ms: entry.updated_ms,
         digest: entry.digest.clone(),
+        told_in: entry.told_in.clone(),
+        tally: entry.tally.clone(),
+        fallback: entry.fallback.clone(),
     };
     // Strings and integers always have a JSON form.
     serde_json::to_vec(&wire).unwrap_or_default()
@@ -83,6 +93,9 @@ pub(super) fn from_bytes(bytes: &[u8]) -> Result<Entry, LedgerError> {
         outbox_offset: wire.outbox_offset,
         updated_ms: wire.updated_ms,
         digest: wire.digest,
+        told_in: wire.told_in,
+        tally: wire.tally,
+        fallback: wire.fallback,
     })
 }
 
@@ -99,7 +112,20 @@ mod tests {
             let with = Entry { state, ..entry(ALERT, "general", 1_520_176_464_386) };
             let without = Entry { place: None, ..with.clone() };
             let sum = Entry { digest: Some(Digest::of(1, "a")), ..with.clone() };
-            for entry in [with, without, sum] {
+            let tally = Tally { offset: 7, opened_ms: 1, closed_ms: Some(2), said: None };
+            let tally = Entry { tally: Some(tally), ..without.clone() };
+            let told_in = ToldIn {
+                tally: tally.alert,
+                rule: "invalid-user".into(),
+                key: Some("rpi-03".into()),
+                severity: crate::notification::Severity::Warning,
+                fires: 2,
+                first_ms: 1,
+                last_ms: 2,
+            };
+            let told = Entry { told_in: Some(told_in), ..without.clone() };
+            let fallback = Entry { fallback: Some("ops".into()), ..with.clone() };
+            for entry in [with, without, sum, tally, told, fallback] {
                 assert_eq!(Entry::from_bytes(&entry.to_bytes()).unwrap(), entry);
             }
         }

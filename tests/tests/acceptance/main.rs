@@ -26,4 +26,5 @@ mod slack_sdk;
 mod stale;
 mod state;
 mod state_model;
+mod storm;
 mod tidy;

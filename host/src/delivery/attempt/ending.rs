@@ -30,6 +30,9 @@ impl<P: Ports> Courier<P> {
             outbox_offset: job.record.offset,
             updated_ms: now_ms(),
             digest: job.entry.digest.clone(),
+            told_in: None,
+            tally: known.and_then(|known| known.tally.clone()),
+            fallback: job.via.clone(),
         };
         self.common.keep(self.book.note(known), &self.ending).await
     }
@@ -58,6 +61,9 @@ impl<P: Ports> Courier<P> {
             updated_ms: now_ms(),
             // As the message stands; what was given up is in the dead letter.
             digest: standing.and_then(|known| known.digest.clone()),
+            told_in: known.and_then(|known| known.told_in.clone()),
+            tally: known.and_then(|known| known.tally.clone()),
+            fallback: standing.and_then(|known| known.fallback.clone()),
         };
         self.common.keep(self.book.note(known), &self.ending).await
     }

@@ -3,13 +3,13 @@
 use std::time::Duration;
 
 use super::world::{Host, Kafka, Setup, entry, fire, once, slack, texts};
-use crate::config::OnAmbiguous;
+use crate::config::{Ambiguity, OnAmbiguous};
 use crate::demo::slack::{Fault, RandomFaults};
 use crate::notification::Kind;
 use crate::outbox::Entry;
 
 /// SplitMix64, for moments that a seed repeats.
-fn draw(seed: &mut u64) -> u64 {
+pub(super) fn draw(seed: &mut u64) -> u64 {
     *seed = seed.wrapping_add(0x9e37_79b9_7f4a_7c15);
     let mut z = *seed;
     z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
@@ -126,7 +126,7 @@ async fn after_a_kill_without_history_the_operators_policy_decides() {
         let (kafka, slack) = (Kafka::default(), slack(&["general"]).await);
         slack.set_history(false);
         kafka.broker().refuse_writes = usize::MAX;
-        let setup = Setup { on_ambiguous: policy, ..Setup::default() };
+        let setup = Setup { on_ambiguous: Ambiguity::all(policy), ..Setup::default() };
         let host = Host::start(&kafka, &slack, &setup);
         kafka.append(&fire(1, "general"));
         kafka.until(|_| slack.count() == 1).await;
