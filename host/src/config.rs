@@ -13,6 +13,7 @@ use std::time::Duration;
 use crate::limits::Limits;
 use crate::secret::Secret;
 
+mod ambiguity;
 mod delivery;
 mod environment;
 mod kafka;
@@ -23,6 +24,7 @@ mod secrets;
 pub(crate) mod slack;
 mod tables;
 
+pub use ambiguity::{Ambiguity, OnAmbiguous};
 pub use environment::Environment;
 pub use problem::{ConfigErrors, Problem};
 
@@ -72,11 +74,14 @@ const KEYS: &[&str] = &[
     "slack.api_url",
     "slack.default_channel",
     "slack.ops_channel",
+    "slack.fallback_channel",
     "slack.channels.*",
     "slack.mentions.*",
     "slack.link_hosts",
     "slack.messages_per_second",
     "slack.burst",
+    "slack.workspace_messages_per_second",
+    "slack.digest_after_seconds",
     "slack.on_ambiguous",
     "slack.request_timeout_ms",
     "slack.ledger_retention_hours",
@@ -182,6 +187,8 @@ pub struct SlackConfig {
     pub default_channel: String,
     /// `ops_channel`: the host's own alerts.
     pub ops_channel: Option<String>,
+    /// `fallback_channel`: where goes what a channel takes nothing of; `None` = to the dead letters.
+    pub fallback_channel: Option<String>,
     /// `[slack.channels]`: name = id.
     pub channels: BTreeMap<String, String>,
     /// `[slack.mentions]`: name = user id (`U…`), user group id (`S…`), or `here`, `channel`, `everyone`.
@@ -195,8 +202,12 @@ pub struct SlackConfig {
     pub messages_per_second: f64,
     /// `burst`: messages that may go to a channel at once.
     pub burst: u32,
+    /// `workspace_messages_per_second`: of all channels together.
+    pub workspace_messages_per_second: f64,
+    /// `digest_after_seconds`: a queue that takes longer to send is told in one message; `None` = never.
+    pub digest_after: Option<Duration>,
     /// `on_ambiguous`: what to do after an unclear answer when history cannot be read.
-    pub on_ambiguous: OnAmbiguous,
+    pub on_ambiguous: Ambiguity,
     /// `request_timeout_ms` for one request.
     pub request_timeout: Duration,
     /// `ledger_retention_hours`: how long an alert id is remembered.
@@ -215,17 +226,6 @@ pub enum SlackMode {
     },
     /// `webhook_url_env`: an incoming webhook; no edits, no read-back, one channel.
     Webhook(Secret),
-}
-
-/// What to do when Slack's answer does not say whether a message was posted and its history cannot
-/// be read.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub enum OnAmbiguous {
-    /// Send again: perhaps twice, never lost.
-    #[default]
-    Send,
-    /// Do not: perhaps lost, never twice.
-    Drop,
 }
 
 /// `[http]`

@@ -11,6 +11,8 @@
 pub mod attempt;
 pub mod blocks;
 pub mod book;
+pub mod breaker;
+pub mod budget;
 pub mod common;
 pub mod credentials;
 pub mod decision;
@@ -19,6 +21,7 @@ pub mod dispatch;
 mod edits;
 pub mod gate;
 pub mod kafka;
+mod lanes;
 pub mod pace;
 pub mod partition;
 pub mod patience;
@@ -26,6 +29,7 @@ pub mod ports;
 pub mod readback;
 mod round;
 pub mod slack;
+mod storm;
 pub mod suppression;
 #[cfg(test)]
 pub(crate) mod tests;
@@ -40,16 +44,19 @@ use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
 use crate::backoff::Backoff;
-use crate::config::{Config, OnAmbiguous, SlackConfig, SlackMode};
+use crate::config::{Config, SlackConfig, SlackMode};
 use crate::dead_letter::Origin;
 use crate::telemetry::{Metrics, Readiness};
 use crate::topics::InternalTopics;
 use blocks::Manners;
+use breaker::Breakers;
+use budget::Budget;
 use common::{Common, Ending, now_ms};
 use directory::Directory;
 use dispatch::{Dispatch, Ended};
 use gate::{Gate, PART};
 use kafka::{KafkaPorts, KafkaPortsError};
+use pace::Paces;
 use patience::Patience;
 use readback::{History, read};
 use slack::{ClientError, Slack};
@@ -58,6 +65,15 @@ use verdict::Verdict;
 
 /// Events of the outbox's reader that wait for the dispatcher, which takes them at once.
 const EVENTS_MAX: usize = 1_024;
+
+/// What the workspace takes at once, in seconds of its share.
+const WORKSPACE_BURST_SECONDS: f64 = 4.0;
+
+/// Slack takes some fifty changes a minute of all messages; alerts that have their own message need
+/// some of them.
+const TALLY_EDITS_PER_SECOND: f64 = 0.5;
+/// Changes of tallies at once.
+const TALLY_EDITS_BURST: u32 = 5;
 
 /// Why delivery cannot start.
 #[derive(Debug, thiserror::Error)]
@@ -128,8 +144,12 @@ pub async fn run(
             on_ambiguous: slack_config.on_ambiguous,
             suppression: suppression.clone(),
             broadcast_worsening: slack_config.broadcast_worsening,
-            messages_per_second: slack_config.messages_per_second,
-            burst: slack_config.burst,
+            paces: Paces::new(slack_config.messages_per_second, slack_config.burst),
+            budget: workspace_budget(slack_config),
+            tally_edits: Budget::new(TALLY_EDITS_PER_SECOND, TALLY_EDITS_BURST),
+            digest_after: slack_config.digest_after,
+            breakers: Breakers::new(patience.breaker_least, patience.breaker_most),
+            fallback: slack_config.fallback_channel.clone(),
             patience: patience.clone(),
             topics: InternalTopics::of(&config.kafka.group_id),
             origin: Origin { group_id: config.kafka.group_id.as_str().into(), worker: 0 },
@@ -157,6 +177,13 @@ pub async fn run(
     }
 }
 
+fn workspace_budget(config: &SlackConfig) -> Budget {
+    let per_second = config.workspace_messages_per_second;
+    // At least one; 40,000 at most.
+    let burst = (per_second * WORKSPACE_BURST_SECONDS).ceil() as u32;
+    Budget::new(per_second, burst.max(config.burst))
+}
+
 fn client(config: &SlackConfig) -> Result<Slack, ClientError> {
     match &config.mode {
         SlackMode::Bot { token, .. } => {
@@ -168,10 +195,7 @@ fn client(config: &SlackConfig) -> Result<Slack, ClientError> {
 
 /// Says at the start what can be promised: who we are, and whether history can be read.
 async fn introduce<P: ports::Ports>(common: Arc<Common<P>>, channel: String) {
-    let policy = match common.on_ambiguous {
-        OnAmbiguous::Send => "send again: perhaps twice, never lost",
-        OnAmbiguous::Drop => "do not send again: perhaps lost, never twice",
-    };
+    let policy = common.on_ambiguous.words();
     if common.slack.is_webhook() {
         tracing::warn!(
             policy,

@@ -17,7 +17,7 @@ use tokio::sync::broadcast::error::RecvError;
 use tokio_util::sync::CancellationToken;
 
 use crate::config::{
-    Config, DeliveryConfig, HttpConfig, KafkaConfig, OffsetReset, OnAmbiguous, RulesConfig,
+    Ambiguity, Config, DeliveryConfig, HttpConfig, KafkaConfig, OffsetReset, RulesConfig,
     SlackConfig, SlackMode,
 };
 use crate::http::{HttpError, Server};
@@ -249,13 +249,16 @@ fn config(broker: &Broker, rules: &Path, slack: &SlackStandIn, listen: SocketAdd
             api_url: slack.api_url(),
             default_channel: CHANNELS[0].to_owned(),
             ops_channel: None,
+            fallback_channel: None,
             channels: CHANNELS.map(|name| (name.to_owned(), slack.add_channel(name))).into(),
             mentions: BTreeMap::new(),
             link_hosts: Vec::new(),
             broadcast_worsening: false,
             messages_per_second: MESSAGES_PER_SECOND,
             burst: BURST,
-            on_ambiguous: OnAmbiguous::default(),
+            workspace_messages_per_second: MESSAGES_PER_SECOND * CHANNELS.len() as f64,
+            digest_after: Some(Duration::from_secs(60)),
+            on_ambiguous: Ambiguity::default(),
             request_timeout: Duration::from_secs(10),
             ledger_retention: Duration::from_secs(24 * 3600),
         }),

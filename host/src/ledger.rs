@@ -5,10 +5,11 @@
 //! that whoever owns a partition of the outbox restores the same one of the ledger. Pure but for
 //! `kafka.rs`: no clock, no Kafka.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 
 use crate::digest::Digest;
 use crate::notification::{AlertId, Severity};
+use crate::tally::{Sum, Tally, ToldIn};
 
 pub mod kafka;
 mod wire;
@@ -87,6 +88,13 @@ pub struct Entry {
     pub told: Option<Told>,
     /// The last intent that was told as a reply in the message's thread.
     pub last_reply: Option<String>,
+    /// The tally that tells of it, instead of a message of its own.
+    pub told_in: Option<ToldIn>,
+    /// This is a tally.
+    pub tally: Option<Tally>,
+    /// The channel that it was posted to because its own takes nothing. Without a place: that is about
+    /// to be tried.
+    pub fallback: Option<String>,
 }
 
 /// Why a record is not a ledger entry.
@@ -170,6 +178,39 @@ impl Ledger {
         self.entries.insert(entry.key(), entry);
     }
 
+    /// The channels for which there are tallies.
+    pub fn channels_of_tallies(&self) -> BTreeSet<String> {
+        let tallies = self.entries.values().filter(|entry| entry.tally.is_some());
+        tallies.map(|entry| entry.channel.clone()).collect()
+    }
+
+    /// The tallies of a channel, each with the sum of its alerts.
+    pub fn tallies(&self, channel: &str) -> Vec<(Entry, Sum)> {
+        let of_channel = || self.entries.values().filter(|entry| entry.channel == channel);
+        let mut sums: HashMap<AlertId, Sum> = HashMap::new();
+        for entry in of_channel() {
+            if let Some(told_in) = &entry.told_in {
+                let sum = sums.entry(told_in.tally).or_default();
+                sum.add(told_in, entry.state == State::Resolved);
+            }
+        }
+        let tallies = of_channel().filter(|entry| entry.tally.is_some());
+        tallies
+            .map(|entry| (entry.clone(), sums.remove(&entry.alert).unwrap_or_default()))
+            .collect()
+    }
+
+    /// The sum of the alerts that a tally tells of.
+    pub fn sum(&self, tally: &AlertId) -> Sum {
+        let mut sum = Sum::default();
+        for entry in self.entries.values() {
+            if let Some(told_in) = entry.told_in.as_ref().filter(|told| told.tally == *tally) {
+                sum.add(told_in, entry.state == State::Resolved);
+            }
+        }
+        sum
+    }
+
     /// Forgets what was last written before `before_ms` and returns the keys, for tombstones.
     pub fn expire(&mut self, before_ms: i64) -> Vec<Vec<u8>> {
         let old = self.entries.iter().filter(|(_, entry)| entry.updated_ms < before_ms);
@@ -218,6 +259,9 @@ mod tests {
             digest: None,
             told: None,
             last_reply: None,
+            told_in: None,
+            tally: None,
+            fallback: None,
         }
     }
 
@@ -256,6 +300,39 @@ mod tests {
         assert_eq!(ledger.expire(2_000), [entry(A, "general", 0).key()]);
         assert_eq!(ledger.len(), 1);
         assert!(ledger.expire(2_000).is_empty());
+    }
+
+    #[test]
+    fn a_tally_has_the_sum_of_the_alerts_that_are_told_in_it() {
+        let tally = Tally { offset: 3, opened_ms: 1, closed_ms: None, said: None };
+        let of = |told_in: &Option<ToldIn>, n: usize, state| Entry {
+            told_in: told_in.clone(),
+            state,
+            ..entry(&format!("{n:032x}"), "general", 1)
+        };
+        let mut ledger = Ledger::default();
+        let alert = A.parse().unwrap();
+        ledger.put(Entry { tally: Some(tally.clone()), ..entry(A, "general", 1) });
+        let told_in = ToldIn {
+            tally: alert,
+            rule: "r".into(),
+            key: None,
+            severity: crate::notification::Severity::Info,
+            fires: 2,
+            first_ms: 1,
+            last_ms: 2,
+        };
+        ledger.put(of(&Some(told_in.clone()), 7, State::Open));
+        ledger.put(of(&Some(told_in.clone()), 8, State::Resolved));
+        // Again: the same alert is not counted twice.
+        ledger.put(of(&Some(told_in), 8, State::Resolved));
+        ledger.put(of(&None, 9, State::Open));
+        let tallies = ledger.tallies("general");
+        assert_eq!(tallies[0].1, ledger.sum(&alert));
+        assert_eq!(ledger.channels_of_tallies(), ["general".to_owned()].into());
+        assert_eq!(tallies.len(), 1);
+        let said = tallies[0].1.said(false);
+        assert_eq!((said.alerts, said.resolved), (4, 1));
     }
 
     #[test]

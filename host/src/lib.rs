@@ -19,6 +19,7 @@
 //! - [`shipped`]: the rules that are in the binary.
 //! - [`effect`], [`notification`]: what a rule asks for.
 //! - [`digest`]: alerts about old records, told in one message.
+//! - [`tally`]: alerts of a storm, told in one message.
 //! - [`state`]: what the host keeps for rules.
 //! - [`tables`]: topics that rules look things up in.
 //! - [`evaluation`]: records in, effects out; knows neither Kafka nor Slack nor a clock.
@@ -69,6 +70,7 @@ pub mod source;
 pub mod state;
 pub mod subscription;
 pub mod tables;
+pub mod tally;
 pub mod telemetry;
 pub mod tls;
 pub mod topics;

@@ -11,6 +11,7 @@ use prometheus_client::encoding::text;
 use prometheus_client::registry::Registry;
 
 mod catalogue;
+mod delivery;
 mod histogram;
 mod process;
 mod readiness;
@@ -323,6 +324,9 @@ mod tests {
         m.late("invalid-login-burst", "attempts", true);
         m.posts("general", "posted", 1);
         m.slack_errors("throttled", 1);
+        m.slack_unclear("warning", "found");
+        m.storm("general");
+        m.channel_refused("old", true);
         m.delivery_seconds(0.02);
         m.outbox_pending(3);
         m.delivery_paused(true);

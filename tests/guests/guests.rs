@@ -23,6 +23,7 @@
 //! | wrong-world | always | is a component with exports of its own, not ours |
 //! | newer-contract | always | exports `firebell:rule/guest@0.9.0` |
 //! | no-interface | always | is a core module without any interface |
+//! | graded | `SEVERITY TEXT` | its title is `TEXT`, as bad as the word says |
 //! | v1, v2 | every record | its title is `v1: MESSAGE`, `v2: MESSAGE` |
 //! | parses-value | the same | parses the whole value itself |
 //! | state-hog | `hog` | keeps ever more values of 1 MiB |

@@ -59,6 +59,7 @@ impl Site {
         site.set("slack", "default_channel", &quoted("general"));
         site.set("slack", "messages_per_second", "100.0");
         site.set("slack", "burst", "100");
+        site.set("slack", "workspace_messages_per_second", "1000.0");
         site
     }
 

@@ -38,6 +38,10 @@ pub struct Post {
     pub broadcast: bool,
     /// `metadata` as JSON.
     pub metadata: String,
+    /// When it was accepted, milliseconds since the Unix epoch.
+    pub accepted_ms: i64,
+    /// The alert that its metadata names.
+    pub alert: String,
 }
 
 impl Slack {
@@ -46,13 +50,30 @@ impl Slack {
     /// # Panics
     /// When no port can be had.
     pub fn start() -> Self {
+        Self::start_with(Options { make_channels: true, ..Options::default() })
+    }
+
+    /// Starts one that takes a message a second and channel, and a burst of so many.
+    ///
+    /// # Panics
+    /// As [`Slack::start`].
+    pub fn start_paced(burst: u32) -> Self {
+        let messages_per_second = Some(1.0);
+        Self::start_with(Options {
+            make_channels: true,
+            messages_per_second,
+            burst,
+            ..Options::default()
+        })
+    }
+
+    fn start_with(options: Options) -> Self {
         let runtime = tokio::runtime::Builder::new_multi_thread()
             .worker_threads(1)
             .enable_all()
             .build()
             .unwrap();
-        let options =
-            Options { token: TOKEN.1.to_owned(), make_channels: true, ..Options::default() };
+        let options = Options { token: TOKEN.1.to_owned(), ..options };
         let stand_in = runtime.block_on(SlackStandIn::start(options)).unwrap();
         Self { stand_in, _runtime: runtime }
     }
@@ -103,6 +124,17 @@ impl Slack {
         }));
     }
 
+    /// How many requests of a method arrived, also those that were refused.
+    pub fn asked(&self, method: &str) -> usize {
+        self.stand_in.requests().iter().filter(|request| request.method == method).count()
+    }
+
+    /// Fails so many of a thousand requests from now on, each with one of these faults.
+    pub fn fail_at_random(&self, seed: u64, per_mille: u32, faults: Vec<Fault>) {
+        let methods = vec![];
+        self.stand_in.fail_at_random(Some(RandomFaults { seed, per_mille, methods, faults }));
+    }
+
     /// Answers the next posts with a page instead of JSON, in turn without and after having posted.
     pub fn answer_not_json(&self, count: usize) {
         for number in 0..count {
@@ -122,6 +154,8 @@ impl Post {
             title: title(&seen).to_owned(),
             text: message.text,
             blocks: message.blocks.to_string(),
+            accepted_ms: milliseconds(&message.ts),
+            alert: message.metadata["event_payload"]["id"].as_str().unwrap_or("").to_owned(),
             arrived: message.arrived,
             edits: message.edits,
             ts: message.ts,
@@ -130,6 +164,12 @@ impl Post {
             metadata: message.metadata.to_string(),
         }
     }
+}
+
+/// A message's `ts`, seconds and six digits, in milliseconds.
+fn milliseconds(ts: &str) -> i64 {
+    let digits: String = ts.chars().filter(char::is_ascii_digit).collect();
+    digits.parse::<i64>().unwrap_or(0) / 1_000
 }
 
 /// The first line without the mark of its severity or state.

@@ -99,6 +99,8 @@ fn wanted(
     };
     let mut wanted = vec![own(&slack.default_channel, "slack.default_channel")];
     wanted.extend(slack.ops_channel.iter().map(|name| own(name, "slack.ops_channel")));
+    let fallback = slack.fallback_channel.iter();
+    wanted.extend(fallback.map(|name| own(name, "slack.fallback_channel")));
     for rule in rules {
         // A rule that names no channel has the default one, which is there already.
         let named = rule.channels.iter().filter(|name| **name != slack.default_channel);

@@ -87,6 +87,12 @@ impl<'r, 'a> Table<'r, 'a> {
         self.table.is_some_and(|table| table.contains_key(key))
     }
 
+    /// Whether a key has a table as its value.
+    pub(crate) fn holds_table(&self, key: &str) -> bool {
+        let value = self.table.and_then(|table| table.get(key));
+        value.is_some_and(|value| matches!(value.get_ref(), DeValue::Table(_)))
+    }
+
     /// A key that exists, whatever its value.
     pub(crate) fn know(&mut self, key: &'static str) {
         self.known.push(key);
@@ -147,6 +153,21 @@ impl<'r, 'a> Table<'r, 'a> {
         };
         let number = i64::from_str_radix(digits.as_str(), digits.radix()).ok();
         self.in_range(key, digits.as_str(), number, range)
+    }
+
+    /// A whole number, or the word `off`, which is `Some(None)`.
+    pub(crate) fn whole_or_off(
+        &mut self,
+        key: &'static str,
+        range: RangeInclusive<i64>,
+    ) -> Option<Option<i64>> {
+        let is_text = |table: &DeTable<'_>| {
+            table.get(key).is_some_and(|value| matches!(value.get_ref(), DeValue::String(_)))
+        };
+        if self.table.is_some_and(is_text) {
+            return self.word(key, &[("off", None)]);
+        }
+        self.whole(key, range).map(Some)
     }
 
     /// True or false.

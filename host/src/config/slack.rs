@@ -7,7 +7,7 @@ use toml::de::DeValue;
 
 use super::reader::Table;
 use super::secrets::{self, Told};
-use super::{Context, OnAmbiguous, SlackConfig, SlackMode};
+use super::{Context, SlackConfig, SlackMode, ambiguity};
 use crate::secret::Secret;
 
 /// Slack's Web API.
@@ -25,6 +25,12 @@ const MESSAGES_PER_SECOND_DEFAULT: f64 = 1.0;
 /// Messages that may go to a channel at once.
 const BURST_DEFAULT: i64 = 3;
 
+/// Slack takes "several hundred messages a minute" from a workspace: this is three hundred.
+const WORKSPACE_MESSAGES_PER_SECOND_DEFAULT: f64 = 5.0;
+
+/// A queue that takes longer to send, seconds, is told in one message.
+const DIGEST_AFTER_SECONDS_DEFAULT: i64 = 60;
+
 /// Reads the section; `None` = the file has none.
 pub(super) fn read(mut table: Table<'_, '_>, context: Context<'_>) -> Option<SlackConfig> {
     let exists = table.exists();
@@ -39,7 +45,11 @@ pub(super) fn read(mut table: Table<'_, '_>, context: Context<'_>) -> Option<Sla
         channel(&table, "default_channel", name)
     };
     let ops_channel = table.text("ops_channel");
-    let on_ambiguous = [("send", OnAmbiguous::Send), ("drop", OnAmbiguous::Drop)];
+    let fallback_channel = table.text("fallback_channel");
+    if webhook && fallback_channel.is_some() {
+        let cure = "leave it out, or use a bot token (token_env)";
+        table.problem("fallback_channel", "a webhook has one channel, and no other", cure);
+    }
     let timeout = table.whole("request_timeout_ms", 100..=600_000);
     let retention = table.whole("ledger_retention_hours", 1..=24 * 366);
     let config = SlackConfig {
@@ -47,6 +57,7 @@ pub(super) fn read(mut table: Table<'_, '_>, context: Context<'_>) -> Option<Sla
         api_url: read_api_url(&mut table),
         default_channel,
         ops_channel: ops_channel.map(|name| channel(&table, "ops_channel", name)),
+        fallback_channel: fallback_channel.map(|name| channel(&table, "fallback_channel", name)),
         channels: read_channels(table.table("channels")),
         mentions: read_mentions(table.table("mentions")),
         link_hosts: read_link_hosts(&mut table),
@@ -59,7 +70,14 @@ pub(super) fn read(mut table: Table<'_, '_>, context: Context<'_>) -> Option<Sla
             .unwrap_or(BURST_DEFAULT)
             .try_into()
             .unwrap_or(u32::MAX),
-        on_ambiguous: table.word("on_ambiguous", &on_ambiguous).unwrap_or_default(),
+        workspace_messages_per_second: table
+            .decimal("workspace_messages_per_second", 0.01..=10_000.0)
+            .unwrap_or(WORKSPACE_MESSAGES_PER_SECOND_DEFAULT),
+        digest_after: table
+            .whole_or_off("digest_after_seconds", 1..=86_400)
+            .unwrap_or(Some(DIGEST_AFTER_SECONDS_DEFAULT))
+            .map(|seconds| Duration::from_secs(seconds.unsigned_abs())),
+        on_ambiguous: ambiguity::read(&mut table),
         request_timeout: Duration::from_millis(
             timeout.unwrap_or(REQUEST_TIMEOUT_MS_DEFAULT).unsigned_abs(),
         ),

@@ -56,7 +56,11 @@ fn the_smallest_file_works_and_has_the_documented_defaults() {
     );
     assert_eq!(
         (slack.messages_per_second, slack.burst, slack.on_ambiguous),
-        (1.0, 3, OnAmbiguous::Send)
+        (1.0, 3, Ambiguity::default())
+    );
+    assert_eq!(
+        (slack.workspace_messages_per_second, slack.digest_after, slack.fallback_channel),
+        (5.0, Some(Duration::from_secs(60)), None)
     );
     assert_eq!(slack.request_timeout, Duration::from_secs(10));
     assert_eq!(slack.ledger_retention, Duration::from_secs(7 * 24 * 3600));
@@ -102,6 +106,28 @@ fn every_documented_key_is_one_that_is_read() {
         let problems = problems(&text);
         assert!(!problems.iter().any(|problem| problem.contains("unknown key")), "{problems:?}");
     }
+}
+
+#[test]
+fn a_digest_of_storms_may_be_off_and_a_webhook_has_no_fallback() {
+    let with = |line: &str| {
+        let slack = "[slack]\ntoken_env = \"TOKEN\"\ndefault_channel = \"general\"";
+        parse(&format!("[kafka]\nbootstrap_servers = \"k:1\"\n{slack}\n{line}\n"))
+            .unwrap()
+            .slack
+            .unwrap()
+    };
+    assert_eq!(with("digest_after_seconds = \"off\"").digest_after, None);
+    assert_eq!(with("digest_after_seconds = 5").digest_after, Some(Duration::from_secs(5)));
+    let text = "[kafka]\nbootstrap_servers = \"k:1\"\n[slack]\nwebhook_url_env = \"HOOK\"\n\
+                fallback_channel = \"ops\"\n";
+    assert_eq!(
+        problems(text),
+        [
+            "firebell.toml:5: slack.fallback_channel: a webhook has one channel, and no other; leave \
+          it out, or use a bot token (token_env)"
+        ]
+    );
 }
 
 #[test]

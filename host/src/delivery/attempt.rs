@@ -4,30 +4,35 @@
 //! `partition.rs`) the outbox offset. Where an answer is unclear, the history is read before
 //! anything is repeated.
 
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 use tokio::time::Instant;
 
 use super::blocks::{Message, Story, message, plain};
 use super::book::Book;
+use super::budget::Ticket;
 use super::common::{Common, Ending, Stopped, now_ms};
 use super::decision::{Step, is_firing, step, summed};
-use super::pace::Pace;
 use super::ports::{OutboxRecord, Ports};
-use super::readback::{History, Past, read};
+use super::readback::History;
 use super::slack::Asked;
 use super::suppression::Reason;
 use super::verdict::{Method, Verdict};
 use crate::backoff::Backoff;
-use crate::config::OnAmbiguous;
 use crate::ledger::{Entry as Known, Place, State};
-use crate::notification::Kind;
+use crate::notification::{AlertId, Kind};
 use crate::outbox::Entry;
 
 mod ending;
+mod fallback;
+mod looking;
+mod readiness;
 mod replies;
+mod tally;
 
 pub use ending::dead_letter;
+pub(super) use tally::{Fold, Telling};
 
 /// An entry that is to be delivered.
 #[derive(Debug)]
@@ -38,6 +43,20 @@ pub struct Job {
     pub entry: Entry,
     /// Whether somebody may have sent it before us, without the ledger knowing.
     pub unclear: bool,
+    /// The channel that it goes to because its own takes nothing; it is told so.
+    pub via: Option<String>,
+}
+
+impl Job {
+    /// An entry that goes to its own channel.
+    pub fn new(record: OutboxRecord, entry: Entry, unclear: bool) -> Self {
+        Self { record, entry, unclear, via: None }
+    }
+
+    /// The channel that it goes to.
+    pub fn target(&self) -> &str {
+        self.via.as_deref().unwrap_or(&self.entry.channel)
+    }
 }
 
 /// What became of an entry; the label `outcome` of metrics.
@@ -53,6 +72,10 @@ pub enum Outcome {
     Gone,
     /// The history says that it was posted before.
     Found,
+    /// It was posted to the fallback channel.
+    Fallback,
+    /// It is counted in a tally.
+    Tallied,
     /// Its alert is open already.
     Duplicate,
     /// It was carried out before a restart.
@@ -76,6 +99,8 @@ impl Outcome {
             Self::Superseded => "superseded",
             Self::Gone => "gone",
             Self::Found => "found",
+            Self::Fallback => "fallback",
+            Self::Tallied => "tallied",
             Self::Duplicate => "duplicate",
             Self::Repeated => "repeated",
             Self::Untold => "untold",
@@ -90,11 +115,17 @@ impl Outcome {
 pub struct Courier<P> {
     common: Arc<Common<P>>,
     book: Arc<Book>,
-    pace: Pace,
+    channel: String,
+    /// Its place in the workspace's line.
+    ticket: Ticket,
+    /// Whether it was served there, and has not used that.
+    is_served: bool,
     /// When the partition was taken over.
     since: Instant,
-    /// What the channel's history said about entries from before that, and from when it was read.
-    past: Option<(i64, History)>,
+    /// Tallies that were there then.
+    inherited: HashSet<AlertId>,
+    /// What the history of each channel said about entries from before that, and from when it was read.
+    past: HashMap<String, (i64, History)>,
     ending: Ending,
 }
 
@@ -102,6 +133,19 @@ pub struct Courier<P> {
 struct Refusal {
     reason: &'static str,
     message: String,
+}
+
+/// The reason of what a channel refuses, and another may take.
+const CHANNEL: &str = "channel";
+
+impl Refusal {
+    fn of_channel(channel: &str, detail: &str) -> Self {
+        let message = format!(
+            "slack takes nothing for channel `{channel}`: {detail}; check that the channel exists \
+             and that the bot is a member of it"
+        );
+        Self { reason: CHANNEL, message }
+    }
 }
 
 /// How the attempts at one request went so far.
@@ -124,9 +168,18 @@ enum Next {
 
 impl<P: Ports> Courier<P> {
     /// A courier for one channel of a partition that was just taken over.
-    pub fn new(common: Arc<Common<P>>, book: Arc<Book>, ending: Ending) -> Self {
-        let pace = Pace::new(common.messages_per_second, common.burst);
-        Self { common, book, pace, since: Instant::now(), past: None, ending }
+    pub fn new(common: Arc<Common<P>>, book: Arc<Book>, channel: String, ending: Ending) -> Self {
+        Self {
+            common,
+            book,
+            channel,
+            ticket: Ticket::default(),
+            is_served: false,
+            since: Instant::now(),
+            inherited: HashSet::new(),
+            past: HashMap::new(),
+            ending,
+        }
     }
 
     /// Delivers an entry, however long it takes.
@@ -136,7 +189,7 @@ impl<P: Ports> Courier<P> {
     pub async fn deliver(&mut self, job: &Job) -> Result<Outcome, Stopped> {
         let known = self.book.known(&job.entry);
         let sum = summed(&job.entry, known.as_ref());
-        let sum = sum.map(|entry| Job { record: job.record.clone(), entry, ..*job });
+        let sum = sum.map(|entry| Job::new(job.record.clone(), entry, job.unclear));
         let job = sum.as_ref().unwrap_or(job);
         let outcome = match step(&job.entry, job.record.offset, known.as_ref()) {
             Step::Duplicate => Outcome::Duplicate,
@@ -206,13 +259,17 @@ impl<P: Ports> Courier<P> {
                 None => tracing::debug!(intent, "not in the channel's history; it is posted"),
             }
         }
-        let wait = self.pace.take(Instant::now());
-        self.ending.idle(tokio::time::sleep(wait)).await?;
+        let channel = job.target();
+        if let Some(refusal) = self.known_refusal(channel) {
+            return self.refuse(job, known, refusal).await;
+        }
+        let ending = self.ending.clone();
+        ending.idle(self.ready(channel, job.entry.notification.severity)).await?;
+        self.use_up(channel);
         loop {
-            self.ending.idle(self.common.gate.pass(Method::Post)).await?;
+            self.ending.idle(self.common.gate.pass(self.posting())).await?;
             let message = self.message(job, known, &intent, tries.plain);
-            let channel = &job.entry.channel;
-            let target = self.common.directory.known(channel).unwrap_or_else(|| channel.clone());
+            let target = self.common.directory.known(channel).unwrap_or_else(|| channel.to_owned());
             let asked_ms = now_ms();
             let asked = self.ending.busy(self.common.slack.post(&target, &message)).await?;
             match self.next(&asked, &mut tries, job) {
@@ -222,10 +279,10 @@ impl<P: Ports> Courier<P> {
                         self.common.directory.learn(channel, &place.channel_id);
                     }
                     self.note(job, known, place).await?;
-                    return Ok(Outcome::Posted);
+                    return Ok(if job.via.is_some() { Outcome::Fallback } else { Outcome::Posted });
                 }
                 Next::Again => self.rest(&asked, &mut tries).await?,
-                Next::GiveUp(refusal) => return self.give_up(job, known, refusal).await,
+                Next::GiveUp(refusal) => return self.refuse(job, known, refusal).await,
                 Next::Unclear | Next::Repost => {
                     // From here on a stop leaves behind a message that may have been posted.
                     let looked = self.look_again(job, &mut tries, asked_ms).await;
@@ -247,6 +304,8 @@ impl<P: Ports> Courier<P> {
     ) -> Result<Option<Outcome>, Stopped> {
         let opened_by = known.map_or_else(String::new, |known| known.opened_by.clone());
         let mut tries = self.tries();
+        let diverted = known.and_then(|known| known.fallback.clone()).map(|to| job.diverted(to));
+        let job = diverted.as_ref().unwrap_or(job);
         loop {
             self.ending.idle(self.common.gate.pass(Method::Update)).await?;
             let message = self.message(job, known, &opened_by, tries.plain);
@@ -263,7 +322,7 @@ impl<P: Ports> Courier<P> {
                     return self.changed(job, known, place).await.map(Some);
                 }
                 Next::Repost => return Ok(None),
-                Next::GiveUp(refusal) => return Ok(Some(self.give_up(job, known, refusal).await?)),
+                Next::GiveUp(refusal) => return self.refuse(job, known, refusal).await.map(Some),
             }
         }
     }
@@ -286,30 +345,28 @@ impl<P: Ports> Courier<P> {
             opened_ms: told.map(|told| told.opened_ms),
             is_over: !is_firing(&job.entry, known),
         };
-        form(&job.entry, &self.common.manners, &story)
+        let entry = job.via.is_some().then(|| fallback::entry(job));
+        form(entry.as_ref().unwrap_or(&job.entry), &self.common.manners, &story)
     }
 
     /// What an answer to a post or an update leads to.
     fn next<T>(&self, asked: &Asked<T>, tries: &mut Tries, job: &Job) -> Next {
         let verdict = self.common.heed(asked);
         let detail = &asked.detail;
+        self.remember(job.target(), verdict, detail);
         if verdict != Verdict::Sent {
             let (class, channel) = (verdict.as_str(), &job.entry.channel);
             tracing::warn!(class, channel, intent = %job.entry.intent, "slack: {detail}");
         }
         match verdict {
             Verdict::Sent => Next::Done,
-            Verdict::Throttled(_) | Verdict::Credentials | Verdict::RetryLater => Next::Again,
+            Verdict::Throttled(_)
+            | Verdict::WorkspaceLimit(_)
+            | Verdict::Credentials
+            | Verdict::RetryLater => Next::Again,
             Verdict::Ambiguous => Next::Unclear,
             Verdict::Repost => Next::Repost,
-            Verdict::PermanentChannel => Next::GiveUp(Refusal {
-                reason: "channel",
-                message: format!(
-                    "slack takes nothing for channel `{}`: {detail}; check that the channel exists \
-                     and that the bot is a member of it",
-                    job.entry.channel
-                ),
-            }),
+            Verdict::PermanentChannel => Next::GiveUp(Refusal::of_channel(job.target(), detail)),
             Verdict::Unknown => {
                 tries.unknown += 1;
                 if tries.unknown < self.common.patience.unknown_attempts {
@@ -339,74 +396,6 @@ impl<P: Ports> Courier<P> {
                 self.ending.idle(tokio::time::sleep(tries.backoff.failed())).await
             }
             _ => Ok(()),
-        }
-    }
-
-    /// For an entry that somebody may have sent before us: what the history says.
-    async fn look_before_the_first(&mut self, job: &Job) -> Result<Option<Outcome>, Stopped> {
-        let patience = &self.common.patience;
-        let apart = i64::try_from(patience.clocks_apart.as_millis()).unwrap_or(i64::MAX);
-        // Without a timestamp: everything that Slack has.
-        let oldest = (job.record.timestamp_ms.max(0) - apart).max(0);
-        let read_from = self.past.as_ref().map(|(from, _)| *from);
-        // Entries follow each other in time, so that one reading usually serves all.
-        if read_from.is_none_or(|from| from > oldest) {
-            self.ending.idle(tokio::time::sleep_until(self.since + patience.settle)).await?;
-            let history = read(&self.common, &job.entry.channel, oldest, &self.ending).await?;
-            if let History::Unreadable(why) = &history {
-                let channel = &job.entry.channel;
-                tracing::warn!(channel, why, "the channel's history cannot be read");
-            }
-            self.past = Some((oldest, history));
-        }
-        let found = match &self.past {
-            Some((_, History::Read(past))) => Some(past.find(&job.entry)),
-            _ => None,
-        };
-        self.found(job, found).await
-    }
-
-    /// After an unclear answer: waits, and reads the history again.
-    async fn look_again(
-        &mut self,
-        job: &Job,
-        tries: &mut Tries,
-        asked_ms: i64,
-    ) -> Result<Option<Outcome>, Stopped> {
-        let patience = &self.common.patience;
-        let wait = tries.backoff.failed().max(patience.settle);
-        self.ending.idle(tokio::time::sleep(wait)).await?;
-        let apart = i64::try_from(patience.clocks_apart.as_millis()).unwrap_or(i64::MAX);
-        let oldest = asked_ms.saturating_sub(apart);
-        let found = match read(&self.common, &job.entry.channel, oldest, &self.ending).await? {
-            History::Read(past) => Some(Past::find(&past, &job.entry)),
-            History::Unreadable(why) => {
-                let channel = &job.entry.channel;
-                tracing::warn!(channel, why, "the channel's history cannot be read");
-                None
-            }
-        };
-        self.found(job, found).await
-    }
-
-    /// Ends an unclear entry, or returns `None` when it is to be posted. `found` is `None` when
-    /// nobody can say, and `Some(None)` when it was not posted.
-    async fn found(
-        &self,
-        job: &Job,
-        found: Option<Option<Place>>,
-    ) -> Result<Option<Outcome>, Stopped> {
-        let known = self.book.known(&job.entry);
-        match (found, self.common.on_ambiguous) {
-            (Some(Some(place)), _) => {
-                self.note(job, known.as_ref(), Some(place)).await?;
-                Ok(Some(Outcome::Found))
-            }
-            (Some(None), _) | (None, OnAmbiguous::Send) => Ok(None),
-            (None, OnAmbiguous::Drop) => {
-                self.abandon(job, known.as_ref()).await?;
-                Ok(Some(Outcome::Dropped))
-            }
         }
     }
 }

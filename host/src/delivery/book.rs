@@ -3,8 +3,10 @@
 use std::sync::{Arc, Mutex, PoisonError};
 
 use crate::ledger::{Entry as Known, Ledger};
+use crate::notification::AlertId;
 use crate::outbox::Entry;
 use crate::record::OutgoingRecord;
+use crate::tally::Sum;
 
 /// A partition's ledger.
 #[derive(Debug)]
@@ -24,6 +26,27 @@ impl Book {
     pub fn known(&self, entry: &Entry) -> Option<Known> {
         let ledger = self.ledger.lock().unwrap_or_else(PoisonError::into_inner);
         ledger.get(&entry.alert, &entry.channel).cloned()
+    }
+
+    /// What is known of a tally in its channel.
+    pub fn tally(&self, tally: &AlertId, channel: &str) -> Option<Known> {
+        let ledger = self.ledger.lock().unwrap_or_else(PoisonError::into_inner);
+        ledger.get(tally, channel).filter(|known| known.tally.is_some()).cloned()
+    }
+
+    /// The tallies of a channel, each with the sum of its alerts.
+    pub fn tallies(&self, channel: &str) -> Vec<(Known, Sum)> {
+        self.ledger.lock().unwrap_or_else(PoisonError::into_inner).tallies(channel)
+    }
+
+    /// The sum of the alerts that a tally tells of.
+    pub fn sum(&self, tally: &AlertId) -> Sum {
+        self.ledger.lock().unwrap_or_else(PoisonError::into_inner).sum(tally)
+    }
+
+    /// The partition of outbox and ledger.
+    pub fn partition(&self) -> i32 {
+        self.partition
     }
 
     /// Notes what became of an alert, and returns the record that must be written.

@@ -2,20 +2,23 @@
 
 use std::future::Future;
 use std::sync::Arc;
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use tokio_util::sync::CancellationToken;
 
 use super::blocks::Manners;
+use super::breaker::Breakers;
+use super::budget::Budget;
 use super::directory::Directory;
 use super::gate::Gate;
+use super::pace::Paces;
 use super::patience::Patience;
 use super::ports::Ports;
 use super::slack::{Asked, Slack};
 use super::suppression::Suppression;
 use super::verdict::Verdict;
 use crate::backoff::Backoff;
-use crate::config::OnAmbiguous;
+use crate::config::Ambiguity;
 use crate::dead_letter::Origin;
 use crate::record::OutgoingRecord;
 use crate::telemetry::Metrics;
@@ -34,15 +37,23 @@ pub struct Common<P> {
     /// What the operator allows in messages.
     pub manners: Manners,
     /// What to do after an unclear answer when history cannot be read.
-    pub on_ambiguous: OnAmbiguous,
+    pub on_ambiguous: Ambiguity,
     /// What is not to be told now.
     pub suppression: Suppression,
     /// Whether a reply that says that an alert got worse is shown in the channel too.
     pub broadcast_worsening: bool,
-    /// Messages a second and channel.
-    pub messages_per_second: f64,
-    /// Messages that may go to a channel at once.
-    pub burst: u32,
+    /// How fast each channel is posted to.
+    pub paces: Paces,
+    /// How fast all channels together are.
+    pub budget: Budget,
+    /// How fast the tallies of all channels are changed.
+    pub tally_edits: Budget,
+    /// A queue that takes longer to send is told in a tally; `None` = never.
+    pub digest_after: Option<Duration>,
+    /// Channels that take nothing.
+    pub breakers: Breakers,
+    /// Where goes what a channel takes nothing of.
+    pub fallback: Option<String>,
     /// How long to wait for what.
     pub patience: Patience,
     /// The host's own topics.
@@ -132,7 +143,7 @@ impl<P: Ports> Common<P> {
     pub fn heed<T>(&self, asked: &Asked<T>) -> Verdict {
         let verdict = asked.verdict();
         if verdict == Verdict::Sent {
-            self.gate.succeeded();
+            self.gate.succeeded(asked.method);
             return verdict;
         }
         self.metrics.slack_errors(verdict.as_str(), 1);
@@ -140,6 +151,7 @@ impl<P: Ports> Common<P> {
             Verdict::Throttled(wait) => {
                 self.gate.hold(asked.method, wait.unwrap_or(self.patience.throttle));
             }
+            Verdict::WorkspaceLimit(wait) => self.gate.limit(asked.method, wait, &self.patience),
             Verdict::Credentials => self.gate.close(&asked.detail),
             _ => {}
         }

@@ -125,6 +125,9 @@ mod tests {
             digest: None,
             told: None,
             last_reply: None,
+            told_in: None,
+            tally: None,
+            fallback: None,
         }
     }
 

@@ -1,13 +1,15 @@
 //! What holds all channels up: a refused token, and methods that Slack asked to slow down.
 
 use std::collections::HashMap;
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use tokio::sync::watch;
 use tokio::time::Instant;
 
-use super::verdict::Method;
+use super::patience::Patience;
+use super::verdict::{Method, WORKSPACE_LIMIT};
 use crate::telemetry::{Metrics, Readiness};
 
 /// The name of delivery on `/readyz`.
@@ -22,6 +24,8 @@ pub struct Gate {
     held: Mutex<HashMap<Method, Instant>>,
     /// The reason that was last said aloud; `None` since the last success.
     reason: Mutex<Option<String>>,
+    /// How often in a row Slack said that the workspace sends too much.
+    limits: AtomicU32,
     metrics: Metrics,
     readiness: Readiness,
 }
@@ -33,6 +37,7 @@ impl Gate {
             closed: watch::Sender::new(false),
             held: Mutex::default(),
             reason: Mutex::default(),
+            limits: AtomicU32::new(0),
             metrics,
             readiness,
         }
@@ -70,6 +75,35 @@ impl Gate {
         *entry = (*entry).max(until);
     }
 
+    /// Whether a request by this method would have to wait.
+    pub fn is_held(&self, method: Method) -> bool {
+        *self.closed.borrow() || self.held_until(method).is_some()
+    }
+
+    /// Holds a method up because the workspace sends too much altogether: for `wait` when Slack names
+    /// it, else longer each time. Says so, once.
+    pub fn limit(&self, method: Method, wait: Option<Duration>, patience: &Patience) {
+        let doublings = self.limits.fetch_add(1, Ordering::AcqRel).min(16);
+        let own = patience.workspace_least.saturating_mul(1 << doublings);
+        let wait = wait.unwrap_or_else(|| own.min(patience.workspace_most));
+        self.hold(method, wait);
+        let mut said = self.reason.lock().unwrap_or_else(PoisonError::into_inner);
+        if said.is_none() {
+            let seconds = wait.as_secs();
+            tracing::error!(
+                seconds,
+                "slack: the workspace sends too many messages (message_limit_exceeded); posting \
+                 waits, nothing is lost"
+            );
+            *said = Some(WORKSPACE_LIMIT.into());
+            let text = "slack says that the workspace sends too many messages \
+                        (message_limit_exceeded); posting waits and goes on by itself: look for \
+                        what else posts so much, or lower slack.workspace_messages_per_second";
+            self.readiness.set_not_ready(PART, text);
+            self.metrics.delivery_paused(true);
+        }
+    }
+
     /// Closes for all, because Slack takes nothing from us; says so, once for each reason.
     pub fn close(&self, reason: &str) {
         let mut said = self.reason.lock().unwrap_or_else(PoisonError::into_inner);
@@ -105,9 +139,16 @@ impl Gate {
     }
 
     /// Slack took something: all is well. True when it was not before.
-    pub fn succeeded(&self) -> bool {
+    pub fn succeeded(&self, method: Method) -> bool {
+        let is_post = matches!(method, Method::Post | Method::Webhook);
+        if is_post {
+            self.limits.store(0, Ordering::Release);
+        }
         let mut said = self.reason.lock().unwrap_or_else(PoisonError::into_inner);
-        let Some(reason) = said.take() else { return false };
+        // Changes are taken also from a workspace that posts too much.
+        let Some(reason) = said.take_if(|said| is_post || said != WORKSPACE_LIMIT) else {
+            return false;
+        };
         tracing::info!(reason, "slack takes messages again; delivery goes on");
         self.readiness.set_ready(PART);
         self.metrics.delivery_paused(false);
@@ -137,6 +178,32 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn a_workspace_that_sends_too_much_waits_longer_each_time_and_says_so() {
+        let readiness = Readiness::default();
+        let gate = Gate::new(Metrics::new(), readiness.clone());
+        let patience = Patience {
+            workspace_least: Duration::from_millis(40),
+            workspace_most: Duration::from_millis(100),
+            ..Patience::new(Duration::from_secs(1))
+        };
+        let waited = async |wait| {
+            let start = Instant::now();
+            gate.limit(Method::Post, wait, &patience);
+            assert!(!gate.is_held(Method::Update));
+            assert!(!readiness.snapshot().is_ready());
+            gate.pass(Method::Post).await;
+            start.elapsed().as_millis()
+        };
+        let (first, second, third) = (waited(None).await, waited(None).await, waited(None).await);
+        assert!(first >= 40 && second >= 80 && third >= 100, "{first} {second} {third}");
+        assert!(waited(Some(Duration::ZERO)).await < 40, "slack's own word counts");
+        assert!(!gate.succeeded(Method::Update));
+        assert!(gate.succeeded(Method::Post) && readiness.snapshot().is_ready());
+        let anew = waited(None).await;
+        assert!((40..80).contains(&anew), "{anew}");
+    }
+
+    #[tokio::test]
     async fn a_closed_gate_lets_nothing_pass_and_is_well_after_a_success_only() {
         let readiness = Readiness::default();
         let gate = Gate::new(Metrics::new(), readiness.clone());
@@ -147,7 +214,7 @@ mod tests {
         gate.open();
         gate.pass(Method::Post).await;
         assert!(!gate.is_well() && !readiness.snapshot().is_ready());
-        assert!(gate.succeeded() && gate.is_well() && readiness.snapshot().is_ready());
-        assert!(!gate.succeeded());
+        assert!(gate.succeeded(Method::Post) && gate.is_well() && readiness.snapshot().is_ready());
+        assert!(!gate.succeeded(Method::Post));
     }
 }

@@ -1,10 +1,12 @@
-//! How fast a channel is posted to: a token bucket. A pure core; the caller's clock.
+//! How fast something may go: a token bucket. A pure core; the caller's clock.
 
+use std::collections::HashMap;
+use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use tokio::time::Instant;
 
-/// Messages a second, and how many at once.
+/// So many a second, and how many at once.
 #[derive(Debug)]
 pub struct Pace {
     per_second: f64,
@@ -22,16 +24,83 @@ impl Pace {
 
     /// Takes a token and says how long to wait before using it.
     pub fn take(&mut self, now: Instant) -> Duration {
+        self.count(now);
+        self.tokens -= 1.0;
+        self.until(0.0)
+    }
+
+    /// How long it is until a token can be taken that need not wait.
+    pub fn ready_in(&mut self, now: Instant) -> Duration {
+        self.count(now);
+        self.until(1.0)
+    }
+
+    /// Puts back a token that was taken and not used.
+    pub fn give_back(&mut self) {
+        self.tokens = (self.tokens + 1.0).min(self.burst);
+    }
+
+    /// How many can be taken within `time` of a full bucket's share.
+    pub fn within(&self, time: Duration) -> f64 {
+        self.burst + self.per_second * time.as_secs_f64()
+    }
+
+    fn count(&mut self, now: Instant) {
         if let Some(counted) = self.counted {
             let gained = now.saturating_duration_since(counted).as_secs_f64() * self.per_second;
             self.tokens = (self.tokens + gained).min(self.burst);
         }
         self.counted = Some(now);
-        self.tokens -= 1.0;
-        if self.tokens >= 0.0 {
+    }
+
+    /// How long it is until there are so many tokens.
+    fn until(&self, tokens: f64) -> Duration {
+        // Tokens are sums of fractions.
+        let missing = tokens - self.tokens;
+        if missing <= 1e-9 {
             return Duration::ZERO;
         }
-        Duration::try_from_secs_f64(-self.tokens / self.per_second).unwrap_or(Duration::MAX)
+        Duration::try_from_secs_f64(missing / self.per_second).unwrap_or(Duration::MAX)
+    }
+}
+
+/// The paces of all channels of this host, whoever posts to them.
+#[derive(Debug)]
+pub struct Paces {
+    per_second: f64,
+    burst: u32,
+    channels: Mutex<HashMap<String, Pace>>,
+}
+
+impl Paces {
+    /// Full buckets.
+    pub fn new(per_second: f64, burst: u32) -> Self {
+        Self { per_second, burst, channels: Mutex::default() }
+    }
+
+    /// As [`Pace::take`] for a channel.
+    pub fn take(&self, channel: &str, now: Instant) -> Duration {
+        self.of(channel, |pace| pace.take(now))
+    }
+
+    /// As [`Pace::ready_in`] for a channel.
+    pub fn ready_in(&self, channel: &str, now: Instant) -> Duration {
+        self.of(channel, |pace| pace.ready_in(now))
+    }
+
+    /// As [`Pace::within`] for any channel.
+    pub fn within(&self, time: Duration) -> f64 {
+        Pace::new(self.per_second, self.burst).within(time)
+    }
+
+    fn of<T>(&self, channel: &str, ask: impl FnOnce(&mut Pace) -> T) -> T {
+        let mut channels = self.channels.lock().unwrap_or_else(PoisonError::into_inner);
+        match channels.get_mut(channel) {
+            Some(pace) => ask(pace),
+            None => ask(channels
+                .entry(channel.to_owned())
+                .or_insert_with(|| Pace::new(self.per_second, self.burst))),
+        }
     }
 }
 
@@ -54,5 +123,21 @@ mod tests {
         now += Duration::from_secs(60);
         let waits: Vec<_> = (0..4).map(|_| pace.take(now).as_millis()).collect();
         assert_eq!(waits, [0, 0, 0, 500]);
+    }
+
+    #[test]
+    fn who_waits_until_it_is_ready_need_not_wait_again() {
+        let start = Instant::now();
+        let mut pace = Pace::new(3.0, 1);
+        let mut now = start;
+        for _ in 0..100 {
+            now += pace.ready_in(now);
+            assert_eq!(pace.take(now), Duration::ZERO);
+            assert!(pace.ready_in(now) > Duration::ZERO);
+        }
+        assert!(now.duration_since(start) >= Duration::from_millis(32_999));
+        pace.give_back();
+        assert_eq!(pace.ready_in(now), Duration::ZERO);
+        assert_eq!(Pace::new(1.0, 3).within(Duration::from_secs(60)).round(), 63.0);
     }
 }

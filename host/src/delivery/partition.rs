@@ -159,7 +159,12 @@ impl<P: Ports> Partition<P> {
         );
         lock(&self.watermark).start(start);
         let topic = Arc::clone(&self.common.topics.ledger);
+        let tallies = ledger.channels_of_tallies();
         let book = Arc::new(Book::new(topic, self.number, ledger));
+        // A tally may have to be told although nothing more comes.
+        for channel in tallies {
+            self.start_courier(Arc::clone(&book), channel);
+        }
         self.taken = Some(Taken { book, unclear_before });
         for record in std::mem::take(&mut self.early) {
             self.route(record);
@@ -198,16 +203,14 @@ impl<P: Ports> Partition<P> {
         let unclear = record.offset < taken.unclear_before;
         let book = Arc::clone(&taken.book);
         let channel = entry.channel.clone();
-        let job = Job { record, entry, unclear };
+        let job = Job::new(record, entry, unclear);
         let queue = match self.channels.get(&channel) {
             Some(queue) if !queue.is_closed() => queue.clone(),
             known => {
                 if known.is_some() && !self.ending.stop.is_cancelled() {
                     tracing::error!(channel, "the channel's courier failed; another one goes on");
                 }
-                let queue = self.start_courier(book);
-                self.channels.insert(channel, queue.clone());
-                queue
+                self.start_courier(book, channel)
             }
         };
         if let Err(error) = queue.try_send(job) {
@@ -226,12 +229,13 @@ impl<P: Ports> Partition<P> {
         }
     }
 
-    fn start_courier(&mut self, book: Arc<Book>) -> mpsc::Sender<Job> {
+    fn start_courier(&mut self, book: Arc<Book>, channel: String) -> mpsc::Sender<Job> {
         let (queue, jobs) = mpsc::channel::<Job>(CHANNEL_QUEUE_MAX);
         let (common, ending) = (Arc::clone(&self.common), self.ending.clone());
-        let courier = Courier::new(Arc::clone(&common), book, ending.clone());
-        let round = Round::new(courier, common.patience.edits, self.finish_of());
+        let courier = Courier::new(Arc::clone(&common), book, channel.clone(), ending.clone());
+        let round = Round::new(courier, &common, self.finish_of());
         self.couriers.spawn(async move { round.run(jobs, &common, &ending).await });
+        self.channels.insert(channel, queue.clone());
         queue
     }
 

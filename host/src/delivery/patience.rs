@@ -36,6 +36,17 @@ pub struct Patience {
     pub edits: Duration,
     /// Between two looks whether what is silenced or muted may be told.
     pub suppressed: Duration,
+    /// Between two changes of a tally.
+    pub tally_every: Duration,
+    /// For a channel that takes nothing: how long it is not asked at first.
+    pub breaker_least: Duration,
+    /// And when it refuses again and again.
+    pub breaker_most: Duration,
+    /// For a workspace to which too much is sent, by Slack's word: how long nothing is posted at first,
+    /// when Slack names no time.
+    pub workspace_least: Duration,
+    /// And when Slack says so again and again.
+    pub workspace_most: Duration,
     /// Between two looks for ledger entries that are too old.
     pub expire_every: Duration,
 }
@@ -57,6 +68,11 @@ impl Patience {
             finish: request_timeout + Duration::from_secs(5),
             edits: Duration::from_secs(5),
             suppressed: Duration::from_secs(1),
+            tally_every: Duration::from_secs(5),
+            breaker_least: Duration::from_secs(60),
+            breaker_most: Duration::from_secs(600),
+            workspace_least: Duration::from_secs(60),
+            workspace_most: Duration::from_secs(900),
             expire_every: Duration::from_secs(300),
         }
     }

@@ -1,21 +1,28 @@
-//! A courier's round through the entries of one channel: each is delivered, or waits until it may be
-//! told, or is written down as over.
+//! A courier's round through the entries of one channel: each is delivered when its turn comes, or
+//! waits until it may be told, or is written down as over, or goes into the tally of a storm.
 //!
-//! What changes a message that was changed a moment ago waits too (`edits.rs`); a silence is looked at
-//! when its turn comes.
+//! What is delivered next is decided when a message may be posted, not before: until then something
+//! worse may come. What changes a message that was changed a moment ago waits too (`edits.rs`); a
+//! silence is looked at when its turn comes.
 
 use std::time::Duration;
 
 use tokio::sync::mpsc;
 use tokio::time::{Instant, MissedTickBehavior, interval, sleep, sleep_until};
 
-use super::attempt::{Courier, Job, Outcome};
+use super::attempt::{Courier, Fold, Job, Outcome};
 use super::common::{Common, Ending, Stopped, now_ms};
-use super::edits::{Edits, together};
+use super::edits::Edits;
+use super::lanes::{Lanes, Queued};
 use super::partition::Finish;
-use super::ports::{OutboxRecord, Ports};
+use super::patience::Patience;
+use super::ports::Ports;
+use super::storm::{Storm, Tallies};
 use super::suppression::{Waiting, can_end};
-use crate::notification::Kind;
+use crate::notification::{AlertId, Kind, Severity};
+
+mod changes;
+mod relief;
 
 /// Between two looks whether the silences were read.
 const SILENCES_LOOK: Duration = Duration::from_millis(20);
@@ -23,25 +30,29 @@ const SILENCES_LOOK: Duration = Duration::from_millis(20);
 /// One channel's courier, and what waits.
 pub(super) struct Round<P> {
     courier: Courier<P>,
+    lanes: Lanes,
     waiting: Waiting,
     edits: Edits,
+    storm: Storm,
+    tallies: Tallies,
     finish: Finish,
-}
-
-/// How an entry comes to its turn.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Turn {
-    /// It was just read.
-    First,
-    /// It waited, and is off the count of what is in memory.
-    Waited,
+    patience: Patience,
 }
 
 impl<P: Ports> Round<P> {
-    /// A round on which nothing waits; a message is changed once in `edits`, and `finish` hears of what
-    /// is finished.
-    pub(super) fn new(courier: Courier<P>, edits: Duration, finish: Finish) -> Self {
-        Self { courier, waiting: Waiting::default(), edits: Edits::new(edits), finish }
+    /// A round on which nothing waits; `finish` hears of what is finished.
+    pub(super) fn new(courier: Courier<P>, common: &Common<P>, finish: Finish) -> Self {
+        let after = common.digest_after.unwrap_or_default();
+        Self {
+            courier,
+            lanes: Lanes::default(),
+            waiting: Waiting::default(),
+            edits: Edits::new(common.patience.edits),
+            storm: Storm::new(after, Instant::now()),
+            tallies: Tallies::default(),
+            finish,
+            patience: common.patience.clone(),
+        }
     }
 
     /// Works until there is nothing more, or work on the partition ends.
@@ -59,59 +70,120 @@ impl<P: Ports> Round<P> {
                 return Ok(());
             }
         }
-        let mut look = interval(common.patience.suppressed);
+        self.resume();
+        let mut look = interval(self.patience.suppressed);
         look.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
-            let due = self.edits.next();
+            while let Ok(job) = jobs.try_recv() {
+                self.lanes.push(Queued::new(job));
+            }
+            self.relieve().await?;
+            let turn = self.turn();
+            let (changes, later) = (self.edits.next(), self.later());
             tokio::select! {
                 biased;
                 () = ending.stop.cancelled() => return Ok(()),
-                _ = look.tick(), if !self.waiting.is_empty() => self.look().await?,
-                () = sleep_until(due.unwrap_or_else(Instant::now)), if due.is_some() => {
+                _ = look.tick(), if !self.waiting.is_empty() => self.look(),
+                () = sleep_until(changes.unwrap_or_else(Instant::now)), if changes.is_some() => {
                     self.change().await?;
                 }
-                job = jobs.recv(), if !self.edits.is_full() => match job {
-                    Some(job) if self.edits.has(&job.entry.alert) => self.line_up(job).await?,
-                    Some(job) => self.take(job, Turn::First).await?,
+                () = ready(&mut self.courier, turn), if turn.is_some() => {
+                    self.take_turn(turn).await?;
+                }
+                job = jobs.recv() => match job {
+                    Some(job) => self.lanes.push(Queued::new(job)),
                     None => return Ok(()),
                 },
+                () = sleep_until(later.unwrap_or_else(Instant::now)), if later.is_some() => {}
             }
         }
     }
 
+    /// What is to be done next.
+    fn turn(&mut self) -> Option<Turn> {
+        if let Some((tally, due)) = self.tallies.first()
+            && due <= Instant::now()
+        {
+            // A storm's one post goes before everything else, and its changes cost nobody a post.
+            let is_post = self.courier.is_post(&tally);
+            let severity = is_post.then_some(Severity::Critical);
+            return Some(Turn { tally: Some(tally), severity });
+        }
+        let Some((job, severity)) = self.lanes.first() else {
+            self.courier.step_back();
+            return None;
+        };
+        let lines_up = self.edits.has(&job.entry.alert) || self.due(job).is_some();
+        if lines_up && self.edits.is_full() {
+            // It flaps: what is not worse than it waits with it.
+            self.courier.step_back();
+            return None;
+        }
+        let is_new = !lines_up
+            && !self.waiting.has(&job.entry.alert)
+            && matches!(self.courier.fold(job), Fold::New)
+            && self.courier.suppressed(job).is_none();
+        Some(Turn { tally: None, severity: is_new.then_some(severity) })
+    }
+
+    async fn take_turn(&mut self, turn: Option<Turn>) -> Result<(), Stopped> {
+        match turn.and_then(|turn| turn.tally) {
+            Some(tally) => self.tell(tally).await,
+            None => match self.lanes.pop() {
+                Some(queued) if self.edits.has(&queued.job.entry.alert) => {
+                    self.line_up(queued).await
+                }
+                Some(queued) => self.take(queued).await,
+                None => Ok(()),
+            },
+        }
+    }
+
     /// Takes an entry: delivers it, or lets it wait, or writes down that it is over.
-    async fn take(&mut self, job: Job, turn: Turn) -> Result<(), Stopped> {
+    async fn take(&mut self, queued: Queued) -> Result<(), Stopped> {
+        let is_waiting = self.waiting.has(&queued.job.entry.alert);
+        if !is_waiting && matches!(self.courier.fold(&queued.job), Fold::Within(_)) {
+            return self.fold(vec![queued]).await;
+        }
+        let Some(queued) = self.withhold(queued).await? else { return Ok(()) };
+        if self.due(&queued.job).is_some() {
+            return self.line_up(queued).await;
+        }
+        self.deliver(&queued.job).await?;
+        self.finished(&queued).await;
+        Ok(())
+    }
+
+    /// Lets an entry wait, or writes down that it is over, where it may not be told now; else returns it.
+    async fn withhold(&mut self, queued: Queued) -> Result<Option<Queued>, Stopped> {
+        let job = &queued.job;
         let alert = job.entry.alert;
         if self.waiting.has(&alert) {
             if job.entry.notification.kind == Kind::Resolve {
                 // It came and went while nobody wanted to know.
-                self.courier.suppress(&job).await?;
+                self.courier.suppress(job).await?;
                 for waited in self.waiting.end(&alert) {
                     self.finish.waited(&waited.record).await;
                 }
-                self.finished(&job.record, turn).await;
+                self.finished(&queued).await;
             } else {
-                self.wait(job, turn).await;
+                self.wait(queued).await;
             }
-            return Ok(());
+            return Ok(None);
         }
-        match self.courier.suppressed(&job) {
-            None if turn == Turn::First && self.due(&job).is_some() => self.line_up(job).await?,
-            None => {
-                self.deliver(&job).await?;
-                self.finished(&job.record, turn).await;
-            }
+        match self.courier.suppressed(job) {
+            None => return Ok(Some(queued)),
             Some(reason) if can_end(&job.entry) => {
                 let (channel, rule) = (&job.entry.channel, &job.entry.intent.rule);
                 tracing::info!(channel, rule, %alert, "an alert waits: {reason}");
-                self.wait(job, turn).await;
+                self.wait(queued).await;
             }
             Some(_) => {
-                self.courier.suppress(&job).await?;
-                self.finished(&job.record, turn).await;
+                self.courier.suppress(job).await?;
+                self.finished(&queued).await;
             }
         }
-        Ok(())
+        Ok(None)
     }
 
     /// Delivers an entry, and remembers when it changed a message.
@@ -124,91 +196,45 @@ impl<P: Ports> Round<P> {
         Ok(outcome)
     }
 
-    async fn finished(&self, record: &OutboxRecord, turn: Turn) {
-        match turn {
-            Turn::First => self.finish.say(record).await,
-            Turn::Waited => self.finish.waited(record).await,
+    async fn wait(&mut self, queued: Queued) {
+        if !queued.waited {
+            self.finish.waits(&queued.job.record).await;
         }
-    }
-
-    /// Until when an entry must not change its message; `None` = it need not wait.
-    fn due(&self, job: &Job) -> Option<Instant> {
-        self.edits.due(&self.courier.changes(job)?.ts, Instant::now())
-    }
-
-    /// Lets an entry wait until its message may be changed again. That it got worse is said at once.
-    async fn line_up(&mut self, job: Job) -> Result<(), Stopped> {
-        if !self.edits.has_end(&job.entry.alert) {
-            if self.courier.is_duplicate(&job) {
-                self.courier.deliver(&job).await?;
-                self.finish.say(&job.record).await;
-                return Ok(());
-            }
-            self.courier.warn(&job).await?;
-        }
-        self.finish.waits(&job.record).await;
-        let due = self.due(&job).unwrap_or_else(Instant::now);
-        if let Some(superseded) = self.edits.push(job, due) {
-            self.courier.tell(&superseded.entry, Outcome::Superseded);
-            self.finish.waited(&superseded.record).await;
-        }
-        Ok(())
-    }
-
-    /// Tells what waited to change messages that may be changed now, and what stands behind it.
-    async fn change(&mut self) -> Result<(), Stopped> {
-        while let Some(mut jobs) = self.edits.take(Instant::now()) {
-            while let Some(first) = jobs.front() {
-                if let Some(due) = self.due(first) {
-                    self.edits.put_back(jobs, due);
-                    break;
-                }
-                match together(&mut jobs) {
-                    Some((job, within)) if !within.is_empty() => self.add_up(job, within).await?,
-                    Some((job, _)) => self.take(job, Turn::Waited).await?,
-                    None => break,
-                }
-            }
-        }
-        Ok(())
-    }
-
-    /// Tells a digest with those that are in it. They are finished after it: what they count is nowhere
-    /// else.
-    async fn add_up(&mut self, job: Job, within: Vec<Job>) -> Result<(), Stopped> {
-        let refused = self.deliver(&job).await? == Outcome::DeadLetter;
-        for one in within {
-            if refused {
-                self.courier.bury_with(&one, &job.record).await?;
-            } else {
-                self.courier.tell(&one.entry, Outcome::Superseded);
-            }
-            self.finish.waited(&one.record).await;
-        }
-        self.finish.waited(&job.record).await;
-        Ok(())
-    }
-
-    async fn wait(&mut self, job: Job, turn: Turn) {
-        if turn == Turn::First {
-            self.finish.waits(&job.record).await;
-        }
-        if let Some(superfluous) = self.waiting.push(job) {
+        if let Some(superfluous) = self.waiting.push(queued.job) {
             self.finish.waited(&superfluous.record).await;
         }
     }
 
-    /// Delivers what waited and may be told now.
-    async fn look(&mut self) -> Result<(), Stopped> {
-        loop {
-            let (courier, now_ms) = (&self.courier, now_ms());
-            let Some(jobs) = self.waiting.take(|entry| courier.is_suppressed(entry, now_ms)) else {
-                return Ok(());
-            };
+    async fn finished(&self, queued: &Queued) {
+        match queued.waited {
+            false => self.finish.say(&queued.job.record).await,
+            true => self.finish.waited(&queued.job.record).await,
+        }
+    }
+
+    /// Gives what waited and may be told now its place in the lanes.
+    fn look(&mut self) {
+        let (courier, now_ms) = (&self.courier, now_ms());
+        while let Some(jobs) = self.waiting.take(|entry| courier.is_suppressed(entry, now_ms)) {
             for job in jobs {
-                self.deliver(&job).await?;
-                self.finish.waited(&job.record).await;
+                self.lanes.push(Queued::new(job).waiting());
             }
         }
+    }
+}
+
+/// What is to be done next.
+#[derive(Debug, Clone, Copy)]
+struct Turn {
+    /// This tally is told; `None` = the entry whose turn it is in the lanes.
+    tally: Option<AlertId>,
+    /// It is posted, with this severity; `None` = nothing is posted for it.
+    severity: Option<Severity>,
+}
+
+/// Waits until it may be done.
+async fn ready<P: Ports>(courier: &mut Courier<P>, turn: Option<Turn>) {
+    if let Some(severity) = turn.and_then(|turn| turn.severity) {
+        courier.ready_here(severity).await;
     }
 }

@@ -59,6 +59,8 @@ pub enum Verdict {
     Sent,
     /// Too fast: wait, then the same again. No attempt is counted.
     Throttled(Option<Duration>),
+    /// The workspace sends too much altogether: wait long, then the same again. No attempt is counted.
+    WorkspaceLimit(Option<Duration>),
     /// Slack has it not, and may take it later.
     RetryLater,
     /// Slack may have it: look before the next attempt.
@@ -81,6 +83,7 @@ impl Verdict {
         match self {
             Self::Sent => "sent",
             Self::Throttled(_) => "throttled",
+            Self::WorkspaceLimit(_) => "workspace_limit",
             Self::RetryLater => "transient",
             Self::Ambiguous => "ambiguous",
             Self::PermanentMessage => "message",
@@ -92,8 +95,8 @@ impl Verdict {
     }
 }
 
-/// Workspaces that send too much (`message_limit_exceeded`) wait this long; Slack names no time.
-const WORKSPACE_PAUSE: Duration = Duration::from_secs(60);
+/// The workspace sends too much altogether.
+pub const WORKSPACE_LIMIT: &str = "message_limit_exceeded";
 
 /// What a reply to `method` means.
 pub fn verdict(method: Method, reply: &Reply) -> Verdict {
@@ -101,7 +104,10 @@ pub fn verdict(method: Method, reply: &Reply) -> Verdict {
         Reply::NotSent => Verdict::RetryLater,
         Reply::Broken => Verdict::Ambiguous,
         // A proxy in between may say 429 with any body.
-        Reply::Answer { status: 429, retry_after, .. } => Verdict::Throttled(*retry_after),
+        Reply::Answer { status: 429, body, retry_after } => match body {
+            Body::Code(code) if code == WORKSPACE_LIMIT => Verdict::WorkspaceLimit(*retry_after),
+            _ => Verdict::Throttled(*retry_after),
+        },
         Reply::Answer { body: Body::Code(code), retry_after, status } => {
             match (by_code(method, code, *retry_after), *status) {
                 // A 5xx with a code that nobody knows is first of all a 5xx.
@@ -142,7 +148,7 @@ pub fn is_thread_gone(code: &str) -> bool {
 fn by_code(method: Method, code: &str, retry_after: Option<Duration>) -> Verdict {
     match code {
         "ratelimited" | "rate_limited" => Verdict::Throttled(retry_after),
-        "message_limit_exceeded" => Verdict::Throttled(retry_after.or(Some(WORKSPACE_PAUSE))),
+        WORKSPACE_LIMIT => Verdict::WorkspaceLimit(retry_after),
 
         "service_unavailable"
         | "request_timeout"
@@ -230,7 +236,7 @@ mod tests {
     use super::*;
     use Verdict::{
         Ambiguous, Credentials, PermanentChannel, PermanentMessage, Repost, RetryLater, Sent,
-        Throttled, Unknown,
+        Throttled, Unknown, WorkspaceLimit,
     };
 
     fn answer(status: u16, body: Body) -> Reply {
@@ -245,7 +251,7 @@ mod tests {
     fn every_code_of_the_reference_has_its_class() {
         let table: &[(Verdict, &str)] = &[
             (Throttled(None), "ratelimited rate_limited"),
-            (Throttled(Some(WORKSPACE_PAUSE)), "message_limit_exceeded"),
+            (WorkspaceLimit(None), "message_limit_exceeded"),
             (
                 RetryLater,
                 "service_unavailable request_timeout team_added_to_org org_login_required",
@@ -370,14 +376,15 @@ mod tests {
     #[test]
     fn a_wait_that_slack_names_is_kept() {
         let wait = Duration::from_secs(30);
-        for (status, body) in [
-            (429, Body::Unreadable),
-            (429, Body::Code("ratelimited".into())),
-            (200, Body::Code("ratelimited".into())),
-            (200, Body::Code("message_limit_exceeded".into())),
+        for (status, body, expected) in [
+            (429, Body::Unreadable, Throttled(Some(wait))),
+            (429, Body::Code("ratelimited".into()), Throttled(Some(wait))),
+            (200, Body::Code("ratelimited".into()), Throttled(Some(wait))),
+            (429, Body::Code("message_limit_exceeded".into()), WorkspaceLimit(Some(wait))),
+            (200, Body::Code("message_limit_exceeded".into()), WorkspaceLimit(Some(wait))),
         ] {
             let reply = Reply::Answer { status, body, retry_after: Some(wait) };
-            assert_eq!(verdict(Method::Post, &reply), Throttled(Some(wait)));
+            assert_eq!(verdict(Method::Post, &reply), expected);
         }
     }
 

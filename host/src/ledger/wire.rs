@@ -5,6 +5,7 @@ use serde::{Deserialize, Serialize};
 use super::{Entry, LedgerError, Place, State, Told};
 use crate::digest::Digest;
 use crate::notification::{AlertId, Severity};
+use crate::tally::{Tally, ToldIn};
 
 /// The version that is written, and the only one that is read.
 const VERSION: u64 = 1;
@@ -34,6 +35,12 @@ struct EntryV1 {
     told: Option<ToldV1>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     last_reply: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    told_in: Option<ToldIn>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    tally: Option<Tally>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    fallback: Option<String>,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -65,6 +72,9 @@ pub(super) fn to_bytes(entry: &Entry) -> Vec<u8> {
         digest: entry.digest.clone(),
         told: entry.told.as_ref().map(told_to_wire),
         last_reply: entry.last_reply.clone(),
+        told_in: entry.told_in.clone(),
+        tally: entry.tally.clone(),
+        fallback: entry.fallback.clone(),
     };
     // Strings and integers always have a JSON form.
     serde_json::to_vec(&wire).unwrap_or_default()
@@ -99,6 +109,9 @@ pub(super) fn from_bytes(bytes: &[u8]) -> Result<Entry, LedgerError> {
         digest: wire.digest,
         told: wire.told.map(told_from_wire).transpose()?,
         last_reply: wire.last_reply,
+        told_in: wire.told_in,
+        tally: wire.tally,
+        fallback: wire.fallback,
     })
 }
 
@@ -151,7 +164,20 @@ mod tests {
             let sum = Entry { digest: Some(Digest::of(1, "a")), ..with.clone() };
             let replied =
                 Entry { last_reply: Some("r".into()), told: Some(told()), ..with.clone() };
-            for entry in [with, without, sum, replied] {
+            let tally = Tally { offset: 7, opened_ms: 1, closed_ms: Some(2), said: None };
+            let tally = Entry { tally: Some(tally), ..without.clone() };
+            let told_in = ToldIn {
+                tally: tally.alert,
+                rule: "invalid-user".into(),
+                key: Some("rpi-03".into()),
+                severity: crate::notification::Severity::Warning,
+                fires: 2,
+                first_ms: 1,
+                last_ms: 2,
+            };
+            let within = Entry { told_in: Some(told_in), ..without.clone() };
+            let fallback = Entry { fallback: Some("ops".into()), ..with.clone() };
+            for entry in [with, without, sum, tally, within, fallback, replied] {
                 assert_eq!(Entry::from_bytes(&entry.to_bytes()).unwrap(), entry);
             }
         }

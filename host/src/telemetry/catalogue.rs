@@ -63,6 +63,9 @@ pub(super) struct Rules {
 pub(super) struct Delivery {
     pub(super) posts: Series<2, CounterCell>,
     pub(super) slack_errors: Series<1, CounterCell>,
+    pub(super) unclear: Series<2, CounterCell>,
+    pub(super) storms: Series<1, CounterCell>,
+    pub(super) refused: Series<1, Gauge>,
     pub(super) seconds: Histogram,
     pub(super) pending: Gauge,
     pub(super) paused: Gauge,
@@ -180,6 +183,10 @@ impl Delivery {
         let mut c = Catalogue(registry);
         let posts = "Notifications answered by Slack or given up, by outcome";
         let errors = "Errors that Slack answered, or that kept it from answering";
+        let unclear =
+            "Messages of which it was not clear whether Slack has them, and what was done";
+        let storms = "Storms: queues that became a tally";
+        let refused = "1 while a channel is not asked, since it refused again and again";
         let seconds = "Seconds from the writing of an outbox entry to Slack's yes";
         let pending = "Outbox entries that are read and not yet answered";
         let paused = "1 while delivery is paused, for example by a refused token";
@@ -187,6 +194,9 @@ impl Delivery {
         Self {
             posts: c.counter("firebell_slack_posts", ["channel", "outcome"], posts),
             slack_errors: c.counter("firebell_slack_errors", ["class"], errors),
+            unclear: c.counter("firebell_slack_unclear", ["severity", "decision"], unclear),
+            storms: c.counter("firebell_storms", ["channel"], storms),
+            refused: c.gauge("firebell_channel_refused", ["channel"], refused),
             seconds: c.put("firebell_delivery_seconds", seconds, histogram),
             pending: c.put("firebell_outbox_pending_entries", pending, Gauge::default()),
             paused: c.put("firebell_delivery_paused", paused, Gauge::default()),

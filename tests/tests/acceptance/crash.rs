@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
+use firebell::demo::slack::Fault;
 use firebell_tests::load::Load;
 use firebell_tests::scene::{Scene, counted, message};
 use firebell_tests::watchdog::CRASHES_ENV;
@@ -75,6 +76,48 @@ fn killed_at_random_moments_it_loses_and_repeats_nothing() {
     assert!(host.terminate().success());
     let _host = scene.site.start();
     assert_each_once(&scene, &titles);
+}
+
+#[test]
+fn killed_while_slack_fails_in_every_way_it_loses_and_repeats_nothing() {
+    let mut scene = scene("crash-faults");
+    scene.site.set("slack", "request_timeout_ms", "1000");
+    scene.slack.fail_at_random(
+        random(u64::MAX),
+        200,
+        vec![
+            Fault::RateLimited { retry_after: 1 },
+            Fault::RatelimitedBody,
+            Fault::StatusBeforeAccept(500),
+            Fault::StatusAfterAccept(500),
+            Fault::StatusBeforeAccept(503),
+            Fault::ResetBefore,
+            Fault::ResetAfterAccept,
+            Fault::ResetAndAcceptLater(Duration::from_millis(200)),
+            Fault::Hang,
+            Fault::HangAfterAccept,
+            Fault::OkFalse("fatal_error"),
+            Fault::OkFalseAfterAccept("fatal_error"),
+            Fault::NotJson,
+            Fault::NotJsonAfterAccept,
+            Fault::Slow(Duration::from_millis(300)),
+        ],
+    );
+    // Every third answer or so costs a second or two: not many records, and a lot of time.
+    let texts: Vec<String> = (0..60).map(|number| format!("{number:06}")).collect();
+    for part in texts.chunks(15) {
+        let host = scene.site.start();
+        scene.say(part);
+        std::thread::sleep(Duration::from_millis(1_000 + random(4_000)));
+        host.kill();
+    }
+    let host = scene.site.start();
+    let wanted: Vec<String> = texts.iter().map(|text| format!("v1: {text}")).collect();
+    assert_each_once(&scene, &wanted);
+    scene.await_committed();
+    let letters = scene.dead_letters();
+    assert!(letters.is_empty(), "given up: {letters:?}");
+    assert!(host.terminate().success());
 }
 
 #[test]

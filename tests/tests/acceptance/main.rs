@@ -26,5 +26,6 @@ mod slack_sdk;
 mod stale;
 mod state;
 mod state_model;
+mod storm;
 mod threads;
 mod tidy;

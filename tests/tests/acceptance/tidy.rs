@@ -97,6 +97,7 @@ fn the_pure_cores_know_no_io_and_no_clock() {
         "progress",
         "record",
         "subscription",
+        "tally",
     ];
     let words = [
         "tokio",

@@ -52,6 +52,9 @@ impl<P: Ports> Courier<P> {
             updated_ms: now_ms(),
             digest: job.entry.digest.clone(),
             told: Some(told(&job.entry, known)),
+            told_in: None,
+            tally: known.and_then(|known| known.tally.clone()),
+            fallback: job.via.clone(),
         };
         self.common.keep(self.book.note(known), &self.ending).await
     }
@@ -82,6 +85,9 @@ impl<P: Ports> Courier<P> {
             digest: standing.and_then(|known| known.digest.clone()),
             told: standing.and_then(|known| known.told.clone()),
             last_reply: standing.and_then(|known| known.last_reply.clone()),
+            told_in: known.and_then(|known| known.told_in.clone()),
+            tally: known.and_then(|known| known.tally.clone()),
+            fallback: standing.and_then(|known| known.fallback.clone()),
         };
         self.common.keep(self.book.note(known), &self.ending).await
     }
@@ -131,7 +137,7 @@ impl<P: Ports> Courier<P> {
 }
 
 /// What a message says after an entry was told.
-fn told(entry: &Entry, known: Option<&Known>) -> Told {
+pub(super) fn told(entry: &Entry, known: Option<&Known>) -> Told {
     let notification = &entry.notification;
     // What was resolved and comes again begins anew.
     let goes_on = known.filter(|known| match known.state {

@@ -1,8 +1,6 @@
 //! Replies in the thread of an alert's message: it got worse, it is over. Nobody is notified of a changed
 //! message. Each is told once, as posts are: where nobody can say, the thread is read.
 
-use tokio::time::Instant;
-
 use super::{Courier, Job, Next, Outcome, Tries};
 use crate::config::OnAmbiguous;
 use crate::delivery::blocks::{Story, reply, reply_plain};
@@ -90,8 +88,10 @@ impl<P: Ports> Courier<P> {
                 return Ok(told);
             }
         }
-        let wait = self.pace.take(Instant::now());
-        self.ending.idle(tokio::time::sleep(wait)).await?;
+        let channel = known.fallback.as_ref().unwrap_or(&job.entry.channel);
+        let ending = self.ending.clone();
+        ending.idle(self.ready(channel, job.entry.notification.severity)).await?;
+        self.use_up(channel);
         let mut tries = self.tries();
         let broadcast = self.common.broadcast_worsening && matches!(news, News::Worse(_));
         let story = Story {
@@ -147,7 +147,10 @@ impl<P: Ports> Courier<P> {
             Thread::Unreadable(why) => {
                 let channel = &job.entry.channel;
                 tracing::warn!(channel, why, "the thread of a message cannot be read");
-                match self.common.on_ambiguous {
+                let severity = job.entry.notification.severity;
+                let policy = self.common.on_ambiguous.of(severity);
+                self.common.metrics.slack_unclear(severity.as_str(), policy.as_str());
+                match policy {
                     OnAmbiguous::Send => Ok(None),
                     OnAmbiguous::Drop => Ok(Some(false)),
                 }

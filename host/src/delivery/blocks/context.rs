@@ -7,6 +7,7 @@ use crate::delivery::decision::day;
 use crate::delivery::text::{shorten, visible};
 use crate::notification::Kind;
 use crate::outbox::Entry;
+use crate::tally;
 
 /// Who says this, and about which record.
 pub(super) fn footer(entry: &Entry, story: &Story<'_>) -> String {
@@ -14,6 +15,9 @@ pub(super) fn footer(entry: &Entry, story: &Story<'_>) -> String {
     let rule = visible(&entry.intent.rule, false);
     if let Some(day) = day(entry) {
         return shorten(&format!("{severity} · {rule} · digest of {}", visible(day, false)), 600);
+    }
+    if entry.intent.rule == tally::RULE {
+        return format!("{severity} · storm · tally {}", entry.alert);
     }
     let state = match entry.notification.kind {
         Kind::Fire => " · firing".to_owned(),

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::world::{Host, Kafka, Setup, entry, fire, once, slack, texts};
-use crate::config::OnAmbiguous;
+use crate::config::{Ambiguity, OnAmbiguous};
 use crate::demo::slack::{Fault, RandomFaults};
 use crate::notification::Kind;
 use crate::outbox::Entry;
@@ -126,7 +126,7 @@ async fn after_a_kill_without_history_the_operators_policy_decides() {
         let (kafka, slack) = (Kafka::default(), slack(&["general"]).await);
         slack.set_history(false);
         kafka.broker().refuse_writes = usize::MAX;
-        let setup = Setup { on_ambiguous: policy, ..Setup::default() };
+        let setup = Setup { on_ambiguous: Ambiguity::all(policy), ..Setup::default() };
         let host = Host::start(&kafka, &slack, &setup);
         kafka.append(&fire(1, "general"));
         kafka.until(|_| slack.count() == 1).await;

@@ -1,7 +1,7 @@
 //! Whatever Slack answers: every notification is posted once, in the order of its channel.
 
 use super::world::{Host, Kafka, Setup, fire, once, slack, texts};
-use crate::config::OnAmbiguous;
+use crate::config::{Ambiguity, OnAmbiguous};
 use crate::demo::slack::{Fault, RandomFaults};
 use crate::outbox::Entry;
 use std::time::Duration;
@@ -110,7 +110,7 @@ async fn without_history_the_operators_policy_decides() {
         let (kafka, slack) = (Kafka::default(), slack(&["general"]).await);
         slack.set_history(false);
         slack.fail_next("chat.postMessage", Fault::StatusAfterAccept(500));
-        let setup = Setup { on_ambiguous: policy, ..Setup::default() };
+        let setup = Setup { on_ambiguous: Ambiguity::all(policy), ..Setup::default() };
         let host = Host::start(&kafka, &slack, &setup);
         kafka.append(&fire(1, "general"));
         kafka.until(Kafka::is_worked_off).await;

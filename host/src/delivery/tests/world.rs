@@ -9,14 +9,17 @@ use tokio::sync::{Notify, mpsc};
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
-use crate::config::OnAmbiguous;
+use crate::config::Ambiguity;
 use crate::dead_letter::Origin;
 use crate::delivery::blocks::Manners;
+use crate::delivery::breaker::Breakers;
+use crate::delivery::budget::Budget;
 use crate::delivery::common::{Common, now_ms};
 use crate::delivery::credentials;
 use crate::delivery::directory::Directory;
 use crate::delivery::dispatch::{Dispatch, Ended};
 use crate::delivery::gate::Gate;
+use crate::delivery::pace::Paces;
 use crate::delivery::patience::Patience;
 use crate::delivery::ports::{Event, Known, OutboxRecord, PortError, Ports, Release, TakenOver};
 use crate::delivery::slack::Slack;
@@ -199,11 +202,14 @@ impl Ports for MemoryPorts {
 /// How a host is set up.
 #[derive(Debug, Clone)]
 pub(super) struct Setup {
-    pub(super) on_ambiguous: OnAmbiguous,
+    pub(super) on_ambiguous: Ambiguity,
     pub(super) suppression: Suppression,
     pub(super) broadcast_worsening: bool,
     pub(super) messages_per_second: f64,
     pub(super) burst: u32,
+    pub(super) workspace_messages_per_second: f64,
+    pub(super) digest_after: Option<Duration>,
+    pub(super) fallback: Option<String>,
     pub(super) patience: Patience,
     pub(super) token: String,
     pub(super) token_file: Option<std::path::PathBuf>,
@@ -231,11 +237,14 @@ impl Default for Setup {
             ..Patience::new(request_timeout)
         };
         Self {
-            on_ambiguous: OnAmbiguous::Send,
+            on_ambiguous: Ambiguity::default(),
             suppression: Suppression::default(),
             broadcast_worsening: false,
             messages_per_second: 100_000.0,
             burst: 1_000,
+            workspace_messages_per_second: 100_000.0,
+            digest_after: None,
+            fallback: None,
             patience,
             token: Options::default().token,
             token_file: None,
@@ -286,8 +295,12 @@ impl Host {
             on_ambiguous: setup.on_ambiguous,
             suppression: setup.suppression.clone(),
             broadcast_worsening: setup.broadcast_worsening,
-            messages_per_second: setup.messages_per_second,
-            burst: setup.burst,
+            paces: Paces::new(setup.messages_per_second, setup.burst),
+            budget: Budget::new(setup.workspace_messages_per_second, setup.burst),
+            tally_edits: Budget::new(1_000.0, 1_000),
+            digest_after: setup.digest_after,
+            breakers: Breakers::new(setup.patience.breaker_least, setup.patience.breaker_most),
+            fallback: setup.fallback.clone(),
             patience: setup.patience.clone(),
             topics: InternalTopics::of("test"),
             origin: Origin { group_id: "test".into(), worker: 0 },

@@ -1,0 +1,73 @@
+//! What would change a message too soon: it waits in a line of its alert, and one change tells the last.
+
+use tokio::time::Instant;
+
+use super::Round;
+use crate::delivery::attempt::{Job, Outcome};
+use crate::delivery::common::Stopped;
+use crate::delivery::edits::together;
+use crate::delivery::lanes::Queued;
+use crate::delivery::ports::Ports;
+
+impl<P: Ports> Round<P> {
+    /// Until when an entry must not change its message; `None` = it need not wait.
+    pub(super) fn due(&self, job: &Job) -> Option<Instant> {
+        self.edits.due(&self.courier.changes(job)?.ts, Instant::now())
+    }
+
+    /// Lets an entry wait until its message may be changed again. That it got worse is said at once.
+    pub(super) async fn line_up(&mut self, queued: Queued) -> Result<(), Stopped> {
+        let job = &queued.job;
+        if !self.edits.has_end(&job.entry.alert) {
+            if self.courier.is_duplicate(job) {
+                self.courier.deliver(job).await?;
+                self.finished(&queued).await;
+                return Ok(());
+            }
+            self.courier.warn(job).await?;
+        }
+        if !queued.waited {
+            self.finish.waits(&job.record).await;
+        }
+        let due = self.due(job).unwrap_or_else(Instant::now);
+        if let Some(superseded) = self.edits.push(queued.job, due) {
+            self.courier.tell(&superseded.entry, Outcome::Superseded);
+            self.finish.waited(&superseded.record).await;
+        }
+        Ok(())
+    }
+
+    /// Tells what waited to change messages that may be changed now, and what stands behind it.
+    pub(super) async fn change(&mut self) -> Result<(), Stopped> {
+        while let Some(mut jobs) = self.edits.take(Instant::now()) {
+            while let Some(first) = jobs.front() {
+                if let Some(due) = self.due(first) {
+                    self.edits.put_back(jobs, due);
+                    break;
+                }
+                match together(&mut jobs) {
+                    Some((job, within)) if !within.is_empty() => self.add_up(job, within).await?,
+                    Some((job, _)) => self.take(Queued::new(job).waiting()).await?,
+                    None => break,
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Tells a digest with those that are in it. They are finished after it: what they count is nowhere
+    /// else.
+    async fn add_up(&mut self, job: Job, within: Vec<Job>) -> Result<(), Stopped> {
+        let refused = self.deliver(&job).await? == Outcome::DeadLetter;
+        for one in within {
+            if refused {
+                self.courier.bury_with(&one, &job.record).await?;
+            } else {
+                self.courier.tell(&one.entry, Outcome::Superseded);
+            }
+            self.finish.waited(&one.record).await;
+        }
+        self.finish.waited(&job.record).await;
+        Ok(())
+    }
+}

@@ -1,0 +1,206 @@
+//! What a storm takes off the lanes, and the telling of its tally.
+
+use std::collections::{HashMap, HashSet};
+
+use tokio::time::Instant;
+
+use super::Round;
+use crate::delivery::attempt::{Fold, Outcome, Telling};
+use crate::delivery::common::Stopped;
+use crate::delivery::lanes::Queued;
+use crate::delivery::ports::Ports;
+use crate::notification::{AlertId, Severity};
+use crate::record::OutgoingRecord;
+
+/// Records of the ledger that are on their way at once.
+const RECORDS_MAX: usize = 500;
+
+/// Between two attempts to change a tally's message.
+const AGAIN: std::time::Duration = std::time::Duration::from_secs(1);
+
+/// What is written and then finished.
+#[derive(Default)]
+struct Folded {
+    /// The last record of each key: one that is tried again must not overtake a later one.
+    records: HashMap<Option<Vec<u8>>, OutgoingRecord>,
+    entries: Vec<(Queued, Outcome)>,
+    tallies: HashSet<AlertId>,
+    /// Alerts of which something goes back to the lanes, and so must what follows; whether it stays.
+    back: HashMap<AlertId, bool>,
+    /// Alerts that went into the open tally.
+    came: usize,
+}
+
+impl<P: Ports> Round<P> {
+    /// Takes up what the ledger says of tallies.
+    pub(super) fn resume(&mut self) {
+        let now = Instant::now();
+        for (known, sum) in self.courier.take_tallies_over() {
+            let Some(tally) = known.tally else { continue };
+            let is_open = tally.closed_ms.is_none();
+            let said = sum.said(!is_open);
+            if is_open && self.tallies.open.is_none() {
+                self.tallies.open = Some(known.alert);
+                self.storm.raise(said.severity.min(Severity::Error), now);
+            }
+            if tally.said != Some(said) {
+                self.tallies.wait(known.alert, now);
+            }
+        }
+    }
+
+    /// Puts into the tally what goes there, and begins and ends storms.
+    pub(super) async fn relieve(&mut self) -> Result<(), Stopped> {
+        let Some(room) = self.courier.room() else { return self.calm(usize::MAX).await };
+        if let Some(most) = self.storm.most() {
+            let taken = self.lanes.take(most);
+            self.fold(taken).await?;
+        }
+        if self.lanes.alerts() > room {
+            // What needs no message is no reason for a storm.
+            let taken = self.lanes.take(Severity::Error);
+            self.fold(taken).await?;
+        }
+        while self.lanes.alerts() > room {
+            let Some(least) = self.lanes.least(Severity::Critical) else { break };
+            let alerts = self.lanes.alerts();
+            if self.storm.raise(least, Instant::now()) {
+                self.courier.it_storms(alerts);
+            }
+            let taken = self.lanes.take(least);
+            self.fold(taken).await?;
+        }
+        self.calm(room).await
+    }
+
+    /// Ends a storm that is over.
+    async fn calm(&mut self, room: usize) -> Result<(), Stopped> {
+        let now = Instant::now();
+        if self.storm.is_over(room, now)
+            && let Some(tally) = self.tallies.open.take()
+        {
+            self.courier.close_tally(&tally).await?;
+            self.tallies.changed(tally, self.patience.tally_every, now);
+        }
+        Ok(())
+    }
+
+    /// Goes through entries that were taken out of the lanes: what is over ends, what is told in a
+    /// tally goes there, and the rest goes back.
+    pub(super) async fn fold(&mut self, entries: Vec<Queued>) -> Result<(), Stopped> {
+        let mut folded = Folded::default();
+        for queued in entries {
+            if folded.entries.len() >= RECORDS_MAX {
+                let rest = Folded { back: std::mem::take(&mut folded.back), ..Folded::default() };
+                self.write(std::mem::replace(&mut folded, rest)).await?;
+            }
+            let alert = queued.job.entry.alert;
+            if let Some(stays) = folded.back.get(&alert) {
+                self.lanes.push(if *stays { queued.staying() } else { queued });
+                continue;
+            }
+            if self.waiting.has(&alert) {
+                self.withhold(queued).await?;
+                continue;
+            }
+            if self.edits.has(&alert) {
+                // What comes before it is not told yet: what the ledger says of its alert is old.
+                folded.back.insert(alert, true);
+                self.lanes.push(queued.staying());
+                continue;
+            }
+            match self.courier.fold(&queued.job) {
+                Fold::Over(outcome) => folded.entries.push((queued, outcome)),
+                Fold::Within(tally) => {
+                    let record = self.courier.put_into(tally, &queued.job);
+                    folded.add(queued, tally, record);
+                }
+                Fold::Own => {
+                    folded.back.insert(alert, true);
+                    self.lanes.push(queued.staying());
+                }
+                Fold::New => self.fold_new(queued, &mut folded).await?,
+            }
+        }
+        self.write(folded).await
+    }
+
+    /// An entry that would make a message.
+    async fn fold_new(&mut self, queued: Queued, folded: &mut Folded) -> Result<(), Stopped> {
+        let severity = queued.job.entry.notification.severity;
+        if self.storm.most().is_none_or(|most| severity > most) {
+            folded.back.insert(queued.job.entry.alert, false);
+            self.lanes.push(queued);
+            return Ok(());
+        }
+        let Some(queued) = self.withhold(queued).await? else { return Ok(()) };
+        if let Some(outcome) = self.courier.was_sent(&queued.job).await? {
+            folded.entries.push((queued, outcome));
+            return Ok(());
+        }
+        let tally = match self.tallies.open {
+            Some(tally) => tally,
+            None => {
+                let tally = self.courier.open_tally(&queued.job).await?;
+                if !self.courier.can_change() {
+                    // Its one message tells what came for a while.
+                    self.tallies.wait(tally, Instant::now() + self.storm.period());
+                }
+                *self.tallies.open.insert(tally)
+            }
+        };
+        let record = self.courier.put_into(tally, &queued.job);
+        folded.came += 1;
+        folded.add(queued, tally, record);
+        Ok(())
+    }
+
+    /// Writes to the ledger, then finishes.
+    async fn write(&mut self, folded: Folded) -> Result<(), Stopped> {
+        let Folded { records, entries, tallies, came, .. } = folded;
+        self.courier.keep_all(records.into_values().collect()).await?;
+        for (queued, outcome) in &entries {
+            self.courier.tell(&queued.job.entry, *outcome);
+            self.finished(queued).await;
+        }
+        self.storm.came(came);
+        let (every, now) = (self.patience.tally_every, Instant::now());
+        for tally in tallies {
+            self.tallies.changed(tally, every, now);
+        }
+        Ok(())
+    }
+
+    /// When there is something to do without a new entry.
+    pub(super) fn later(&self) -> Option<Instant> {
+        let tally = self.tallies.first().map(|(_, due)| due);
+        [tally, self.storm.looked_at()].into_iter().flatten().min()
+    }
+
+    /// Posts a tally, or changes its message.
+    pub(super) async fn tell(&mut self, tally: AlertId) -> Result<(), Stopped> {
+        let telling = self.courier.tell_tally(&tally).await?;
+        let now = Instant::now();
+        match telling {
+            Telling::Later => self.tallies.wait(tally, now + AGAIN),
+            Telling::Again => self.tallies.wait(tally, now),
+            Telling::Done => {
+                self.tallies.told(tally, self.patience.tally_every, now);
+                if !self.courier.can_change() && self.tallies.open == Some(tally) {
+                    // What comes from now on is told by another message.
+                    self.tallies.open = None;
+                    self.courier.close_tally(&tally).await?;
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+impl Folded {
+    fn add(&mut self, queued: Queued, tally: AlertId, record: OutgoingRecord) {
+        self.records.insert(record.key.clone(), record);
+        self.entries.push((queued, Outcome::Tallied));
+        self.tallies.insert(tally);
+    }
+}

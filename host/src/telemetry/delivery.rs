@@ -1,0 +1,21 @@
+//! What delivery counts of nights that are bad on either side.
+
+use super::Metrics;
+
+impl Metrics {
+    /// Nobody knew whether Slack has a message; `decision` is `found`, `absent`, `send` or `drop`.
+    pub fn slack_unclear(&self, severity: &'static str, decision: &'static str) {
+        self.inner.delivery.unclear.add([severity, decision], 1);
+    }
+
+    /// A channel's queue became so long that it is told in a tally.
+    pub fn storm(&self, channel: &str) {
+        self.inner.delivery.storms.add([channel], 1);
+    }
+
+    /// Whether a channel is not asked, since it refused again and again.
+    pub fn channel_refused(&self, channel: &str, refused: bool) {
+        let set = |gauge: &prometheus_client::metrics::gauge::Gauge| gauge.set(refused.into());
+        self.inner.delivery.refused.with([channel], |gauge| _ = set(gauge));
+    }
+}
