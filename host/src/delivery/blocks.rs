@@ -13,7 +13,6 @@ use url::Url;
 use super::text::{fallback, shorten, shorten_before, units, visible};
 use crate::notification::{Kind, Severity, Span};
 use crate::outbox::Entry;
-use crate::tally;
 
 mod context;
 mod evidence;
