@@ -76,6 +76,7 @@ const KEYS: &[&str] = &[
     "slack.mentions.*",
     "slack.link_hosts",
     "slack.messages_per_second",
+    "slack.broadcast_worsening",
     "slack.burst",
     "slack.on_ambiguous",
     "slack.request_timeout_ms",
