@@ -79,6 +79,7 @@ const KEYS: &[&str] = &[
     "slack.mentions.*",
     "slack.link_hosts",
     "slack.messages_per_second",
+    "slack.broadcast_worsening",
     "slack.burst",
     "slack.workspace_messages_per_second",
     "slack.digest_after_seconds",

@@ -1,5 +1,6 @@
 //! The seed's second rule: a burst of attempts to log in is one alert for each host and minute.
 
+use firebell::outbox::Entry;
 use firebell_tests::eventually;
 use firebell_tests::guests::{guest, shipped};
 use firebell_tests::kafka::{Kafka, Outgoing};
@@ -113,6 +114,16 @@ fn an_alert_names_the_records_that_it_is_about() {
         let record = format!("{}/{partition}/0", scene.topic);
         assert!(blocks.contains(&record), "no {record} in {blocks}");
     }
+    // The host knows them too, whatever the rule shows, and says how to read them.
+    let outbox = scene.kafka.read(&scene.site.outbox());
+    let entry = Entry::from_bytes(outbox[0].value.as_deref().unwrap()).unwrap();
+    let mut places: Vec<String> =
+        entry.notification.evidence.iter().map(ToString::to_string).collect();
+    places.sort();
+    let all = [0, 1, 2, 3].map(|partition| format!("{}/{partition}/0", scene.topic));
+    assert_eq!(places, all);
+    let command = format!("firebell state {} --records", entry.intent.rule);
+    assert!(blocks.contains(&command), "no {command} in {blocks}");
 }
 
 #[test]
