@@ -78,8 +78,9 @@ impl<P: Ports> Round<P> {
                 self.lanes.push(Queued::new(job));
             }
             self.relieve().await?;
-            let turn = self.turn();
-            let (changes, later) = (self.edits.next(), self.later());
+            let now = Instant::now();
+            let (turn, later) = (self.turn(now), self.later(now));
+            let changes = self.edits.next();
             tokio::select! {
                 biased;
                 () = ending.stop.cancelled() => return Ok(()),
@@ -100,9 +101,9 @@ impl<P: Ports> Round<P> {
     }
 
     /// What is to be done next.
-    fn turn(&mut self) -> Option<Turn> {
+    fn turn(&mut self, now: Instant) -> Option<Turn> {
         if let Some((tally, due)) = self.tallies.first()
-            && due <= Instant::now()
+            && due <= now
         {
             // A storm's one post goes before everything else, and its changes cost nobody a post.
             let is_post = self.courier.is_post(&tally);

@@ -38,7 +38,7 @@ fn scene(stem: &str) -> Scene {
 fn severity(number: usize) -> &'static str {
     match number {
         _ if number % CRITICAL_EVERY == CRITICAL_EVERY / 2 => "critical",
-        _ if number % 7 == 0 => "warning",
+        _ if number.is_multiple_of(7) => "warning",
         _ => "info",
     }
 }

@@ -171,9 +171,10 @@ impl<P: Ports> Round<P> {
         Ok(())
     }
 
-    /// When there is something to do without a new entry.
-    pub(super) fn later(&self) -> Option<Instant> {
-        let tally = self.tallies.first().map(|(_, due)| due);
+    /// When there is something to do without a new entry. A tally that is due `now` has its turn, and
+    /// may have to wait for Slack.
+    pub(super) fn later(&self, now: Instant) -> Option<Instant> {
+        let tally = self.tallies.first().map(|(_, due)| due).filter(|due| *due > now);
         [tally, self.storm.looked_at()].into_iter().flatten().min()
     }
 
