@@ -84,10 +84,6 @@ pub struct Entry {
     pub updated_ms: i64,
     /// What the message of a digest tells, all entries that went into it together.
     pub digest: Option<Digest>,
-    /// What the message says; `None` = it was never told.
-    pub told: Option<Told>,
-    /// The last intent that was told as a reply in the message's thread.
-    pub last_reply: Option<String>,
     /// The tally that tells of it, instead of a message of its own.
     pub told_in: Option<ToldIn>,
     /// This is a tally.
@@ -95,6 +91,10 @@ pub struct Entry {
     /// The channel that it was posted to because its own takes nothing. Without a place: that is about
     /// to be tried.
     pub fallback: Option<String>,
+    /// What the message says; `None` = it was never told.
+    pub told: Option<Told>,
+    /// The last intent that was told as a reply in the message's thread.
+    pub last_reply: Option<String>,
 }
 
 /// Why a record is not a ledger entry.
@@ -257,11 +257,11 @@ mod tests {
             outbox_offset: 17,
             updated_ms,
             digest: None,
-            told: None,
-            last_reply: None,
             told_in: None,
             tally: None,
             fallback: None,
+            told: None,
+            last_reply: None,
         }
     }
 
@@ -317,7 +317,7 @@ mod tests {
             tally: alert,
             rule: "r".into(),
             key: None,
-            severity: crate::notification::Severity::Info,
+            severity: Severity::Info,
             fires: 2,
             first_ms: 1,
             last_ms: 2,

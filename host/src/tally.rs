@@ -182,6 +182,7 @@ impl Sum {
             body: self.body(closed, place),
             fields: vec![],
             labels: vec![],
+            evidence: vec![],
             channel: None,
         }
     }

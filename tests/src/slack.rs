@@ -28,6 +28,10 @@ pub struct Post {
     pub blocks: String,
     /// When the request arrived.
     pub arrived: Instant,
+    /// When it was accepted, milliseconds since the Unix epoch.
+    pub accepted_ms: i64,
+    /// The alert that its metadata names.
+    pub alert: String,
     /// How often it was edited.
     pub edits: u32,
     /// Its id within the channel.
@@ -38,10 +42,6 @@ pub struct Post {
     pub broadcast: bool,
     /// `metadata` as JSON.
     pub metadata: String,
-    /// When it was accepted, milliseconds since the Unix epoch.
-    pub accepted_ms: i64,
-    /// The alert that its metadata names.
-    pub alert: String,
 }
 
 impl Slack {
@@ -124,11 +124,6 @@ impl Slack {
         }));
     }
 
-    /// How many requests of a method arrived, also those that were refused.
-    pub fn asked(&self, method: &str) -> usize {
-        self.stand_in.requests().iter().filter(|request| request.method == method).count()
-    }
-
     /// Fails so many of a thousand requests from now on, each with one of these faults.
     pub fn fail_at_random(&self, seed: u64, per_mille: u32, faults: Vec<Fault>) {
         let methods = vec![];
@@ -145,6 +140,12 @@ impl Slack {
     }
 }
 
+/// A message's `ts`, seconds and six digits, in milliseconds.
+fn milliseconds(ts: &str) -> i64 {
+    let digits: String = ts.chars().filter(char::is_ascii_digit).collect();
+    digits.parse::<i64>().unwrap_or(0) / 1_000
+}
+
 impl Post {
     fn of(message: Message) -> Self {
         // Word joiners keep a text from being read as markup; nobody sees them.
@@ -154,22 +155,16 @@ impl Post {
             title: title(&seen).to_owned(),
             text: message.text,
             blocks: message.blocks.to_string(),
-            accepted_ms: milliseconds(&message.ts),
-            alert: message.metadata["event_payload"]["id"].as_str().unwrap_or("").to_owned(),
             arrived: message.arrived,
             edits: message.edits,
+            accepted_ms: milliseconds(&message.ts),
+            alert: message.metadata["event_payload"]["id"].as_str().unwrap_or("").to_owned(),
             ts: message.ts,
             thread_ts: message.thread_ts,
             broadcast: message.broadcast,
             metadata: message.metadata.to_string(),
         }
     }
-}
-
-/// A message's `ts`, seconds and six digits, in milliseconds.
-fn milliseconds(ts: &str) -> i64 {
-    let digits: String = ts.chars().filter(char::is_ascii_digit).collect();
-    digits.parse::<i64>().unwrap_or(0) / 1_000
 }
 
 /// The first line without the mark of its severity or state.

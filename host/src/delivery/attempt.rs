@@ -339,14 +339,15 @@ impl<P: Ports> Courier<P> {
         is_plain: bool,
     ) -> Message {
         let form = if is_plain { plain } else { message };
+        let entry = job.via.is_some().then(|| fallback::entry(job));
+        let entry = entry.as_ref().unwrap_or(&job.entry);
         let told = known.and_then(|known| known.told.as_ref());
         let story = Story {
             opened_by,
             opened_ms: told.map(|told| told.opened_ms),
             is_over: !is_firing(&job.entry, known),
         };
-        let entry = job.via.is_some().then(|| fallback::entry(job));
-        form(entry.as_ref().unwrap_or(&job.entry), &self.common.manners, &story)
+        form(entry, &self.common.manners, &story)
     }
 
     /// What an answer to a post or an update leads to.

@@ -123,11 +123,11 @@ mod tests {
             outbox_offset,
             updated_ms: 0,
             digest: None,
-            told: None,
-            last_reply: None,
             told_in: None,
             tally: None,
             fallback: None,
+            told: None,
+            last_reply: None,
         }
     }
 

@@ -148,7 +148,7 @@ mod tests {
 
     fn job(offset: i64, kind: Kind, key: &str) -> Job {
         let record = OutboxRecord { partition: 0, offset, timestamp_ms: 0, key: None, value: None };
-        Job { record, entry: entry(offset, "general", kind, Some(key)), unclear: false }
+        Job::new(record, entry(offset, "general", kind, Some(key)), false)
     }
 
     fn offsets(jobs: &VecDeque<Job>) -> Vec<i64> {

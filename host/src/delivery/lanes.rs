@@ -18,8 +18,7 @@ const SEVERITIES: [Severity; 4] =
 pub(super) struct Queued {
     /// What is to be done.
     pub(super) job: Job,
-    /// It waited before, for the end of a silence or to change its message, and was taken off the count of
-    /// entries in memory then.
+    /// It was silenced or muted before, and was taken off the count of entries in memory then.
     pub(super) waited: bool,
     /// It was looked at: it changes a message, which costs no post and cannot be put into a tally.
     pub(super) stays: bool,
@@ -29,11 +28,6 @@ impl Queued {
     /// An entry that just came.
     pub(super) fn new(job: Job) -> Self {
         Self { job, waited: false, stays: false }
-    }
-
-    /// The same, off the count of entries in memory.
-    pub(super) fn waiting(self) -> Self {
-        Self { waited: true, ..self }
     }
 
     /// The same, looked at.

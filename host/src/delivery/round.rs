@@ -1,16 +1,18 @@
 //! A courier's round through the entries of one channel: each is delivered when its turn comes, or
 //! waits until it may be told, or is written down as over, or goes into the tally of a storm.
 //!
+//! What changes a message that was changed a moment ago waits too (`edits.rs`); a silence is looked at
+//! when its turn comes.
+//!
 //! What is delivered next is decided when a message may be posted, not before: until then something
-//! worse may come. What changes a message that was changed a moment ago waits too (`edits.rs`); a
-//! silence is looked at when its turn comes.
+//! worse may come.
 
 use std::time::Duration;
 
 use tokio::sync::mpsc;
 use tokio::time::{Instant, MissedTickBehavior, interval, sleep, sleep_until};
 
-use super::attempt::{Courier, Fold, Job, Outcome};
+use super::attempt::{Courier, Fold, Job};
 use super::common::{Common, Ending, Stopped, now_ms};
 use super::edits::Edits;
 use super::lanes::{Lanes, Queued};
@@ -19,7 +21,7 @@ use super::patience::Patience;
 use super::ports::Ports;
 use super::storm::{Storm, Tallies};
 use super::suppression::{Waiting, can_end};
-use crate::notification::{AlertId, Kind, Severity};
+use crate::notification::{Kind, Severity};
 
 mod changes;
 mod relief;
@@ -74,24 +76,26 @@ impl<P: Ports> Round<P> {
         let mut look = interval(self.patience.suppressed);
         look.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
-            while let Ok(job) = jobs.try_recv() {
+            while !self.edits.is_full()
+                && let Ok(job) = jobs.try_recv()
+            {
                 self.lanes.push(Queued::new(job));
             }
             self.relieve().await?;
             let now = Instant::now();
             let (turn, later) = (self.turn(now), self.later(now));
-            let changes = self.edits.next();
+            let due = self.edits.next();
             tokio::select! {
                 biased;
                 () = ending.stop.cancelled() => return Ok(()),
                 _ = look.tick(), if !self.waiting.is_empty() => self.look(),
-                () = sleep_until(changes.unwrap_or_else(Instant::now)), if changes.is_some() => {
-                    self.change().await?;
-                }
                 () = ready(&mut self.courier, turn), if turn.is_some() => {
                     self.take_turn(turn).await?;
                 }
-                job = jobs.recv() => match job {
+                () = sleep_until(due.unwrap_or_else(Instant::now)), if due.is_some() => {
+                    self.change().await?;
+                }
+                job = jobs.recv(), if !self.edits.is_full() => match job {
                     Some(job) => self.lanes.push(Queued::new(job)),
                     None => return Ok(()),
                 },
@@ -114,14 +118,8 @@ impl<P: Ports> Round<P> {
             self.courier.step_back();
             return None;
         };
-        let lines_up = self.edits.has(&job.entry.alert) || self.due(job).is_some();
-        if lines_up && self.edits.is_full() {
-            // It flaps: what is not worse than it waits with it.
-            self.courier.step_back();
-            return None;
-        }
-        let is_new = !lines_up
-            && !self.waiting.has(&job.entry.alert)
+        let is_new = !self.waiting.has(&job.entry.alert)
+            && !self.edits.has(&job.entry.alert)
             && matches!(self.courier.fold(job), Fold::New)
             && self.courier.suppressed(job).is_none();
         Some(Turn { tally: None, severity: is_new.then_some(severity) })
@@ -131,9 +129,6 @@ impl<P: Ports> Round<P> {
         match turn.and_then(|turn| turn.tally) {
             Some(tally) => self.tell(tally).await,
             None => match self.lanes.pop() {
-                Some(queued) if self.edits.has(&queued.job.entry.alert) => {
-                    self.line_up(queued).await
-                }
                 Some(queued) => self.take(queued).await,
                 None => Ok(()),
             },
@@ -142,6 +137,9 @@ impl<P: Ports> Round<P> {
 
     /// Takes an entry: delivers it, or lets it wait, or writes down that it is over.
     async fn take(&mut self, queued: Queued) -> Result<(), Stopped> {
+        if self.edits.has(&queued.job.entry.alert) {
+            return self.line_up(queued).await;
+        }
         let is_waiting = self.waiting.has(&queued.job.entry.alert);
         if !is_waiting && matches!(self.courier.fold(&queued.job), Fold::Within(_)) {
             return self.fold(vec![queued]).await;
@@ -187,16 +185,6 @@ impl<P: Ports> Round<P> {
         Ok(None)
     }
 
-    /// Delivers an entry, and remembers when it changed a message.
-    async fn deliver(&mut self, job: &Job) -> Result<Outcome, Stopped> {
-        let place = self.courier.changes(job);
-        let outcome = self.courier.deliver(job).await?;
-        if let (Some(place), Outcome::Updated) = (place, outcome) {
-            self.edits.changed(&place.ts, Instant::now());
-        }
-        Ok(outcome)
-    }
-
     async fn wait(&mut self, queued: Queued) {
         if !queued.waited {
             self.finish.waits(&queued.job.record).await;
@@ -218,7 +206,7 @@ impl<P: Ports> Round<P> {
         let (courier, now_ms) = (&self.courier, now_ms());
         while let Some(jobs) = self.waiting.take(|entry| courier.is_suppressed(entry, now_ms)) {
             for job in jobs {
-                self.lanes.push(Queued::new(job).waiting());
+                self.lanes.push(Queued { waited: true, ..Queued::new(job) });
             }
         }
     }
@@ -228,7 +216,7 @@ impl<P: Ports> Round<P> {
 #[derive(Debug, Clone, Copy)]
 struct Turn {
     /// This tally is told; `None` = the entry whose turn it is in the lanes.
-    tally: Option<AlertId>,
+    tally: Option<crate::notification::AlertId>,
     /// It is posted, with this severity; `None` = nothing is posted for it.
     severity: Option<Severity>,
 }

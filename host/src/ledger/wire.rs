@@ -32,15 +32,15 @@ struct EntryV1 {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     digest: Option<Digest>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    told: Option<ToldV1>,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    last_reply: Option<String>,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
     told_in: Option<ToldIn>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     tally: Option<Tally>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     fallback: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    told: Option<ToldV1>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    last_reply: Option<String>,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -70,11 +70,11 @@ pub(super) fn to_bytes(entry: &Entry) -> Vec<u8> {
         outbox_offset: entry.outbox_offset,
         updated_ms: entry.updated_ms,
         digest: entry.digest.clone(),
-        told: entry.told.as_ref().map(told_to_wire),
-        last_reply: entry.last_reply.clone(),
         told_in: entry.told_in.clone(),
         tally: entry.tally.clone(),
         fallback: entry.fallback.clone(),
+        told: entry.told.as_ref().map(told_to_wire),
+        last_reply: entry.last_reply.clone(),
     };
     // Strings and integers always have a JSON form.
     serde_json::to_vec(&wire).unwrap_or_default()
@@ -107,11 +107,11 @@ pub(super) fn from_bytes(bytes: &[u8]) -> Result<Entry, LedgerError> {
         outbox_offset: wire.outbox_offset,
         updated_ms: wire.updated_ms,
         digest: wire.digest,
-        told: wire.told.map(told_from_wire).transpose()?,
-        last_reply: wire.last_reply,
         told_in: wire.told_in,
         tally: wire.tally,
         fallback: wire.fallback,
+        told: wire.told.map(told_from_wire).transpose()?,
+        last_reply: wire.last_reply,
     })
 }
 
@@ -170,14 +170,14 @@ mod tests {
                 tally: tally.alert,
                 rule: "invalid-user".into(),
                 key: Some("rpi-03".into()),
-                severity: crate::notification::Severity::Warning,
+                severity: Severity::Warning,
                 fires: 2,
                 first_ms: 1,
                 last_ms: 2,
             };
             let within = Entry { told_in: Some(told_in), ..without.clone() };
             let fallback = Entry { fallback: Some("ops".into()), ..with.clone() };
-            for entry in [with, without, sum, tally, within, fallback, replied] {
+            for entry in [with, without, sum, replied, tally, within, fallback] {
                 assert_eq!(Entry::from_bytes(&entry.to_bytes()).unwrap(), entry);
             }
         }

@@ -20,6 +20,7 @@ fn told_in(rule: &str, key: Option<&str>, severity: Severity, at: i64) -> ToldIn
         body: vec![],
         fields: vec![],
         labels: vec![],
+        evidence: vec![],
         channel: None,
     };
     ToldIn::new(id(1), rule, &notification, at)

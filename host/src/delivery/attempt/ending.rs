@@ -51,10 +51,10 @@ impl<P: Ports> Courier<P> {
             outbox_offset: job.record.offset,
             updated_ms: now_ms(),
             digest: job.entry.digest.clone(),
-            told: Some(told(&job.entry, known)),
             told_in: None,
             tally: known.and_then(|known| known.tally.clone()),
             fallback: job.via.clone(),
+            told: Some(told(&job.entry, known)),
         };
         self.common.keep(self.book.note(known), &self.ending).await
     }
@@ -83,11 +83,11 @@ impl<P: Ports> Courier<P> {
             updated_ms: now_ms(),
             // As the message stands; what was given up is in the dead letter.
             digest: standing.and_then(|known| known.digest.clone()),
-            told: standing.and_then(|known| known.told.clone()),
-            last_reply: standing.and_then(|known| known.last_reply.clone()),
             told_in: known.and_then(|known| known.told_in.clone()),
             tally: known.and_then(|known| known.tally.clone()),
             fallback: standing.and_then(|known| known.fallback.clone()),
+            told: standing.and_then(|known| known.told.clone()),
+            last_reply: standing.and_then(|known| known.last_reply.clone()),
         };
         self.common.keep(self.book.note(known), &self.ending).await
     }
@@ -137,7 +137,7 @@ impl<P: Ports> Courier<P> {
 }
 
 /// What a message says after an entry was told.
-pub(super) fn told(entry: &Entry, known: Option<&Known>) -> Told {
+fn told(entry: &Entry, known: Option<&Known>) -> Told {
     let notification = &entry.notification;
     // What was resolved and comes again begins anew.
     let goes_on = known.filter(|known| match known.state {

@@ -65,11 +65,11 @@ impl<P: Ports> Courier<P> {
             outbox_offset: known.map_or(-1, |known| known.outbox_offset),
             updated_ms: now_ms(),
             digest: known.and_then(|known| known.digest.clone()),
-            told: None,
-            last_reply: None,
             told_in: None,
             tally: known.and_then(|known| known.tally.clone()),
             fallback: Some(to.to_owned()),
+            told: None,
+            last_reply: None,
         };
         self.common.keep(self.book.note(ahead), &self.ending).await
     }

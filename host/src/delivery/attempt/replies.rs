@@ -88,7 +88,7 @@ impl<P: Ports> Courier<P> {
                 return Ok(told);
             }
         }
-        let channel = known.fallback.as_ref().unwrap_or(&job.entry.channel);
+        let channel = job.target();
         let ending = self.ending.clone();
         ending.idle(self.ready(channel, job.entry.notification.severity)).await?;
         self.use_up(channel);
@@ -147,10 +147,7 @@ impl<P: Ports> Courier<P> {
             Thread::Unreadable(why) => {
                 let channel = &job.entry.channel;
                 tracing::warn!(channel, why, "the thread of a message cannot be read");
-                let severity = job.entry.notification.severity;
-                let policy = self.common.on_ambiguous.of(severity);
-                self.common.metrics.slack_unclear(severity.as_str(), policy.as_str());
-                match policy {
+                match self.common.on_ambiguous.of(job.entry.notification.severity) {
                     OnAmbiguous::Send => Ok(None),
                     OnAmbiguous::Drop => Ok(Some(false)),
                 }

@@ -8,7 +8,6 @@ use std::sync::Arc;
 
 use tokio::task::JoinSet;
 
-use super::ending::told;
 use super::{Courier, Job, Outcome};
 use crate::delivery::common::{Stopped, now_ms};
 use crate::delivery::decision::{Step, state_after, step};
@@ -118,7 +117,7 @@ impl<P: Ports> Courier<P> {
 
     fn note_within(&self, job: &Job, known: Option<&Known>, told_in: ToldIn) -> OutgoingRecord {
         let intent = job.entry.intent.to_string();
-        let (entry, kind) = (&job.entry, job.entry.notification.kind);
+        let kind = job.entry.notification.kind;
         let same = known.filter(|_| kind != Kind::Fire);
         self.book.note(Known {
             alert: job.entry.alert,
@@ -130,11 +129,11 @@ impl<P: Ports> Courier<P> {
             outbox_offset: job.record.offset,
             updated_ms: now_ms(),
             digest: None,
-            told: Some(told(entry, known)),
-            last_reply: None,
             told_in: Some(told_in),
             tally: None,
             fallback: None,
+            told: None,
+            last_reply: None,
         })
     }
 
@@ -168,11 +167,11 @@ impl<P: Ports> Courier<P> {
             outbox_offset: -1,
             updated_ms: opened_ms,
             digest: None,
-            told: None,
-            last_reply: None,
             told_in: None,
             tally: Some(tally),
             fallback: None,
+            told: None,
+            last_reply: None,
         };
         self.common.keep(self.book.note(known), &self.ending).await?;
         Ok(alert)

@@ -1,15 +1,25 @@
-//! What would change a message too soon: it waits in a line of its alert, and one change tells the last.
+//! Changes of messages on a courier's round: a message is changed once in a while.
 
 use tokio::time::Instant;
 
 use super::Round;
-use crate::delivery::attempt::{Job, Outcome};
+use crate::delivery::attempt::{Fold, Job, Outcome};
 use crate::delivery::common::Stopped;
 use crate::delivery::edits::together;
 use crate::delivery::lanes::Queued;
 use crate::delivery::ports::Ports;
 
 impl<P: Ports> Round<P> {
+    /// Delivers an entry, and remembers when it changed a message.
+    pub(super) async fn deliver(&mut self, job: &Job) -> Result<Outcome, Stopped> {
+        let place = self.courier.changes(job);
+        let outcome = self.courier.deliver(job).await?;
+        if let (Some(place), Outcome::Updated) = (place, outcome) {
+            self.edits.changed(&place.ts, Instant::now());
+        }
+        Ok(outcome)
+    }
+
     /// Until when an entry must not change its message; `None` = it need not wait.
     pub(super) fn due(&self, job: &Job) -> Option<Instant> {
         self.edits.due(&self.courier.changes(job)?.ts, Instant::now())
@@ -37,7 +47,8 @@ impl<P: Ports> Round<P> {
         Ok(())
     }
 
-    /// Tells what waited to change messages that may be changed now, and what stands behind it.
+    /// Tells what waited to change messages that may be changed now. What stands behind it and makes a
+    /// message goes to the lanes, with all that follows.
     pub(super) async fn change(&mut self) -> Result<(), Stopped> {
         while let Some(mut jobs) = self.edits.take(Instant::now()) {
             while let Some(first) = jobs.front() {
@@ -45,9 +56,21 @@ impl<P: Ports> Round<P> {
                     self.edits.put_back(jobs, due);
                     break;
                 }
+                if matches!(self.courier.fold(first), Fold::New | Fold::Within(_)) {
+                    for job in jobs {
+                        self.lanes.push(Queued { waited: true, ..Queued::new(job) });
+                    }
+                    break;
+                }
                 match together(&mut jobs) {
                     Some((job, within)) if !within.is_empty() => self.add_up(job, within).await?,
-                    Some((job, _)) => self.take(Queued::new(job).waiting()).await?,
+                    Some((job, _)) => {
+                        let queued = Queued { waited: true, ..Queued::new(job) };
+                        if let Some(queued) = self.withhold(queued).await? {
+                            self.deliver(&queued.job).await?;
+                            self.finished(&queued).await;
+                        }
+                    }
                     None => break,
                 }
             }

@@ -99,14 +99,12 @@ impl<P: Ports> Round<P> {
                 self.lanes.push(if *stays { queued.staying() } else { queued });
                 continue;
             }
-            if self.waiting.has(&alert) {
-                self.withhold(queued).await?;
+            if self.edits.has(&alert) {
+                self.line_up(queued).await?;
                 continue;
             }
-            if self.edits.has(&alert) {
-                // What comes before it is not told yet: what the ledger says of its alert is old.
-                folded.back.insert(alert, true);
-                self.lanes.push(queued.staying());
+            if self.waiting.has(&alert) {
+                self.withhold(queued).await?;
                 continue;
             }
             match self.courier.fold(&queued.job) {

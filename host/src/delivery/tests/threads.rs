@@ -7,7 +7,7 @@ use serde_json::json;
 use super::crashes::draw;
 use super::suppressions::{silence, silenced};
 use super::world::{Host, Kafka, Setup, entry, slack, texts};
-use crate::config::OnAmbiguous;
+use crate::config::{Ambiguity, OnAmbiguous};
 use crate::demo::slack::{Fault, RandomFaults, SlackStandIn};
 use crate::ledger::State;
 use crate::notification::{Kind, Severity, Span};
@@ -164,7 +164,7 @@ async fn an_unclear_answer_to_a_reply_is_looked_up_in_the_thread() {
 async fn without_history_the_operators_policy_decides_about_a_reply_and_the_message_is_changed() {
     for (policy, told) in [(OnAmbiguous::Send, 2), (OnAmbiguous::Drop, 1)] {
         let (kafka, slack) = (Kafka::default(), slack(&["general"]).await);
-        let setup = Setup { on_ambiguous: policy, ..Setup::default() };
+        let setup = Setup { on_ambiguous: Ambiguity::all(policy), ..Setup::default() };
         let _host = Host::start(&kafka, &slack, &setup);
         kafka.append(&at(0, Kind::Fire, Severity::Info));
         kafka.until(Kafka::is_worked_off).await;
