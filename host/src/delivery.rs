@@ -1,7 +1,7 @@
-//! Delivery: from the outbox to Slack, once.
+//! Delivery: from the outbox to Slack and other targets, once.
 //!
-//! In: entries of the outbox (read committed). Out: messages in Slack, and what became of every
-//! alert in the ledger. It never evaluates a rule.
+//! In: entries of the outbox (read committed). Out: messages in Slack, news to webhooks, topics and
+//! Alertmanagers (`sinks`), and what became of every alert in the ledger. It never evaluates a rule.
 //!
 //! The way of an entry: `dispatch` hands it to its `partition`, that to the `attempt` of its
 //! channel, which decides (`decision`), waits for its `pace` and the `gate`, asks `slack`, and looks
@@ -17,6 +17,7 @@ pub mod decision;
 pub mod directory;
 pub mod dispatch;
 pub mod gate;
+mod http;
 pub mod kafka;
 pub mod pace;
 pub mod partition;
@@ -24,6 +25,7 @@ pub mod patience;
 pub mod ports;
 pub mod readback;
 mod round;
+pub mod sinks;
 pub mod slack;
 pub mod suppression;
 #[cfg(test)]
@@ -32,6 +34,7 @@ mod text;
 pub mod verdict;
 pub mod watermark;
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -48,10 +51,12 @@ use common::{Common, Ending, now_ms};
 use directory::Directory;
 use dispatch::{Dispatch, Ended};
 use gate::{Gate, PART};
+use http::ClientError;
 use kafka::{KafkaPorts, KafkaPortsError};
 use patience::Patience;
 use readback::{History, read};
-use slack::{ClientError, Slack};
+use sinks::Sinks;
+use slack::Slack;
 use suppression::Suppression;
 use verdict::Verdict;
 
@@ -62,11 +67,14 @@ const EVENTS_MAX: usize = 1_024;
 #[derive(Debug, thiserror::Error)]
 pub enum DeliveryError {
     /// There is nobody to deliver to.
-    #[error("there is no [slack] section; add one, or run with --only evaluate")]
-    NoSlack,
+    #[error(
+        "there is nobody to deliver to: add a [slack] section or another target (docs/sinks.md), or run \
+         with --only evaluate"
+    )]
+    NoTarget,
     /// The HTTP client.
-    #[error("cannot speak to slack")]
-    Slack(#[from] ClientError),
+    #[error("cannot speak to slack or another target")]
+    Client(#[from] ClientError),
     /// The Kafka clients.
     #[error("cannot read the outbox")]
     Kafka(#[source] Box<dyn std::error::Error + Send + Sync>),
@@ -92,14 +100,19 @@ pub async fn run(
     readiness: Readiness,
     shutdown: CancellationToken,
 ) -> Result<(), DeliveryError> {
-    let slack_config = config.slack.as_ref().ok_or(DeliveryError::NoSlack)?;
+    if config.targets().is_empty() {
+        return Err(DeliveryError::NoTarget);
+    }
     readiness.set_not_ready(PART, "waiting for partitions of the outbox");
-    let slack = Arc::new(client(slack_config)?);
+    let slack = Arc::new(config.slack.as_ref().map_or_else(Slack::absent, client)?);
+    let sinks = Arc::new(Sinks::new(&config)?);
     let gate = Arc::new(Gate::new(metrics.clone(), readiness.clone()));
-    let patience = Patience::new(slack_config.request_timeout);
-    let token_file = match &slack_config.mode {
-        SlackMode::Bot { token_file, .. } => token_file.clone(),
-        SlackMode::Webhook(_) => None,
+    let requests = config.slack.iter().map(|slack| slack.request_timeout);
+    let longest = requests.chain(config.sinks.longest_request()).max();
+    let patience = Patience::new(longest.unwrap_or_default());
+    let token_file = match config.slack.as_ref().map(|slack| &slack.mode) {
+        Some(SlackMode::Bot { token_file, .. }) => token_file.clone(),
+        Some(SlackMode::Webhook(_)) | None => None,
     };
     let recovery =
         credentials::recover(Arc::clone(&gate), Arc::clone(&slack), token_file, patience.clone());
@@ -107,34 +120,23 @@ pub async fn run(
     let mut background = tokio::task::JoinSet::new();
     background.spawn(recovery);
     let kafka = Arc::new(config.kafka.clone());
-    let retention_ms = i64::try_from(slack_config.ledger_retention.as_millis()).unwrap_or(i64::MAX);
+    let retention_ms =
+        i64::try_from(config.delivery.ledger_retention.as_millis()).unwrap_or(i64::MAX);
     let mut backoff =
         Backoff::new(Duration::from_secs(1), Duration::from_secs(30), patience.seed());
     let mut introduced = false;
     loop {
         let (events, inbox) = mpsc::channel(EVENTS_MAX);
         let ports = KafkaPorts::start(&kafka, events, metrics.clone(), readiness.clone())?;
-        let common = Arc::new(Common {
+        let common = Arc::new(common(
+            &config,
+            (&slack, &sinks, &gate),
+            (&suppression, &patience),
             ports,
-            slack: Arc::clone(&slack),
-            gate: Arc::clone(&gate),
-            directory: Directory::new(&slack_config.channels),
-            manners: Manners {
-                mentions: slack_config.mentions.clone(),
-                link_hosts: slack_config.link_hosts.clone(),
-                public_url: config.http.as_ref().and_then(|http| http.public_url.clone()),
-            },
-            on_ambiguous: slack_config.on_ambiguous,
-            suppression: suppression.clone(),
-            messages_per_second: slack_config.messages_per_second,
-            burst: slack_config.burst,
-            patience: patience.clone(),
-            topics: InternalTopics::of(&config.kafka.group_id),
-            origin: Origin { group_id: config.kafka.group_id.as_str().into(), worker: 0 },
-            metrics: metrics.clone(),
-        });
-        if !introduced {
-            let channel = slack_config.default_channel.clone();
+            &metrics,
+        ));
+        if let Some(slack) = config.slack.as_ref().filter(|_| !introduced) {
+            let channel = slack.default_channel.clone();
             background.spawn(introduce(Arc::clone(&common), channel));
             introduced = true;
         }
@@ -152,6 +154,41 @@ pub async fn run(
                 }
             }
         }
+    }
+}
+
+/// What the channels of one delivery share.
+fn common<P>(
+    config: &Config,
+    (slack, sinks, gate): (&Arc<Slack>, &Arc<Sinks>, &Arc<Gate>),
+    (suppression, patience): (&Suppression, &Patience),
+    ports: P,
+    metrics: &Metrics,
+) -> Common<P> {
+    // Nobody asks for Slack's manners where there is no Slack.
+    let section = config.slack.as_ref();
+    let named = |names: fn(&SlackConfig) -> &BTreeMap<String, String>| {
+        section.map(names).cloned().unwrap_or_default()
+    };
+    Common {
+        ports,
+        slack: Arc::clone(slack),
+        sinks: Arc::clone(sinks),
+        gate: Arc::clone(gate),
+        directory: Directory::new(&named(|slack| &slack.channels)),
+        manners: Manners {
+            mentions: named(|slack| &slack.mentions),
+            link_hosts: section.map(|slack| slack.link_hosts.clone()).unwrap_or_default(),
+            public_url: config.http.as_ref().and_then(|http| http.public_url.clone()),
+        },
+        on_ambiguous: section.map(|slack| slack.on_ambiguous).unwrap_or_default(),
+        suppression: suppression.clone(),
+        messages_per_second: section.map_or(1.0, |slack| slack.messages_per_second),
+        burst: section.map_or(1, |slack| slack.burst),
+        patience: patience.clone(),
+        topics: InternalTopics::of(&config.kafka.group_id),
+        origin: Origin { group_id: config.kafka.group_id.as_str().into(), worker: 0 },
+        metrics: metrics.clone(),
     }
 }
 

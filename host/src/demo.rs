@@ -18,7 +18,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::config::{
     Config, DeliveryConfig, HttpConfig, KafkaConfig, OffsetReset, OnAmbiguous, RulesConfig,
-    SlackConfig, SlackMode,
+    SinksConfig, SlackConfig, SlackMode,
 };
 use crate::http::{HttpError, Server};
 use crate::limits::Limits;
@@ -31,6 +31,7 @@ mod board;
 mod broker;
 mod folder;
 mod page;
+pub mod receiver;
 mod report;
 pub mod slack;
 pub mod stream;
@@ -238,7 +239,11 @@ fn config(broker: &Broker, rules: &Path, slack: &SlackStandIn, listen: SocketAdd
             properties,
             oauthbearer: None,
         },
-        delivery: DeliveryConfig::default(),
+        delivery: DeliveryConfig {
+            ledger_retention: Duration::from_secs(24 * 3600),
+            ..DeliveryConfig::default()
+        },
+        sinks: SinksConfig::default(),
         // Nothing stays behind, not even compiled code.
         rules: RulesConfig { dir: rules.to_owned(), cache_dir: None, limits: Limits::default() },
         slack: Some(SlackConfig {
@@ -256,7 +261,6 @@ fn config(broker: &Broker, rules: &Path, slack: &SlackStandIn, listen: SocketAdd
             burst: BURST,
             on_ambiguous: OnAmbiguous::default(),
             request_timeout: Duration::from_secs(10),
-            ledger_retention: Duration::from_secs(24 * 3600),
         }),
         tables: BTreeMap::new(),
         http: Some(HttpConfig { listen, public_url: None }),

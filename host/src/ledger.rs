@@ -69,6 +69,8 @@ pub struct Entry {
     pub updated_ms: i64,
     /// What the message of a digest tells, all entries that went into it together.
     pub digest: Option<Digest>,
+    /// What its target must be told again and again while the alert is open: Alertmanager's alert.
+    pub standing: Option<serde_json::Value>,
 }
 
 /// Why a record is not a ledger entry.
@@ -147,6 +149,11 @@ impl Ledger {
         self.entries.get(&wire::key(alert, channel))
     }
 
+    /// What is known of all alerts in a channel, in no order.
+    pub fn of_channel<'a>(&'a self, channel: &'a str) -> impl Iterator<Item = &'a Entry> {
+        self.entries.values().filter(move |entry| entry.channel == channel)
+    }
+
     /// Notes what became of an alert.
     pub fn put(&mut self, entry: Entry) {
         self.entries.insert(entry.key(), entry);
@@ -198,6 +205,7 @@ mod tests {
             outbox_offset: 17,
             updated_ms,
             digest: None,
+            standing: None,
         }
     }
 

@@ -22,6 +22,7 @@
 //! - [`state`]: what the host keeps for rules.
 //! - [`tables`]: topics that rules look things up in.
 //! - [`evaluation`]: records in, effects out; knows neither Kafka nor Slack nor a clock.
+//! - [`target`]: where alerts can be told.
 //! - [`policy`]: who is told of which alert, when, and when not.
 //! - [`dead_letter`]: records that were given up on, and why.
 //! - [`outbox`]: decided notifications on their way.
@@ -69,6 +70,7 @@ pub mod source;
 pub mod state;
 pub mod subscription;
 pub mod tables;
+pub mod target;
 pub mod telemetry;
 pub mod tls;
 pub mod topics;

@@ -150,7 +150,7 @@ async fn work(
         let parts = (&config, &metrics, &readiness, &stop);
         evaluation = Some(Evaluating::start(library, parts, partitions, &policing)?);
     }
-    let deliver = only != Only::Evaluate && config.slack.is_some();
+    let deliver = only != Only::Evaluate && !config.targets().is_empty();
     // Delivery goes on while the workers finish: what they still commit may be sent.
     let deliver_stop = CancellationToken::new();
     let delivery = deliver.then(|| {

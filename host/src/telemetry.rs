@@ -16,6 +16,7 @@ mod process;
 mod readiness;
 mod recent;
 mod series;
+mod sinks;
 mod snapshot;
 
 pub use readiness::{Readiness, ReadinessSnapshot};
@@ -323,6 +324,8 @@ mod tests {
         m.late("invalid-login-burst", "attempts", true);
         m.posts("general", "posted", 1);
         m.slack_errors("throttled", 1);
+        m.sink_posts("webhook:oncall", "posted");
+        m.sink_errors("webhook:oncall", "transient");
         m.delivery_seconds(0.02);
         m.outbox_pending(3);
         m.delivery_paused(true);

@@ -2,10 +2,11 @@
 //!
 //! - [`certificates`]: keys and certificates.
 //! - [`kafka`]: brokers, topics, writing and reading records.
+//! - [`outbox`]: entries as workers write them.
 //! - [`records`]: records as the seed's sources write them.
 //! - [`guests`]: compiled rules, good and hostile.
 //! - [`site`]: a folder with a `firebell.toml` and rules, and the program that runs on it.
-//! - [`slack`]: the stand-in for Slack.
+//! - [`slack`]: the stand-in for Slack; [`receiver`]: the one for webhooks.
 //! - [`scene`]: all of that, as most tests begin.
 //! - [`eventually`]: waiting for a condition, with a deadline.
 //!
@@ -22,6 +23,8 @@
 pub mod certificates;
 pub mod guests;
 pub mod kafka;
+pub mod outbox;
+pub mod receiver;
 pub mod records;
 pub mod scene;
 pub mod site;

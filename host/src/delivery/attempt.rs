@@ -15,6 +15,7 @@ use super::decision::{Step, step, summed};
 use super::pace::Pace;
 use super::ports::{OutboxRecord, Ports};
 use super::readback::{History, Past, read};
+use super::sinks::Way;
 use super::slack::Asked;
 use super::suppression::Reason;
 use super::verdict::{Method, Verdict};
@@ -24,6 +25,7 @@ use crate::ledger::{Entry as Known, Place, State};
 use crate::outbox::Entry;
 
 mod ending;
+mod handing;
 
 pub use ending::dead_letter;
 
@@ -81,6 +83,8 @@ impl Outcome {
 /// Delivers the entries of one channel, one after the other.
 pub struct Courier<P> {
     common: Arc<Common<P>>,
+    /// Where the channel leads.
+    way: Way,
     book: Arc<Book>,
     pace: Pace,
     /// When the partition was taken over.
@@ -116,9 +120,9 @@ enum Next {
 
 impl<P: Ports> Courier<P> {
     /// A courier for one channel of a partition that was just taken over.
-    pub fn new(common: Arc<Common<P>>, book: Arc<Book>, ending: Ending) -> Self {
+    pub fn new(common: Arc<Common<P>>, way: Way, book: Arc<Book>, ending: Ending) -> Self {
         let pace = Pace::new(common.messages_per_second, common.burst);
-        Self { common, book, pace, since: Instant::now(), past: None, ending }
+        Self { common, way, book, pace, since: Instant::now(), past: None, ending }
     }
 
     /// Delivers an entry, however long it takes.
@@ -126,20 +130,9 @@ impl<P: Ports> Courier<P> {
     /// # Errors
     /// When work on the partition ends before; the entry stays in the outbox.
     pub async fn deliver(&mut self, job: &Job) -> Result<Outcome, Stopped> {
-        let known = self.book.known(&job.entry);
-        let sum = summed(&job.entry, known.as_ref());
-        let sum = sum.map(|entry| Job { record: job.record.clone(), entry, ..*job });
-        let job = sum.as_ref().unwrap_or(job);
-        let outcome = match step(&job.entry, job.record.offset, known.as_ref()) {
-            Step::Duplicate => Outcome::Duplicate,
-            Step::Repeated => Outcome::Repeated,
-            Step::Untold => Outcome::Untold,
-            Step::Post => self.post(job, known.as_ref()).await?,
-            Step::Update(place) => match self.update(job, &place, known.as_ref()).await? {
-                Some(outcome) => outcome,
-                None if job.entry.is_stale => Outcome::Untold,
-                None => self.post(job, known.as_ref()).await?,
-            },
+        let outcome = match self.hand_over(job).await? {
+            Some(outcome) => outcome,
+            None => self.deliver_to_slack(job).await?,
         };
         if matches!(outcome, Outcome::Posted | Outcome::Updated) && job.record.timestamp_ms >= 0 {
             let waited = now_ms().saturating_sub(job.record.timestamp_ms);
@@ -149,10 +142,31 @@ impl<P: Ports> Courier<P> {
         Ok(outcome)
     }
 
+    async fn deliver_to_slack(&mut self, job: &Job) -> Result<Outcome, Stopped> {
+        let known = self.book.known(&job.entry);
+        let sum = summed(&job.entry, known.as_ref());
+        let sum = sum.map(|entry| Job { record: job.record.clone(), entry, ..*job });
+        let job = sum.as_ref().unwrap_or(job);
+        Ok(match step(&job.entry, job.record.offset, known.as_ref()) {
+            Step::Duplicate => Outcome::Duplicate,
+            Step::Repeated => Outcome::Repeated,
+            Step::Untold => Outcome::Untold,
+            Step::Post => self.post(job, known.as_ref()).await?,
+            Step::Update(place) => match self.update(job, &place, known.as_ref()).await? {
+                Some(outcome) => outcome,
+                None if job.entry.is_stale => Outcome::Untold,
+                None => self.post(job, known.as_ref()).await?,
+            },
+        })
+    }
+
     /// Counts and logs what became of an entry.
     fn tell(&self, entry: &Entry, outcome: Outcome) {
         let (channel, outcome) = (&entry.channel, outcome.as_str());
-        self.common.metrics.posts(channel, outcome, 1);
+        match self.way {
+            Way::Slack => self.common.metrics.posts(channel, outcome, 1),
+            Way::Sink(_) | Way::Nowhere(_) => self.common.metrics.sink_posts(channel, outcome),
+        }
         tracing::info!(
             channel, outcome, alert = %entry.alert, intent = %entry.intent,
             rule = entry.intent.rule, "notification"

@@ -11,6 +11,7 @@ use super::directory::Directory;
 use super::gate::Gate;
 use super::patience::Patience;
 use super::ports::Ports;
+use super::sinks::Sinks;
 use super::slack::{Asked, Slack};
 use super::suppression::Suppression;
 use super::verdict::Verdict;
@@ -27,7 +28,9 @@ pub struct Common<P> {
     pub ports: P,
     /// Slack.
     pub slack: Arc<Slack>,
-    /// Where every request passes.
+    /// The other targets.
+    pub sinks: Arc<Sinks>,
+    /// Where every request to Slack passes.
     pub gate: Arc<Gate>,
     /// Names and ids of channels.
     pub directory: Directory,

@@ -91,6 +91,7 @@ mod tests {
             outbox_offset,
             updated_ms: 0,
             digest: None,
+            standing: None,
         }
     }
 

@@ -12,6 +12,7 @@ use super::book::Book;
 use super::common::{Common, Ending, Stopped};
 use super::ports::{OutboxRecord, Ports, Release, TakenOver};
 use super::round::Round;
+use super::sinks::keep_alive::keep_alive;
 use super::watermark::Watermark;
 use crate::causes::with_causes;
 use crate::dead_letter::Stage;
@@ -160,6 +161,11 @@ impl<P: Ports> Partition<P> {
         lock(&self.watermark).start(start);
         let topic = Arc::clone(&self.common.topics.ledger);
         let book = Arc::new(Book::new(topic, self.number, ledger));
+        for sink in self.common.sinks.forgetful() {
+            let (common, sink) = (Arc::clone(&self.common), Arc::clone(sink));
+            let (book, ending) = (Arc::clone(&book), self.ending.clone());
+            self.couriers.spawn(keep_alive(common, sink, book, ending));
+        }
         self.taken = Some(Taken { book, unclear_before });
         for record in std::mem::take(&mut self.early) {
             self.route(record);
@@ -205,7 +211,7 @@ impl<P: Ports> Partition<P> {
                 if known.is_some() && !self.ending.stop.is_cancelled() {
                     tracing::error!(channel, "the channel's courier failed; another one goes on");
                 }
-                let queue = self.start_courier(book);
+                let queue = self.start_courier(book, &channel);
                 self.channels.insert(channel, queue.clone());
                 queue
             }
@@ -226,10 +232,11 @@ impl<P: Ports> Partition<P> {
         }
     }
 
-    fn start_courier(&mut self, book: Arc<Book>) -> mpsc::Sender<Job> {
+    fn start_courier(&mut self, book: Arc<Book>, channel: &str) -> mpsc::Sender<Job> {
         let (queue, jobs) = mpsc::channel::<Job>(CHANNEL_QUEUE_MAX);
         let (common, ending) = (Arc::clone(&self.common), self.ending.clone());
-        let courier = Courier::new(Arc::clone(&common), book, ending.clone());
+        let way = common.sinks.way(channel);
+        let courier = Courier::new(Arc::clone(&common), way, book, ending.clone());
         let round = Round::new(courier, self.finish_of());
         self.couriers.spawn(async move { round.run(jobs, &common, &ending).await });
         queue

@@ -6,34 +6,22 @@
 use std::sync::{PoisonError, RwLock};
 use std::time::Duration;
 
-use reqwest::header::{AUTHORIZATION, CONTENT_TYPE, HeaderValue, RETRY_AFTER};
-use reqwest::{Client, Response, redirect, retry};
+use reqwest::Client;
+use reqwest::header::{AUTHORIZATION, CONTENT_TYPE, HeaderValue};
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 
 use super::blocks::{EVENT_TYPE, Message};
+use super::http::{ClientError, client, exchange};
 use super::verdict::{Body, Method, Reply, Verdict, verdict};
-use crate::causes::with_causes;
 use crate::ledger::Place;
 use crate::secret::Secret;
 
-/// The longest wait for a connection.
-const CONNECT_TIMEOUT_MAX: Duration = Duration::from_secs(5);
-/// Idle connections are closed before Slack's edge closes them: a request on a connection that is
-/// just being closed has an unclear end.
-const IDLE_TIMEOUT: Duration = Duration::from_secs(30);
-/// Bytes of an answer; a page of history with large messages may have some megabytes.
-const ANSWER_BYTES_MAX: usize = 32 << 20;
 /// Messages of a page of history; Slack asks for at most 200.
 const HISTORY_PAGE: &str = "200";
 /// Channels of a page of the list.
 const LIST_PAGE: &str = "1000";
-
-/// Why there is no client.
-#[derive(Debug, thiserror::Error)]
-#[error("cannot make an HTTP client for Slack: {0}")]
-pub struct ClientError(String);
 
 /// What came back, and what was in it.
 #[derive(Debug)]
@@ -183,6 +171,14 @@ impl Slack {
         let http = client(url.reveal(), timeout)?;
         let token = Secret::new("").into();
         Ok(Self { http, api_url: String::new(), token, webhook_url: Some(url) })
+    }
+
+    /// Stands where there is no `[slack]`: no channel leads here, so nobody asks it.
+    ///
+    /// # Errors
+    /// When TLS cannot be set up.
+    pub fn absent() -> Result<Self, ClientError> {
+        Self::bot("http://localhost/", Secret::new(""), Duration::from_secs(1))
     }
 
     /// Whether this is a webhook: no edits, no history.
@@ -358,34 +354,6 @@ impl<T> Asked<T> {
 
 const JSON: &str = "application/json; charset=utf-8";
 
-fn client(url: &str, timeout: Duration) -> Result<Client, ClientError> {
-    crate::tls::install_crypto_provider();
-    let mut builder = Client::builder()
-        .user_agent(concat!("firebell/", env!("CARGO_PKG_VERSION")))
-        .timeout(timeout)
-        .connect_timeout(timeout.min(CONNECT_TIMEOUT_MAX))
-        .pool_idle_timeout(IDLE_TIMEOUT)
-        .tcp_nodelay(true)
-        // A redirected POST would be a second one, and perhaps to somebody else.
-        .redirect(redirect::Policy::none())
-        .retry(retry::never());
-    if is_here(url) {
-        builder = builder.no_proxy();
-    }
-    builder.build().map_err(|error| ClientError(with_causes(&error.without_url())))
-}
-
-/// Whether an address is on this machine, where no proxy belongs.
-fn is_here(url: &str) -> bool {
-    let Ok(url) = url::Url::parse(url) else { return false };
-    match url.host() {
-        Some(url::Host::Ipv4(ip)) => ip.is_loopback(),
-        Some(url::Host::Ipv6(ip)) => ip.is_loopback(),
-        Some(url::Host::Domain(name)) => name == "localhost",
-        None => false,
-    }
-}
-
 /// What `chat.postMessage`, `chat.update` and webhooks are told alike: nothing is to be parsed,
 /// linked or unfurled (an unfurl fetches an address that somebody may have chosen).
 fn arguments(message: &Message) -> Value {
@@ -401,34 +369,6 @@ fn arguments(message: &Message) -> Value {
         arguments["blocks"] = blocks.clone();
     }
     arguments
-}
-
-type Answered = (u16, Option<Duration>, Option<Vec<u8>>);
-
-/// Sends a request and reads the answer; the body is `None` when it broke off.
-async fn exchange(request: reqwest::RequestBuilder) -> Result<Answered, (Reply, String)> {
-    let response = request.send().await.map_err(|error| {
-        let reply =
-            if error.is_connect() || error.is_builder() { Reply::NotSent } else { Reply::Broken };
-        // The address of a webhook is a secret.
-        (reply, with_causes(&error.without_url()))
-    })?;
-    let status = response.status().as_u16();
-    let retry_after = response.headers().get(RETRY_AFTER).and_then(|value| value.to_str().ok());
-    let retry_after =
-        retry_after.and_then(|text| text.trim().parse().ok()).map(Duration::from_secs);
-    Ok((status, retry_after, whole(response).await))
-}
-
-async fn whole(mut response: Response) -> Option<Vec<u8>> {
-    let mut bytes = Vec::new();
-    while let Some(chunk) = response.chunk().await.ok()? {
-        if bytes.len() + chunk.len() > ANSWER_BYTES_MAX {
-            return None;
-        }
-        bytes.extend_from_slice(&chunk);
-    }
-    Some(bytes)
 }
 
 fn next(cursor: Option<Cursor>) -> Option<String> {

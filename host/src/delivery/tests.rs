@@ -7,5 +7,6 @@ mod faults;
 mod pauses;
 mod rebalances;
 mod refusals;
+mod sinks;
 mod suppressions;
 pub(crate) mod world;

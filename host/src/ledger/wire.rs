@@ -1,6 +1,7 @@
 //! The wire form of a ledger entry: JSON with a version in `v`.
 
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 
 use super::{Entry, LedgerError, Place, State};
 use crate::digest::Digest;
@@ -30,6 +31,8 @@ struct EntryV1 {
     updated_ms: i64,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     digest: Option<Digest>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    standing: Option<Value>,
 }
 
 pub(super) fn key(alert: &AlertId, channel: &str) -> Vec<u8> {
@@ -51,6 +54,7 @@ pub(super) fn to_bytes(entry: &Entry) -> Vec<u8> {
         outbox_offset: entry.outbox_offset,
         updated_ms: entry.updated_ms,
         digest: entry.digest.clone(),
+        standing: entry.standing.clone(),
     };
     // Strings and integers always have a JSON form.
     serde_json::to_vec(&wire).unwrap_or_default()
@@ -83,6 +87,7 @@ pub(super) fn from_bytes(bytes: &[u8]) -> Result<Entry, LedgerError> {
         outbox_offset: wire.outbox_offset,
         updated_ms: wire.updated_ms,
         digest: wire.digest,
+        standing: wire.standing,
     })
 }
 
@@ -99,7 +104,9 @@ mod tests {
             let with = Entry { state, ..entry(ALERT, "general", 1_520_176_464_386) };
             let without = Entry { place: None, ..with.clone() };
             let sum = Entry { digest: Some(Digest::of(1, "a")), ..with.clone() };
-            for entry in [with, without, sum] {
+            let standing = Some(serde_json::json!({ "labels": { "rule": "r" } }));
+            let standing = Entry { standing, ..without.clone() };
+            for entry in [with, without, sum, standing] {
                 assert_eq!(Entry::from_bytes(&entry.to_bytes()).unwrap(), entry);
             }
         }

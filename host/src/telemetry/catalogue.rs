@@ -63,6 +63,8 @@ pub(super) struct Rules {
 pub(super) struct Delivery {
     pub(super) posts: Series<2, CounterCell>,
     pub(super) slack_errors: Series<1, CounterCell>,
+    pub(super) sink_posts: Series<2, CounterCell>,
+    pub(super) sink_errors: Series<2, CounterCell>,
     pub(super) seconds: Histogram,
     pub(super) pending: Gauge,
     pub(super) paused: Gauge,
@@ -180,13 +182,17 @@ impl Delivery {
         let mut c = Catalogue(registry);
         let posts = "Notifications answered by Slack or given up, by outcome";
         let errors = "Errors that Slack answered, or that kept it from answering";
-        let seconds = "Seconds from the writing of an outbox entry to Slack's yes";
+        let sink_posts = "Notifications taken by other targets or given up, by outcome";
+        let sink_errors = "Errors of other targets, or that kept them from answering";
+        let seconds = "Seconds from the writing of an outbox entry to Slack's or its target's yes";
         let pending = "Outbox entries that are read and not yet answered";
         let paused = "1 while delivery is paused, for example by a refused token";
         let histogram = Histogram::new(DELIVERY_BUCKETS);
         Self {
             posts: c.counter("firebell_slack_posts", ["channel", "outcome"], posts),
             slack_errors: c.counter("firebell_slack_errors", ["class"], errors),
+            sink_posts: c.counter("firebell_sink_posts", ["target", "outcome"], sink_posts),
+            sink_errors: c.counter("firebell_sink_errors", ["target", "class"], sink_errors),
             seconds: c.put("firebell_delivery_seconds", seconds, histogram),
             pending: c.put("firebell_outbox_pending_entries", pending, Gauge::default()),
             paused: c.put("firebell_delivery_paused", paused, Gauge::default()),

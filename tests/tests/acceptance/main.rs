@@ -22,6 +22,7 @@ mod reload;
 mod sandbox;
 mod security;
 mod seed;
+mod sinks;
 mod slack_sdk;
 mod stale;
 mod state;

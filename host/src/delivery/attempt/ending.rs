@@ -30,6 +30,7 @@ impl<P: Ports> Courier<P> {
             outbox_offset: job.record.offset,
             updated_ms: now_ms(),
             digest: job.entry.digest.clone(),
+            standing: None,
         };
         self.common.keep(self.book.note(known), &self.ending).await
     }
@@ -58,6 +59,8 @@ impl<P: Ports> Courier<P> {
             updated_ms: now_ms(),
             // As the message stands; what was given up is in the dead letter.
             digest: standing.and_then(|known| known.digest.clone()),
+            // What a target was told before it refused this still holds there.
+            standing: known.and_then(|known| known.standing.clone()),
         };
         self.common.keep(self.book.note(known), &self.ending).await
     }

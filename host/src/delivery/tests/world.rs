@@ -9,6 +9,7 @@ use tokio::sync::{Notify, mpsc};
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
+use super::sinks::slack_only;
 use crate::config::OnAmbiguous;
 use crate::dead_letter::Origin;
 use crate::delivery::blocks::Manners;
@@ -19,6 +20,7 @@ use crate::delivery::dispatch::{Dispatch, Ended};
 use crate::delivery::gate::Gate;
 use crate::delivery::patience::Patience;
 use crate::delivery::ports::{Event, Known, OutboxRecord, PortError, Ports, Release, TakenOver};
+use crate::delivery::sinks::Sinks;
 use crate::delivery::slack::Slack;
 use crate::delivery::suppression::Suppression;
 use crate::demo::slack::{Message, Options, SlackStandIn};
@@ -41,6 +43,8 @@ pub(super) struct Broker {
     pub(super) committed: BTreeMap<i32, (i64, bool)>,
     pub(super) ledger: Vec<(i32, Vec<u8>, Option<Vec<u8>>)>,
     pub(super) dead_letters: Vec<OutgoingRecord>,
+    /// What was written to topics of others.
+    pub(super) told: Vec<OutgoingRecord>,
     /// Every offset that was committed, in order.
     pub(super) commits: Vec<(i32, i64)>,
     pub(super) held: Vec<bool>,
@@ -136,14 +140,15 @@ impl Ports for MemoryPorts {
             let mut broker = self.kafka.broker();
             if broker.refuse_writes > 0 {
                 broker.refuse_writes -= 1;
-                return Err(PortError("no broker".into()));
+                return Err("no broker".to_owned().into());
             }
             if record.topic.ends_with(".ledger") {
                 let key = record.key.clone().unwrap();
                 broker.ledger.push((record.partition.unwrap(), key, record.value));
-            } else {
-                assert_eq!(&*record.topic, "test.dead-letters");
+            } else if &*record.topic == "test.dead-letters" {
                 broker.dead_letters.push(record);
+            } else {
+                broker.told.push(record);
             }
         }
         self.kafka.changed.notify_waiters();
@@ -209,6 +214,7 @@ pub(super) struct Setup {
     pub(super) webhook: bool,
     pub(super) retention: Duration,
     pub(super) request_timeout: Duration,
+    pub(super) sinks: Arc<Sinks>,
 }
 
 impl Default for Setup {
@@ -239,6 +245,7 @@ impl Default for Setup {
             webhook: false,
             retention: Duration::from_secs(3_600),
             request_timeout,
+            sinks: slack_only(),
         }
     }
 }
@@ -277,6 +284,7 @@ impl Host {
         let common = Arc::new(Common {
             ports: MemoryPorts { kafka: kafka.clone(), alive: Arc::clone(&alive) },
             slack: Arc::clone(&slack),
+            sinks: Arc::clone(&setup.sinks),
             gate: Arc::clone(&gate),
             directory: Directory::new(&BTreeMap::new()),
             manners: Manners::default(),
