@@ -85,6 +85,7 @@ const KEYS: &[&str] = &[
     "http.listen",
     "delivery.policy",
     "delivery.ledger_retention_hours",
+    "delivery.history_retention_hours",
     "http.public_url",
     "webhooks.*.url",
     "webhooks.*.url_env",
@@ -263,6 +264,8 @@ pub struct DeliveryConfig {
     pub policy: Option<PathBuf>,
     /// `ledger_retention_hours`: how long an alert id is remembered.
     pub ledger_retention: Duration,
+    /// `history_retention_hours`: how long it is kept what happened to alerts, when the topic is created.
+    pub history_retention: Duration,
 }
 
 /// Bytes of `[http] public_url`: every message has room for a link to it.

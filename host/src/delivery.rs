@@ -18,6 +18,7 @@ pub mod directory;
 pub mod dispatch;
 pub mod gate;
 mod http;
+pub mod journal;
 pub mod kafka;
 pub mod pace;
 pub mod partition;
@@ -52,6 +53,7 @@ use directory::Directory;
 use dispatch::{Dispatch, Ended};
 use gate::{Gate, PART};
 use http::ClientError;
+use journal::{Journal, write_out};
 use kafka::{KafkaPorts, KafkaPortsError};
 use patience::Patience;
 use readback::{History, read};
@@ -128,13 +130,14 @@ pub async fn run(
     loop {
         let (events, inbox) = mpsc::channel(EVENTS_MAX);
         let ports = KafkaPorts::start(&kafka, events, metrics.clone(), readiness.clone())?;
-        let common = Arc::new(common(
-            &config,
-            (&slack, &sinks, &gate),
-            (&suppression, &patience),
-            ports,
-            &metrics,
-        ));
+        let (journal, noted) = Journal::new(metrics.clone());
+        let shared = (&suppression, &patience);
+        let common = common(&config, (&slack, &sinks, &gate), shared, (ports, journal), &metrics);
+        let common = Arc::new(common);
+        let written = CancellationToken::new();
+        // Ends with this function, too: it holds Kafka's clients.
+        let mut writer = tokio::task::JoinSet::new();
+        writer.spawn(write_out(Arc::clone(&common), noted, written.clone()));
         if let Some(slack) = config.slack.as_ref().filter(|_| !introduced) {
             let channel = slack.default_channel.clone();
             background.spawn(introduce(Arc::clone(&common), channel));
@@ -142,6 +145,10 @@ pub async fn run(
         }
         let dispatch = Dispatch::new(Arc::clone(&common), readiness.clone(), retention_ms);
         let ended = dispatch.run(inbox, shutdown.clone()).await;
+        written.cancel();
+        if matches!(writer.join_next().await, Some(Err(_))) {
+            tracing::error!("what writes the history down panicked; this is a bug of firebell");
+        }
         common.ports.close().await;
         match ended {
             Ended::Stopped => return Ok(()),
@@ -162,7 +169,7 @@ fn common<P>(
     config: &Config,
     (slack, sinks, gate): (&Arc<Slack>, &Arc<Sinks>, &Arc<Gate>),
     (suppression, patience): (&Suppression, &Patience),
-    ports: P,
+    (ports, journal): (P, Journal),
     metrics: &Metrics,
 ) -> Common<P> {
     // Nobody asks for Slack's manners where there is no Slack.
@@ -183,6 +190,7 @@ fn common<P>(
         },
         on_ambiguous: section.map(|slack| slack.on_ambiguous).unwrap_or_default(),
         suppression: suppression.clone(),
+        journal,
         messages_per_second: section.map_or(1.0, |slack| slack.messages_per_second),
         burst: section.map_or(1, |slack| slack.burst),
         patience: patience.clone(),

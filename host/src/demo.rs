@@ -128,6 +128,7 @@ pub async fn run(options: Options, shutdown: CancellationToken) -> Result<Summar
         (&internal.repartition, OUTBOX_PARTITIONS),
         (&internal.changelog, OUTBOX_PARTITIONS),
         (&internal.silences, 1),
+        (&internal.history, 1),
     ])?;
     let slack = SlackStandIn::start(stand_in()).await.map_err(DemoError::Slack)?;
 

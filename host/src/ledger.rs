@@ -37,7 +37,7 @@ pub enum State {
 
 impl State {
     /// The word in the wire form.
-    pub fn as_str(self) -> &'static str {
+    pub const fn as_str(self) -> &'static str {
         match self {
             Self::Open => "open",
             Self::Resolved => "resolved",
@@ -147,6 +147,11 @@ impl Ledger {
     /// What is known of an alert in a channel.
     pub fn get(&self, alert: &AlertId, channel: &str) -> Option<&Entry> {
         self.entries.get(&wire::key(alert, channel))
+    }
+
+    /// All entries, in no order.
+    pub fn entries(&self) -> impl Iterator<Item = &Entry> {
+        self.entries.values()
     }
 
     /// What is known of all alerts in a channel, in no order.

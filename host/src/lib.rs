@@ -28,6 +28,7 @@
 //! - [`outbox`]: decided notifications on their way.
 //! - [`delivery`]: from the outbox to Slack.
 //! - [`ledger`]: what became of every alert.
+//! - [`history`], [`alerts`]: how that came, step by step, and both put together for people.
 //! - [`kafka`], [`oauth`], [`topics`], [`tls`], [`causes`], [`backoff`]: what clients have in common.
 //! - [`source`]: where records come from.
 //! - [`progress`]: how far a worker has come.
@@ -37,6 +38,7 @@
 //! - [`check`]: everything that could fail later.
 //! - [`demo`]: what stands in the place of the world.
 
+pub mod alerts;
 pub mod backoff;
 pub mod batch;
 pub mod causes;
@@ -50,6 +52,7 @@ pub mod digest;
 pub mod effect;
 pub mod engine;
 pub mod evaluation;
+pub mod history;
 pub mod http;
 pub mod kafka;
 pub mod ledger;

@@ -326,6 +326,7 @@ mod tests {
         m.slack_errors("throttled", 1);
         m.sink_posts("webhook:oncall", "posted");
         m.sink_errors("webhook:oncall", "transient");
+        m.history_dropped(1);
         m.delivery_seconds(0.02);
         m.outbox_pending(3);
         m.delivery_paused(true);

@@ -16,6 +16,10 @@ use crate::project;
 const NAMES: [&str; 2] = ["prometheus-alertmanager", "alertmanager"];
 /// Debian's and Ubuntu's package.
 const PACKAGE: &str = "prometheus-alertmanager";
+/// Where Debian's program looks for its templates, and the same relative to where it is unpacked, of
+/// the same length.
+const TEMPLATES: (&str, &str) =
+    ("/usr/share/prometheus/alertmanager", "usr//share/prometheus/alertmanager");
 /// The smallest configuration: it tells nobody.
 const CONFIG: &str = "route:\n  receiver: nobody\nreceivers:\n- name: nobody\n";
 
@@ -42,6 +46,7 @@ impl Alertmanager {
         let port = free_port()?;
         let mut command = Command::new(program);
         command
+            .current_dir(unpacked())
             .arg(format!("--config.file={}", config.display()))
             .arg(format!("--storage.path={}", folder.path().join("data").display()))
             .arg(format!("--web.listen-address=127.0.0.1:{port}"))
@@ -69,23 +74,27 @@ impl Alertmanager {
 
 /// The program: installed, or unpacked below `target/`.
 fn program() -> Result<PathBuf> {
+    fs::create_dir_all(unpacked())?;
     if let Some(name) = NAMES.into_iter().find(|name| project::is_installed(name, "--version")) {
         return Ok(name.into());
     }
-    let folder = project::target().join("alertmanager");
-    fs::create_dir_all(&folder)?;
+    let folder = unpacked();
     // Other test programs may be unpacking at the same moment.
     let lock = File::create(folder.join("lock"))?;
     lock.lock()?;
-    let program = folder.join("usr/bin").join(PACKAGE);
+    let program = folder.join(PACKAGE);
     if !program.is_file() {
         unpack(&folder).context(
             "Alertmanager is not on the PATH and can't be unpacked: install it (Debian, Ubuntu: \
              `apt-get install prometheus-alertmanager`)",
         )?;
     }
-    ensure!(program.is_file(), "{PACKAGE} has no usr/bin/{PACKAGE}");
     Ok(program)
+}
+
+/// Where the package is unpacked.
+fn unpacked() -> PathBuf {
+    project::target().join("alertmanager")
 }
 
 /// Fetches the package and unpacks it, without installing anything.
@@ -105,5 +114,28 @@ fn unpack(folder: &Path) -> Result<()> {
         .filter_map(|name| name.into_string().ok())
         .find(|name| name.starts_with(PACKAGE) && name.ends_with(".deb"))
         .context("apt-get left no package behind")?;
-    run("dpkg", &["-x", &package, "."])
+    run("dpkg", &["-x", &package, "."])?;
+    let mut program = fs::read(folder.join("usr/bin").join(PACKAGE))?;
+    let (installed, here) = TEMPLATES;
+    while let Some(at) = position(&program, installed.as_bytes()) {
+        program[at..at + here.len()].copy_from_slice(here.as_bytes());
+    }
+    // Whole or not at all.
+    let part = folder.join("part");
+    fs::write(&part, program)?;
+    fs::set_permissions(&part, fs::metadata(folder.join("usr/bin").join(PACKAGE))?.permissions())?;
+    fs::rename(part, folder.join(PACKAGE))?;
+    Ok(())
+}
+
+fn position(bytes: &[u8], wanted: &[u8]) -> Option<usize> {
+    let first = *wanted.first()?;
+    let mut from = 0;
+    while let Some(at) = bytes.get(from..)?.iter().position(|byte| *byte == first) {
+        if bytes[from + at..].starts_with(wanted) {
+            return Some(from + at);
+        }
+        from += at + 1;
+    }
+    None
 }

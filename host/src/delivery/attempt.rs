@@ -21,6 +21,7 @@ use super::suppression::Reason;
 use super::verdict::{Method, Verdict};
 use crate::backoff::Backoff;
 use crate::config::OnAmbiguous;
+use crate::history::What;
 use crate::ledger::{Entry as Known, Place, State};
 use crate::outbox::Entry;
 
@@ -138,7 +139,7 @@ impl<P: Ports> Courier<P> {
             let waited = now_ms().saturating_sub(job.record.timestamp_ms);
             self.common.metrics.delivery_seconds(waited as f64 / 1_000.0);
         }
-        self.tell(&job.entry, outcome);
+        self.tell(&job.entry, outcome, "");
         Ok(outcome)
     }
 
@@ -161,7 +162,11 @@ impl<P: Ports> Courier<P> {
     }
 
     /// Counts and logs what became of an entry.
-    fn tell(&self, entry: &Entry, outcome: Outcome) {
+    fn tell(&self, entry: &Entry, outcome: Outcome, why: &str) {
+        // Why something was given up is written down where it is known.
+        if outcome != Outcome::DeadLetter {
+            self.common.journal.note(entry, What::ended(outcome.as_str(), why));
+        }
         let (channel, outcome) = (&entry.channel, outcome.as_str());
         match self.way {
             Way::Slack => self.common.metrics.posts(channel, outcome, 1),
@@ -171,6 +176,11 @@ impl<P: Ports> Courier<P> {
             channel, outcome, alert = %entry.alert, intent = %entry.intent,
             rule = entry.intent.rule, "notification"
         );
+    }
+
+    /// Writes something down about an entry, for people.
+    pub(super) fn note_down(&self, job: &Job, what: What) {
+        self.common.journal.note(&job.entry, what);
     }
 
     /// Why an entry waits, or is over, instead of making a message now.
@@ -191,10 +201,10 @@ impl<P: Ports> Courier<P> {
     ///
     /// # Errors
     /// When work on the partition ends before; the entry stays in the outbox.
-    pub(super) async fn suppress(&self, job: &Job) -> Result<(), Stopped> {
+    pub(super) async fn suppress(&self, job: &Job, why: &str) -> Result<(), Stopped> {
         let known = self.book.known(&job.entry);
         self.end_untold(job, known.as_ref(), State::Suppressed).await?;
-        self.tell(&job.entry, Outcome::Suppressed);
+        self.tell(&job.entry, Outcome::Suppressed, why);
         Ok(())
     }
 
@@ -279,6 +289,7 @@ impl<P: Ports> Courier<P> {
     fn next<T>(&self, asked: &Asked<T>, tries: &mut Tries, job: &Job) -> Next {
         let verdict = self.common.heed(asked);
         let detail = &asked.detail;
+        self.note_down(job, What::asked(asked.method.as_str(), verdict.as_str(), detail));
         if verdict != Verdict::Sent {
             let (class, channel) = (verdict.as_str(), &job.entry.channel);
             tracing::warn!(class, channel, intent = %job.entry.intent, "slack: {detail}");

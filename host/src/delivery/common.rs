@@ -9,6 +9,7 @@ use tokio_util::sync::CancellationToken;
 use super::blocks::Manners;
 use super::directory::Directory;
 use super::gate::Gate;
+use super::journal::Journal;
 use super::patience::Patience;
 use super::ports::Ports;
 use super::sinks::Sinks;
@@ -38,6 +39,8 @@ pub struct Common<P> {
     pub manners: Manners,
     /// What to do after an unclear answer when history cannot be read.
     pub on_ambiguous: OnAmbiguous,
+    /// What is written down for people.
+    pub journal: Journal,
     /// What is not to be told now.
     pub suppression: Suppression,
     /// Messages a second and channel.

@@ -163,7 +163,7 @@ mod tests {
     impl Site {
         async fn new() -> Self {
             let cluster = MockCluster::new(1).unwrap();
-            for topic in ["g.outbox", "g.ledger", "g.dead-letters"] {
+            for topic in ["g.outbox", "g.ledger", "g.dead-letters", "g.history"] {
                 cluster.create_topic(topic, PARTITIONS, 1).unwrap();
             }
             let slack = SlackStandIn::start(Options::default()).await.unwrap();

@@ -11,6 +11,7 @@ use super::common::{Common, Ending, Stopped, now_ms};
 use super::partition::Finish;
 use super::ports::Ports;
 use super::suppression::{Waiting, can_end};
+use crate::history::What;
 use crate::notification::Kind;
 
 /// Between two looks whether the silences were read.
@@ -61,10 +62,11 @@ impl<P: Ports> Round<P> {
     /// Takes an entry: delivers it, or lets it wait, or writes down that it is over.
     async fn take(&mut self, job: Job) -> Result<(), Stopped> {
         let alert = job.entry.alert;
+        self.courier.note_down(&job, What::taken_up(&job.entry));
         if self.waiting.has(&alert) {
             if job.entry.notification.kind == Kind::Resolve {
                 // It came and went while nobody wanted to know.
-                self.courier.suppress(&job).await?;
+                self.courier.suppress(&job, "it ended while it waited").await?;
                 for waited in self.waiting.end(&alert) {
                     self.finish.waited(&waited.record).await;
                 }
@@ -82,10 +84,12 @@ impl<P: Ports> Round<P> {
             Some(reason) if can_end(&job.entry) => {
                 let (channel, rule) = (&job.entry.channel, &job.entry.intent.rule);
                 tracing::info!(channel, rule, %alert, "an alert waits: {reason}");
+                let why = reason.to_string();
+                self.courier.note_down(&job, What::Waits { why });
                 self.wait(job).await;
             }
-            Some(_) => {
-                self.courier.suppress(&job).await?;
+            Some(reason) => {
+                self.courier.suppress(&job, &reason.to_string()).await?;
                 self.finish.say(&job.record).await;
             }
         }

@@ -65,6 +65,7 @@ pub(super) struct Delivery {
     pub(super) slack_errors: Series<1, CounterCell>,
     pub(super) sink_posts: Series<2, CounterCell>,
     pub(super) sink_errors: Series<2, CounterCell>,
+    pub(super) history_dropped: Series<0, CounterCell>,
     pub(super) seconds: Histogram,
     pub(super) pending: Gauge,
     pub(super) paused: Gauge,
@@ -184,6 +185,7 @@ impl Delivery {
         let errors = "Errors that Slack answered, or that kept it from answering";
         let sink_posts = "Notifications taken by other targets or given up, by outcome";
         let sink_errors = "Errors of other targets, or that kept them from answering";
+        let dropped = "Events of the history that were not written";
         let seconds = "Seconds from the writing of an outbox entry to Slack's or its target's yes";
         let pending = "Outbox entries that are read and not yet answered";
         let paused = "1 while delivery is paused, for example by a refused token";
@@ -193,6 +195,7 @@ impl Delivery {
             slack_errors: c.counter("firebell_slack_errors", ["class"], errors),
             sink_posts: c.counter("firebell_sink_posts", ["target", "outcome"], sink_posts),
             sink_errors: c.counter("firebell_sink_errors", ["target", "class"], sink_errors),
+            history_dropped: c.counter("firebell_history_dropped", [], dropped),
             seconds: c.put("firebell_delivery_seconds", seconds, histogram),
             pending: c.put("firebell_outbox_pending_entries", pending, Gauge::default()),
             paused: c.put("firebell_delivery_paused", paused, Gauge::default()),

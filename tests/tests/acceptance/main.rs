@@ -8,6 +8,7 @@
     reason = "all of it is test code: a failure here is a failed test"
 )]
 
+mod alerts;
 mod asked;
 mod bad_input;
 mod broker_away;

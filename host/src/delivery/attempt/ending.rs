@@ -7,6 +7,7 @@ use crate::dead_letter::{DeadLetter, RuleVersion, Stage};
 use crate::delivery::common::{Stopped, now_ms};
 use crate::delivery::decision::state_after;
 use crate::delivery::ports::{OutboxRecord, Ports};
+use crate::history::What;
 use crate::ledger::{Entry as Known, Place, State};
 use crate::record::RecordId;
 
@@ -71,6 +72,8 @@ impl<P: Ports> Courier<P> {
         known: Option<&Known>,
         refusal: Refusal,
     ) -> Result<Outcome, Stopped> {
+        let why = format!("{}: {}", refusal.reason, refusal.message);
+        self.note_down(job, What::ended(Outcome::DeadLetter.as_str(), &why));
         let rule = RuleVersion {
             name: job.entry.intent.rule.as_str().into(),
             version: job.entry.rule_version.clone(),

@@ -11,6 +11,7 @@ use crate::delivery::common::{Stopped, now_ms};
 use crate::delivery::decision::{Step, state_after, step};
 use crate::delivery::ports::Ports;
 use crate::delivery::sinks::{Answer, Sink, Told, Way};
+use crate::history::What;
 use crate::ledger::Entry as Known;
 
 impl<P: Ports> Courier<P> {
@@ -51,6 +52,7 @@ impl<P: Ports> Courier<P> {
             let answer = self.ending.busy(sink.tell(&self.common.ports, told)).await;
             let (class, wait, detail) = match answer.map_err(stopped)? {
                 Answer::Taken { standing } => {
+                    self.note_down(job, What::asked("take it", "sent", ""));
                     let note = Known { standing, ..self.handed(job, known) };
                     let record = self.book.note(note);
                     drop(turn);
@@ -59,6 +61,7 @@ impl<P: Ports> Courier<P> {
                 }
                 Answer::Later { class, wait, detail } => (class, wait, detail),
                 Answer::Never { detail } => {
+                    self.note_down(job, What::asked("take it", "refused", &detail));
                     drop(turn);
                     self.common.metrics.sink_errors(&sink.name, "refused");
                     return self.refused(sink, job, known, ("refused", detail)).await;
@@ -66,6 +69,7 @@ impl<P: Ports> Courier<P> {
             };
             drop(turn);
             self.common.metrics.sink_errors(&sink.name, class);
+            self.note_down(job, What::asked("take it", class, &detail));
             let (channel, intent) = (&sink.name, &job.entry.intent);
             tracing::warn!(channel, class, %intent, "not taken, trying again: {detail}");
             if age(job) >= sink.retry_for {

@@ -18,12 +18,14 @@ use crate::delivery::credentials;
 use crate::delivery::directory::Directory;
 use crate::delivery::dispatch::{Dispatch, Ended};
 use crate::delivery::gate::Gate;
+use crate::delivery::journal::{Journal, write_out};
 use crate::delivery::patience::Patience;
 use crate::delivery::ports::{Event, Known, OutboxRecord, PortError, Ports, Release, TakenOver};
 use crate::delivery::sinks::Sinks;
 use crate::delivery::slack::Slack;
 use crate::delivery::suppression::Suppression;
 use crate::demo::slack::{Message, Options, SlackStandIn};
+use crate::history::Event as Happened;
 use crate::ledger::{Entry as Note, Ledger};
 use crate::notification::{AlertId, IntentId, Kind, Notification, Severity};
 use crate::outbox::{Entry, partition_of};
@@ -43,6 +45,7 @@ pub(super) struct Broker {
     pub(super) committed: BTreeMap<i32, (i64, bool)>,
     pub(super) ledger: Vec<(i32, Vec<u8>, Option<Vec<u8>>)>,
     pub(super) dead_letters: Vec<OutgoingRecord>,
+    pub(super) history: Vec<Happened>,
     /// What was written to topics of others.
     pub(super) told: Vec<OutgoingRecord>,
     /// Every offset that was committed, in order.
@@ -145,6 +148,8 @@ impl Ports for MemoryPorts {
             if record.topic.ends_with(".ledger") {
                 let key = record.key.clone().unwrap();
                 broker.ledger.push((record.partition.unwrap(), key, record.value));
+            } else if &*record.topic == "test.history" {
+                broker.history.push(Happened::from_bytes(&record.value.unwrap()).unwrap());
             } else if &*record.topic == "test.dead-letters" {
                 broker.dead_letters.push(record);
             } else {
@@ -281,6 +286,7 @@ impl Host {
         let slack = Arc::new(slack.unwrap());
         let gate = Arc::new(Gate::new(metrics.clone(), readiness.clone()));
         let alive = Arc::new(AtomicBool::new(true));
+        let (journal, noted) = Journal::new(metrics.clone());
         let common = Arc::new(Common {
             ports: MemoryPorts { kafka: kafka.clone(), alive: Arc::clone(&alive) },
             slack: Arc::clone(&slack),
@@ -289,6 +295,7 @@ impl Host {
             directory: Directory::new(&BTreeMap::new()),
             manners: Manners::default(),
             on_ambiguous: setup.on_ambiguous,
+            journal,
             suppression: setup.suppression.clone(),
             messages_per_second: setup.messages_per_second,
             burst: setup.burst,
@@ -300,12 +307,14 @@ impl Host {
         let (events, inbox) = mpsc::channel(1_024);
         let shutdown = CancellationToken::new();
         let retention_ms = i64::try_from(setup.retention.as_millis()).unwrap();
+        let history = write_out(Arc::clone(&common), noted, CancellationToken::new());
         let dispatch = Dispatch::new(common, readiness.clone(), retention_ms);
         let dispatch = tokio::spawn(dispatch.run(inbox, shutdown.clone()));
         let recovery =
             credentials::recover(gate, slack, setup.token_file.clone(), setup.patience.clone());
         let tasks = vec![
             tokio::spawn(recovery),
+            tokio::spawn(history),
             tokio::spawn(feed(kafka.clone(), events.clone(), Arc::clone(&alive))),
         ];
         Self { events, readiness, metrics, shutdown, alive, tasks, dispatch }
