@@ -11,6 +11,7 @@ use crate::config::{Config, Problem, SlackConfig};
 mod kafka;
 mod policy;
 mod rules;
+mod sinks;
 mod slack;
 
 /// What is asked.
@@ -44,6 +45,7 @@ pub async fn check(path: &Path, options: Options) -> Report {
         keys.into_iter().any(|key| key == section || key.starts_with(&format!("{section}.")))
     };
     let (kafka_is_wrong, slack_is_wrong) = (wrong("kafka"), wrong("slack"));
+    let sinks_are_wrong = wrong("alertmanagers");
     if problems.is_empty() {
         report.passed.push(format!("configuration {}", path.display()));
     }
@@ -51,17 +53,24 @@ pub async fn check(path: &Path, options: Options) -> Report {
     let Some(config) = config.map(Arc::new) else { return report };
     let rules = rules::check(&config, &mut report).await;
     let policy = policy::check(&config, &mut report);
+    sinks::check(&config, (&rules, policy.as_ref()), &mut report);
     match &config.slack {
         Some(slack) => note_plain_http(path, slack, &mut report),
+        None if !config.sinks.is_empty() => {}
         None => report.notes.push(
-            Problem::new("there is no [slack]: nothing is delivered").file(path).cure(
-                "that is right for `firebell run --only evaluate`, else write token_env and \
-                 default_channel under [slack]",
-            ),
+            Problem::new("there is neither [slack] nor another target: nothing is delivered")
+                .file(path)
+                .cure(
+                    "that is right for `firebell run --only evaluate`, else write token_env and \
+                 default_channel under [slack], or a target of docs/sinks.md",
+                ),
         ),
     }
     if !options.offline && !kafka_is_wrong {
         kafka::check(path, &config, &rules, &mut report).await;
+    }
+    if !options.offline && !sinks_are_wrong {
+        sinks::ask(path, &config, &mut report).await;
     }
     if !options.offline && !slack_is_wrong {
         slack::check(path, &config, (&rules, policy.as_ref()), &mut report).await;

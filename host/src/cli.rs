@@ -7,6 +7,7 @@ use std::process::ExitCode;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
+mod alerts;
 mod check;
 mod demo;
 mod failure;
@@ -85,6 +86,8 @@ enum Command {
     Run(run::Arguments),
     /// Tell everything that is wrong with configuration, rules, topics and token, at once.
     Check(check::Arguments),
+    /// Show alerts and what became of them, or all that happened to one.
+    Alerts(alerts::Arguments),
     /// Tell alerts no more for a while, show who asked for that, or end it.
     Silence(silence::Arguments),
     /// Show what a rule keeps: windows by key and time, values, timers.
@@ -106,6 +109,7 @@ fn dispatch(global: Global, command: Command) -> Result<ExitCode, Failure> {
         Command::Demo(arguments) => demo::run(global, &arguments),
         Command::Run(arguments) => run::run(global, &arguments),
         Command::Check(arguments) => check::run(global, &arguments),
+        Command::Alerts(arguments) => alerts::run(global, &arguments),
         Command::Silence(arguments) => silence::run(global, &arguments),
         Command::State(arguments) => state::run(global, &arguments),
     }

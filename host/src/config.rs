@@ -12,6 +12,7 @@ use std::time::Duration;
 
 use crate::limits::Limits;
 use crate::secret::Secret;
+use crate::target::Targets;
 
 mod ambiguity;
 mod delivery;
@@ -21,12 +22,14 @@ mod problem;
 pub(crate) mod reader;
 mod rules;
 mod secrets;
+mod sinks;
 pub(crate) mod slack;
 mod tables;
 
 pub use ambiguity::{Ambiguity, OnAmbiguous};
 pub use environment::Environment;
 pub use problem::{ConfigErrors, Problem};
+pub use sinks::{AlertmanagerConfig, Form, KafkaSinkConfig, SinksConfig, WebhookConfig};
 
 use reader::{Reader, Table};
 
@@ -85,10 +88,30 @@ const KEYS: &[&str] = &[
     "slack.digest_after_seconds",
     "slack.on_ambiguous",
     "slack.request_timeout_ms",
-    "slack.ledger_retention_hours",
     "http.listen",
     "delivery.policy",
+    "delivery.ledger_retention_hours",
+    "delivery.history_retention_hours",
     "http.public_url",
+    "webhooks.*.url",
+    "webhooks.*.url_env",
+    "webhooks.*.url_file",
+    "webhooks.*.secret_env",
+    "webhooks.*.secret_file",
+    "webhooks.*.request_timeout_ms",
+    "webhooks.*.retry_minutes",
+    "kafka_sinks.*.topic",
+    "kafka_sinks.*.form",
+    "kafka_sinks.*.channel",
+    "kafka_sinks.*.retry_minutes",
+    "alertmanagers.*.url",
+    "alertmanagers.*.url_env",
+    "alertmanagers.*.url_file",
+    "alertmanagers.*.token_env",
+    "alertmanagers.*.token_file",
+    "alertmanagers.*.request_timeout_ms",
+    "alertmanagers.*.retry_minutes",
+    "alertmanagers.*.resend_seconds",
     "tables.*",
 ];
 
@@ -99,8 +122,10 @@ pub struct Config {
     pub kafka: KafkaConfig,
     /// `[rules]`
     pub rules: RulesConfig,
-    /// `[slack]`; `None` = nothing is delivered (`firebell run --only evaluate`).
+    /// `[slack]`; `None` = nothing is delivered to Slack.
     pub slack: Option<SlackConfig>,
+    /// `[webhooks]`, `[kafka_sinks]`, `[alertmanagers]`
+    pub sinks: SinksConfig,
     /// `[http]`; `None` = no page and no metrics.
     pub http: Option<HttpConfig>,
     /// `[delivery]`
@@ -211,8 +236,6 @@ pub struct SlackConfig {
     pub on_ambiguous: Ambiguity,
     /// `request_timeout_ms` for one request.
     pub request_timeout: Duration,
-    /// `ledger_retention_hours`: how long an alert id is remembered.
-    pub ledger_retention: Duration,
 }
 
 /// How messages reach Slack.
@@ -239,10 +262,14 @@ pub struct HttpConfig {
 }
 
 /// `[delivery]`
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct DeliveryConfig {
     /// `policy`: the file that says who is told of what; `None` = every alert goes where its rule says.
     pub policy: Option<PathBuf>,
+    /// `ledger_retention_hours`: how long an alert id is remembered.
+    pub ledger_retention: Duration,
+    /// `history_retention_hours`: how long it is kept what happened to alerts, when the topic is created.
+    pub history_retention: Duration,
 }
 
 /// Bytes of `[http] public_url`: every message has room for a link to it.
@@ -288,12 +315,19 @@ impl Config {
             let kafka = kafka::read(root.table("kafka"), context, port);
             let rules = rules::read(root.table("rules"), context);
             let slack = slack::read(root.table("slack"), context);
+            let sinks = sinks::read(&mut root, context);
             let delivery = delivery::read(root.table("delivery"), context);
             let tables = tables::read(root.table("tables"));
             root.finish();
-            Self { kafka, rules, slack, http, delivery, tables }
+            Self { kafka, rules, slack, sinks, http, delivery, tables }
         });
         (config, reader.into_problems())
+    }
+
+    /// The targets that alerts can be told to.
+    pub fn targets(&self) -> Targets {
+        let sinks = self.sinks.names().map(|(kind, name)| (kind, name.to_owned()));
+        Targets { has_slack: self.slack.is_some(), sinks: sinks.collect() }
     }
 
     fn complete((config, problems): (Option<Self>, Vec<Problem>)) -> Result<Self, ConfigErrors> {

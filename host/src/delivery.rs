@@ -1,7 +1,7 @@
-//! Delivery: from the outbox to Slack, once.
+//! Delivery: from the outbox to Slack and other targets, once.
 //!
-//! In: entries of the outbox (read committed). Out: messages in Slack, and what became of every
-//! alert in the ledger. It never evaluates a rule.
+//! In: entries of the outbox (read committed). Out: messages in Slack, news to webhooks, topics and
+//! Alertmanagers (`sinks`), and what became of every alert in the ledger. It never evaluates a rule.
 //!
 //! The way of an entry: `dispatch` hands it to its `partition`, that to the `attempt` of its
 //! channel, which decides (`decision`), waits for its `pace` and the `gate`, asks `slack`, and looks
@@ -20,6 +20,8 @@ pub mod directory;
 pub mod dispatch;
 mod edits;
 pub mod gate;
+mod http;
+pub mod journal;
 pub mod kafka;
 mod lanes;
 pub mod pace;
@@ -28,6 +30,7 @@ pub mod patience;
 pub mod ports;
 pub mod readback;
 mod round;
+pub mod sinks;
 pub mod slack;
 mod storm;
 pub mod suppression;
@@ -37,6 +40,7 @@ mod text;
 pub mod verdict;
 pub mod watermark;
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -55,11 +59,14 @@ use common::{Common, Ending, now_ms};
 use directory::Directory;
 use dispatch::{Dispatch, Ended};
 use gate::{Gate, PART};
+use http::ClientError;
+use journal::{Journal, write_out};
 use kafka::{KafkaPorts, KafkaPortsError};
 use pace::Paces;
 use patience::Patience;
 use readback::{History, read};
-use slack::{ClientError, Slack};
+use sinks::Sinks;
+use slack::Slack;
 use suppression::Suppression;
 use verdict::Verdict;
 
@@ -79,11 +86,14 @@ const TALLY_EDITS_BURST: u32 = 5;
 #[derive(Debug, thiserror::Error)]
 pub enum DeliveryError {
     /// There is nobody to deliver to.
-    #[error("there is no [slack] section; add one, or run with --only evaluate")]
-    NoSlack,
+    #[error(
+        "there is nobody to deliver to: add a [slack] section or another target (docs/sinks.md), or run \
+         with --only evaluate"
+    )]
+    NoTarget,
     /// The HTTP client.
-    #[error("cannot speak to slack")]
-    Slack(#[from] ClientError),
+    #[error("cannot speak to slack or another target")]
+    Client(#[from] ClientError),
     /// The Kafka clients.
     #[error("cannot read the outbox")]
     Kafka(#[source] Box<dyn std::error::Error + Send + Sync>),
@@ -109,14 +119,19 @@ pub async fn run(
     readiness: Readiness,
     shutdown: CancellationToken,
 ) -> Result<(), DeliveryError> {
-    let slack_config = config.slack.as_ref().ok_or(DeliveryError::NoSlack)?;
+    if config.targets().is_empty() {
+        return Err(DeliveryError::NoTarget);
+    }
     readiness.set_not_ready(PART, "waiting for partitions of the outbox");
-    let slack = Arc::new(client(slack_config)?);
+    let slack = Arc::new(config.slack.as_ref().map_or_else(Slack::absent, client)?);
+    let sinks = Arc::new(Sinks::new(&config)?);
     let gate = Arc::new(Gate::new(metrics.clone(), readiness.clone()));
-    let patience = Patience::new(slack_config.request_timeout);
-    let token_file = match &slack_config.mode {
-        SlackMode::Bot { token_file, .. } => token_file.clone(),
-        SlackMode::Webhook(_) => None,
+    let requests = config.slack.iter().map(|slack| slack.request_timeout);
+    let longest = requests.chain(config.sinks.longest_request()).max();
+    let patience = Patience::new(longest.unwrap_or_default());
+    let token_file = match config.slack.as_ref().map(|slack| &slack.mode) {
+        Some(SlackMode::Bot { token_file, .. }) => token_file.clone(),
+        Some(SlackMode::Webhook(_)) | None => None,
     };
     let recovery =
         credentials::recover(Arc::clone(&gate), Arc::clone(&slack), token_file, patience.clone());
@@ -124,44 +139,33 @@ pub async fn run(
     let mut background = tokio::task::JoinSet::new();
     background.spawn(recovery);
     let kafka = Arc::new(config.kafka.clone());
-    let retention_ms = i64::try_from(slack_config.ledger_retention.as_millis()).unwrap_or(i64::MAX);
+    let retention_ms =
+        i64::try_from(config.delivery.ledger_retention.as_millis()).unwrap_or(i64::MAX);
     let mut backoff =
         Backoff::new(Duration::from_secs(1), Duration::from_secs(30), patience.seed());
     let mut introduced = false;
     loop {
         let (events, inbox) = mpsc::channel(EVENTS_MAX);
         let ports = KafkaPorts::start(&kafka, events, metrics.clone(), readiness.clone())?;
-        let common = Arc::new(Common {
-            ports,
-            slack: Arc::clone(&slack),
-            gate: Arc::clone(&gate),
-            directory: Directory::new(&slack_config.channels),
-            manners: Manners {
-                mentions: slack_config.mentions.clone(),
-                link_hosts: slack_config.link_hosts.clone(),
-                public_url: config.http.as_ref().and_then(|http| http.public_url.clone()),
-            },
-            on_ambiguous: slack_config.on_ambiguous,
-            suppression: suppression.clone(),
-            broadcast_worsening: slack_config.broadcast_worsening,
-            paces: Paces::new(slack_config.messages_per_second, slack_config.burst),
-            budget: workspace_budget(slack_config),
-            tally_edits: Budget::new(TALLY_EDITS_PER_SECOND, TALLY_EDITS_BURST),
-            digest_after: slack_config.digest_after,
-            breakers: Breakers::new(patience.breaker_least, patience.breaker_most),
-            fallback: slack_config.fallback_channel.clone(),
-            patience: patience.clone(),
-            topics: InternalTopics::of(&config.kafka.group_id),
-            origin: Origin { group_id: config.kafka.group_id.as_str().into(), worker: 0 },
-            metrics: metrics.clone(),
-        });
-        if !introduced {
-            let channel = slack_config.default_channel.clone();
+        let (journal, noted) = Journal::new(metrics.clone());
+        let shared = (&suppression, &patience);
+        let common = common(&config, (&slack, &sinks, &gate), shared, (ports, journal), &metrics);
+        let common = Arc::new(common);
+        let written = CancellationToken::new();
+        // Ends with this function, too: it holds Kafka's clients.
+        let mut writer = tokio::task::JoinSet::new();
+        writer.spawn(write_out(Arc::clone(&common), noted, written.clone()));
+        if let Some(slack) = config.slack.as_ref().filter(|_| !introduced) {
+            let channel = slack.default_channel.clone();
             background.spawn(introduce(Arc::clone(&common), channel));
             introduced = true;
         }
         let dispatch = Dispatch::new(Arc::clone(&common), readiness.clone(), retention_ms);
         let ended = dispatch.run(inbox, shutdown.clone()).await;
+        written.cancel();
+        if matches!(writer.join_next().await, Some(Err(_))) {
+            tracing::error!("what writes the history down panicked; this is a bug of firebell");
+        }
         common.ports.close().await;
         match ended {
             Ended::Stopped => return Ok(()),
@@ -174,6 +178,49 @@ pub async fn run(
                 }
             }
         }
+    }
+}
+
+/// What the channels of one delivery share.
+fn common<P>(
+    config: &Config,
+    (slack, sinks, gate): (&Arc<Slack>, &Arc<Sinks>, &Arc<Gate>),
+    (suppression, patience): (&Suppression, &Patience),
+    (ports, journal): (P, Journal),
+    metrics: &Metrics,
+) -> Common<P> {
+    // Nobody asks for Slack's manners where there is no Slack.
+    let section = config.slack.as_ref();
+    let named = |names: fn(&SlackConfig) -> &BTreeMap<String, String>| {
+        section.map(names).cloned().unwrap_or_default()
+    };
+    let (messages_per_second, burst) =
+        section.map_or((1.0, 1), |slack| (slack.messages_per_second, slack.burst));
+    Common {
+        ports,
+        slack: Arc::clone(slack),
+        sinks: Arc::clone(sinks),
+        gate: Arc::clone(gate),
+        directory: Directory::new(&named(|slack| &slack.channels)),
+        manners: Manners {
+            mentions: named(|slack| &slack.mentions),
+            link_hosts: section.map(|slack| slack.link_hosts.clone()).unwrap_or_default(),
+            public_url: config.http.as_ref().and_then(|http| http.public_url.clone()),
+        },
+        on_ambiguous: section.map(|slack| slack.on_ambiguous).unwrap_or_default(),
+        suppression: suppression.clone(),
+        journal,
+        broadcast_worsening: section.is_some_and(|slack| slack.broadcast_worsening),
+        paces: Paces::new(messages_per_second, burst),
+        budget: section.map_or_else(|| Budget::new(1.0, 1), workspace_budget),
+        tally_edits: Budget::new(TALLY_EDITS_PER_SECOND, TALLY_EDITS_BURST),
+        digest_after: section.and_then(|slack| slack.digest_after),
+        breakers: Breakers::new(patience.breaker_least, patience.breaker_most),
+        fallback: section.and_then(|slack| slack.fallback_channel.clone()),
+        patience: patience.clone(),
+        topics: InternalTopics::of(&config.kafka.group_id),
+        origin: Origin { group_id: config.kafka.group_id.as_str().into(), worker: 0 },
+        metrics: metrics.clone(),
     }
 }
 

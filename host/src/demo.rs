@@ -18,7 +18,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::config::{
     Ambiguity, Config, DeliveryConfig, HttpConfig, KafkaConfig, OffsetReset, RulesConfig,
-    SlackConfig, SlackMode,
+    SinksConfig, SlackConfig, SlackMode,
 };
 use crate::http::{HttpError, Server};
 use crate::limits::Limits;
@@ -31,6 +31,7 @@ mod board;
 mod broker;
 mod folder;
 mod page;
+pub mod receiver;
 mod report;
 pub mod slack;
 pub mod stream;
@@ -127,6 +128,7 @@ pub async fn run(options: Options, shutdown: CancellationToken) -> Result<Summar
         (&internal.repartition, OUTBOX_PARTITIONS),
         (&internal.changelog, OUTBOX_PARTITIONS),
         (&internal.silences, 1),
+        (&internal.history, 1),
     ])?;
     let slack = SlackStandIn::start(stand_in()).await.map_err(DemoError::Slack)?;
 
@@ -238,7 +240,11 @@ fn config(broker: &Broker, rules: &Path, slack: &SlackStandIn, listen: SocketAdd
             properties,
             oauthbearer: None,
         },
-        delivery: DeliveryConfig::default(),
+        delivery: DeliveryConfig {
+            ledger_retention: Duration::from_secs(24 * 3600),
+            ..DeliveryConfig::default()
+        },
+        sinks: SinksConfig::default(),
         // Nothing stays behind, not even compiled code.
         rules: RulesConfig { dir: rules.to_owned(), cache_dir: None, limits: Limits::default() },
         slack: Some(SlackConfig {
@@ -260,7 +266,6 @@ fn config(broker: &Broker, rules: &Path, slack: &SlackStandIn, listen: SocketAdd
             digest_after: Some(Duration::from_secs(60)),
             on_ambiguous: Ambiguity::default(),
             request_timeout: Duration::from_secs(10),
-            ledger_retention: Duration::from_secs(24 * 3600),
         }),
         tables: BTreeMap::new(),
         http: Some(HttpConfig { listen, public_url: None }),

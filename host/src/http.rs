@@ -1,4 +1,5 @@
-//! The page, `/metrics`, `/healthz`, `/readyz`, `/api/status`, `/api/state/RULE` and `/api/silences`.
+//! The page, `/metrics`, `/healthz`, `/readyz`, `/api/status`, `/api/state/RULE`, `/api/alerts`
+//! and `/api/silences`.
 //!
 //! It reads what others count and say, and changes nothing but silences. The page is three embedded files
 //! without a build step; what rules and records say reaches it only as JSON and is shown as text.
@@ -19,6 +20,7 @@ use tokio_util::sync::CancellationToken;
 use crate::state::query::{Question, parse_time};
 use crate::telemetry;
 
+pub mod alerts;
 pub mod silences;
 mod status;
 

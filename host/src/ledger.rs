@@ -38,7 +38,7 @@ pub enum State {
 
 impl State {
     /// The word in the wire form.
-    pub fn as_str(self) -> &'static str {
+    pub const fn as_str(self) -> &'static str {
         match self {
             Self::Open => "open",
             Self::Resolved => "resolved",
@@ -95,6 +95,8 @@ pub struct Entry {
     pub told: Option<Told>,
     /// The last intent that was told as a reply in the message's thread.
     pub last_reply: Option<String>,
+    /// What its target must be told again and again while the alert is open: Alertmanager's alert.
+    pub standing: Option<serde_json::Value>,
 }
 
 /// Why a record is not a ledger entry.
@@ -171,6 +173,16 @@ impl Ledger {
     /// What is known of an alert in a channel.
     pub fn get(&self, alert: &AlertId, channel: &str) -> Option<&Entry> {
         self.entries.get(&wire::key(alert, channel))
+    }
+
+    /// All entries, in no order.
+    pub fn entries(&self) -> impl Iterator<Item = &Entry> {
+        self.entries.values()
+    }
+
+    /// What is known of all alerts in a channel, in no order.
+    pub fn of_channel<'a>(&'a self, channel: &'a str) -> impl Iterator<Item = &'a Entry> {
+        self.entries.values().filter(move |entry| entry.channel == channel)
     }
 
     /// Notes what became of an alert.
@@ -262,6 +274,7 @@ mod tests {
             fallback: None,
             told: None,
             last_reply: None,
+            standing: None,
         }
     }
 

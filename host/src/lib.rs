@@ -23,11 +23,13 @@
 //! - [`state`]: what the host keeps for rules.
 //! - [`tables`]: topics that rules look things up in.
 //! - [`evaluation`]: records in, effects out; knows neither Kafka nor Slack nor a clock.
+//! - [`target`]: where alerts can be told.
 //! - [`policy`]: who is told of which alert, when, and when not.
 //! - [`dead_letter`]: records that were given up on, and why.
 //! - [`outbox`]: decided notifications on their way.
 //! - [`delivery`]: from the outbox to Slack.
 //! - [`ledger`]: what became of every alert.
+//! - [`history`], [`alerts`]: how that came, step by step, and both put together for people.
 //! - [`kafka`], [`oauth`], [`topics`], [`tls`], [`causes`], [`backoff`]: what clients have in common.
 //! - [`source`]: where records come from.
 //! - [`progress`]: how far a worker has come.
@@ -37,6 +39,7 @@
 //! - [`check`]: everything that could fail later.
 //! - [`demo`]: what stands in the place of the world.
 
+pub mod alerts;
 pub mod backoff;
 pub mod batch;
 pub mod causes;
@@ -50,6 +53,7 @@ pub mod digest;
 pub mod effect;
 pub mod engine;
 pub mod evaluation;
+pub mod history;
 pub mod http;
 pub mod kafka;
 pub mod ledger;
@@ -71,6 +75,7 @@ pub mod state;
 pub mod subscription;
 pub mod tables;
 pub mod tally;
+pub mod target;
 pub mod telemetry;
 pub mod tls;
 pub mod topics;

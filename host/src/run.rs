@@ -18,6 +18,7 @@ use crate::delivery::suppression::Suppression;
 use crate::delivery::{self, DeliveryError};
 use crate::engine::{Engine, EngineError};
 use crate::evaluation::{Repartition, RollBack, WorkerSet};
+use crate::history;
 use crate::http::{self, HttpError, Pages};
 use crate::kafka::ClientState;
 use crate::rules::folder::FolderError;
@@ -150,7 +151,7 @@ async fn work(
         let parts = (&config, &metrics, &readiness, &stop);
         evaluation = Some(Evaluating::start(library, parts, partitions, &policing)?);
     }
-    let deliver = only != Only::Evaluate && config.slack.is_some();
+    let deliver = only != Only::Evaluate && !config.targets().is_empty();
     // Delivery goes on while the workers finish: what they still commit may be sent.
     let deliver_stop = CancellationToken::new();
     let delivery = deliver.then(|| {
@@ -237,8 +238,12 @@ async fn serve(
         let changelog = Changelog::find(&kafka, &asks).map_err(|error| with_causes(&error))?;
         changelog.ask(&kafka, question, &asks).map_err(|error| with_causes(&error))
     });
+    let (kafka, asks) = (config.kafka.clone(), Arc::clone(&client));
+    let alerts = http::alerts::router(Arc::new(move |since_ms| {
+        history::kafka::read(&kafka, &asks, since_ms).map_err(|error| with_causes(&error))
+    }));
     let own = Pages { metrics: metrics.clone(), readiness: readiness.clone(), status, state };
-    let front = front.unwrap_or_else(http::front);
+    let front = front.unwrap_or_else(http::front).merge(alerts);
     let router = http::router_behind(front.merge(policing.router(&config.kafka, client)), own);
     let end = ends.clone();
     tokio::spawn(async move {
@@ -256,7 +261,8 @@ async fn topics(
     readiness: &Readiness,
     shutdown: &CancellationToken,
 ) -> Result<Option<Partitions>, RunError> {
-    let topics = Topics::new(&config.kafka, metrics.clone(), readiness.clone())?;
+    let topics = Topics::new(&config.kafka, metrics.clone(), readiness.clone())?
+        .with_history(config.delivery.history_retention);
     let mut backoff = Backoff::new(Duration::from_millis(200), Duration::from_secs(5), 1);
     readiness.set_not_ready("topics", "Kafka has not answered yet");
     loop {

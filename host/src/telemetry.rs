@@ -17,6 +17,7 @@ mod process;
 mod readiness;
 mod recent;
 mod series;
+mod sinks;
 mod snapshot;
 
 pub use readiness::{Readiness, ReadinessSnapshot};
@@ -327,6 +328,9 @@ mod tests {
         m.slack_unclear("warning", "found");
         m.storm("general");
         m.channel_refused("old", true);
+        m.sink_posts("webhook:oncall", "posted");
+        m.sink_errors("webhook:oncall", "transient");
+        m.history_dropped(1);
         m.delivery_seconds(0.02);
         m.outbox_pending(3);
         m.delivery_paused(true);

@@ -19,6 +19,8 @@ pub struct InternalTopics {
     pub changelog: Arc<str>,
     /// `GROUP.silences`: silences by id; compacted, one partition.
     pub silences: Arc<str>,
+    /// `GROUP.history`: what happened to alerts, for people; kept for some days.
+    pub history: Arc<str>,
 }
 
 /// How many partitions the host's own topics have, where that matters.
@@ -40,6 +42,7 @@ impl InternalTopics {
             repartition: format!("{group_id}.repartition").into(),
             changelog: format!("{group_id}.changelog").into(),
             silences: format!("{group_id}.silences").into(),
+            history: format!("{group_id}.history").into(),
         }
     }
 }

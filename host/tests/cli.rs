@@ -354,7 +354,8 @@ fn run_needs_a_right_configuration_and_a_slack_to_deliver_to() {
     assert_eq!(said.code, 2);
     assert_eq!(
         said.err,
-        "error: firebell.toml: there is no [slack], so nothing can be delivered; write token_env \
-         and default_channel under [slack], or only evaluate: firebell run --only evaluate\n"
+        "error: firebell.toml: there is no [slack] and no other target, so nothing can be delivered; \
+         write token_env and default_channel under [slack], or a target of docs/sinks.md, or only \
+         evaluate: firebell run --only evaluate\n"
     );
 }

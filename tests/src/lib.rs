@@ -2,11 +2,12 @@
 //!
 //! - [`certificates`]: keys and certificates.
 //! - [`kafka`]: brokers, topics, writing and reading records.
+//! - [`outbox`]: entries as workers write them.
 //! - [`records`]: records as the seed's sources write them.
 //! - [`guests`]: compiled rules, good and hostile.
 //! - [`load`]: records that go on coming while a test does something.
 //! - [`site`]: a folder with a `firebell.toml` and rules, and the program that runs on it.
-//! - [`slack`]: the stand-in for Slack.
+//! - [`slack`]: the stand-in for Slack; [`receiver`]: the one for webhooks.
 //! - [`scene`]: all of that, as most tests begin.
 //! - [`watchdog`]: ends a test program in which a test hangs.
 //! - [`eventually`]: waiting for a condition, with a deadline.
@@ -25,6 +26,8 @@ pub mod certificates;
 pub mod guests;
 pub mod kafka;
 pub mod load;
+pub mod outbox;
+pub mod receiver;
 pub mod records;
 pub mod scene;
 pub mod site;

@@ -70,6 +70,12 @@ impl Site {
         self
     }
 
+    /// Leaves a section out of `firebell.toml` for hosts that start from now on.
+    pub fn without(&mut self, section: &str) -> &mut Self {
+        self.settings.remove(section);
+        self
+    }
+
     /// Sets a variable of the environment of what starts from now on.
     pub fn set_variable(&mut self, name: &str, value: &str) -> &mut Self {
         self.environment.insert(name.to_owned(), value.to_owned());

@@ -5,6 +5,7 @@
 
 #![allow(clippy::print_stdout, clippy::print_stderr, reason = "a command line")]
 
+pub mod alertmanager;
 pub mod bench;
 pub mod child;
 pub mod chromium;

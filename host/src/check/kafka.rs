@@ -49,6 +49,7 @@ pub(super) async fn check(path: &Path, config: &Config, rules: &[Arc<Rule>], rep
     let brokers = &config.kafka.bootstrap_servers;
     report.passed.push(format!("broker {brokers}: it answers and has {} topics", names.len()));
     report.problems.extend(missing_topics(config, rules, &names));
+    report.problems.extend(missing_sinks(path, config, &names));
     match misfits(config).await {
         Ok(misfits) => report.problems.extend(misfits.into_iter().map(|misfit| {
             let (setting, found, wanted) = (misfit.setting, misfit.found, misfit.wanted);
@@ -165,6 +166,18 @@ fn missing_topics(config: &Config, rules: &[Arc<Rule>], names: &[String]) -> Vec
         }
     }
     problems
+}
+
+/// Topics that alerts are to be told to and that do not exist.
+fn missing_sinks(path: &Path, config: &Config, names: &[String]) -> Vec<Problem> {
+    let missing = |(name, sink): (&String, &crate::config::KafkaSinkConfig)| {
+        let topic = &sink.topic;
+        let found = names.contains(topic);
+        let message = format!("topic `{topic}` does not exist");
+        let problem = Problem::new(message).file(path).key(format!("kafka_sinks.{name}.topic"));
+        (!found).then(|| problem.cure("create the topic, or name another one"))
+    };
+    config.sinks.kafka_sinks.iter().filter_map(missing).collect()
 }
 
 #[cfg(test)]

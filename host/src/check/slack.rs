@@ -12,6 +12,7 @@ use crate::delivery::verdict::Verdict;
 use crate::nearest::nearest;
 use crate::policy::Policy;
 use crate::rules::Rule;
+use crate::target::Target;
 
 /// Channels whose history is tried; Slack allows some fifty such questions a minute.
 const HISTORY_CHANNELS_MAX: usize = 20;
@@ -119,6 +120,7 @@ fn wanted(
             }));
         }
     }
+    wanted.retain(|channel| !Target::is_sink(&channel.name));
     wanted
 }
 

@@ -31,13 +31,15 @@ enum Half {
 /// Runs until SIGTERM or SIGINT.
 pub(super) fn run(global: Global, arguments: &Arguments) -> Result<ExitCode, Failure> {
     let config = Arc::new(Config::load(&arguments.file.config)?);
-    if config.slack.is_none() && !matches!(arguments.only, Some(Half::Evaluate)) {
-        let problem = Problem::new("there is no [slack], so nothing can be delivered")
-            .file(&arguments.file.config)
-            .cure(
-                "write token_env and default_channel under [slack], or only evaluate: \
-                 firebell run --only evaluate",
-            );
+    if config.targets().is_empty() && !matches!(arguments.only, Some(Half::Evaluate)) {
+        let problem = Problem::new(
+            "there is no [slack] and no other target, so nothing can be delivered",
+        )
+        .file(&arguments.file.config)
+        .cure(
+            "write token_env and default_channel under [slack], or a target of docs/sinks.md, or \
+                 only evaluate: firebell run --only evaluate",
+        );
         return Err(ConfigErrors { problems: vec![problem] }.into());
     }
     let metrics = Metrics::new();

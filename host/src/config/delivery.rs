@@ -1,13 +1,43 @@
 //! `[delivery]`.
 
+use std::time::Duration;
+
 use super::reader::Table;
 use super::{Context, DeliveryConfig};
+
+/// How long an alert id is remembered, hours: a week.
+const LEDGER_RETENTION_HOURS_DEFAULT: u64 = 7 * 24;
+/// How long the history is kept, hours: a week.
+const HISTORY_RETENTION_HOURS_DEFAULT: u64 = 7 * 24;
+
+impl Default for DeliveryConfig {
+    fn default() -> Self {
+        Self {
+            policy: None,
+            ledger_retention: hours(LEDGER_RETENTION_HOURS_DEFAULT),
+            history_retention: hours(HISTORY_RETENTION_HOURS_DEFAULT),
+        }
+    }
+}
+
+fn hours(hours: u64) -> Duration {
+    Duration::from_secs(hours * 3_600)
+}
 
 /// Reads the section.
 pub(super) fn read(mut table: Table<'_, '_>, context: Context<'_>) -> DeliveryConfig {
     let policy = table.text("policy").map(|written| context.path(written));
+    let default = DeliveryConfig::default();
+    let ledger = table.whole("ledger_retention_hours", 1..=24 * 366);
+    let history = table.whole("history_retention_hours", 1..=24 * 366);
     table.finish();
-    DeliveryConfig { policy }
+    DeliveryConfig {
+        policy,
+        ledger_retention: ledger
+            .map_or(default.ledger_retention, |written| hours(written.unsigned_abs())),
+        history_retention: history
+            .map_or(default.history_retention, |written| hours(written.unsigned_abs())),
+    }
 }
 
 #[cfg(test)]

@@ -16,9 +16,6 @@ const API_URL_DEFAULT: &str = "https://slack.com/api/";
 /// How long one request to Slack may take, milliseconds.
 const REQUEST_TIMEOUT_MS_DEFAULT: i64 = 10_000;
 
-/// How long an alert id is remembered, hours: a week.
-const LEDGER_RETENTION_HOURS_DEFAULT: i64 = 7 * 24;
-
 /// Slack allows one message a second and channel; short bursts are let through.
 const MESSAGES_PER_SECOND_DEFAULT: f64 = 1.0;
 
@@ -51,7 +48,6 @@ pub(super) fn read(mut table: Table<'_, '_>, context: Context<'_>) -> Option<Sla
         table.problem("fallback_channel", "a webhook has one channel, and no other", cure);
     }
     let timeout = table.whole("request_timeout_ms", 100..=600_000);
-    let retention = table.whole("ledger_retention_hours", 1..=24 * 366);
     let config = SlackConfig {
         mode,
         api_url: read_api_url(&mut table),
@@ -80,9 +76,6 @@ pub(super) fn read(mut table: Table<'_, '_>, context: Context<'_>) -> Option<Sla
         on_ambiguous: ambiguity::read(&mut table),
         request_timeout: Duration::from_millis(
             timeout.unwrap_or(REQUEST_TIMEOUT_MS_DEFAULT).unsigned_abs(),
-        ),
-        ledger_retention: Duration::from_secs(
-            retention.unwrap_or(LEDGER_RETENTION_HOURS_DEFAULT).unsigned_abs() * 3600,
         ),
     };
     table.finish();

@@ -16,16 +16,19 @@ use super::common::{Common, Ending, Stopped, now_ms};
 use super::decision::{Step, is_firing, step, summed};
 use super::ports::{OutboxRecord, Ports};
 use super::readback::History;
+use super::sinks::Way;
 use super::slack::Asked;
 use super::suppression::Reason;
 use super::verdict::{Method, Verdict};
 use crate::backoff::Backoff;
+use crate::history::What;
 use crate::ledger::{Entry as Known, Place, State};
 use crate::notification::{AlertId, Kind};
 use crate::outbox::Entry;
 
 mod ending;
 mod fallback;
+mod handing;
 mod looking;
 mod readiness;
 mod replies;
@@ -114,6 +117,8 @@ impl Outcome {
 /// Delivers the entries of one channel, one after the other.
 pub struct Courier<P> {
     common: Arc<Common<P>>,
+    /// Where the channel leads.
+    way: Way,
     book: Arc<Book>,
     channel: String,
     /// Its place in the workspace's line.
@@ -168,9 +173,15 @@ enum Next {
 
 impl<P: Ports> Courier<P> {
     /// A courier for one channel of a partition that was just taken over.
-    pub fn new(common: Arc<Common<P>>, book: Arc<Book>, channel: String, ending: Ending) -> Self {
+    pub fn new(
+        common: Arc<Common<P>>,
+        (channel, way): (String, Way),
+        book: Arc<Book>,
+        ending: Ending,
+    ) -> Self {
         Self {
             common,
+            way,
             book,
             channel,
             ticket: Ticket::default(),
@@ -187,11 +198,24 @@ impl<P: Ports> Courier<P> {
     /// # Errors
     /// When work on the partition ends before; the entry stays in the outbox.
     pub async fn deliver(&mut self, job: &Job) -> Result<Outcome, Stopped> {
+        let outcome = match self.hand_over(job).await? {
+            Some(outcome) => outcome,
+            None => self.deliver_to_slack(job).await?,
+        };
+        if matches!(outcome, Outcome::Posted | Outcome::Updated) && job.record.timestamp_ms >= 0 {
+            let waited = now_ms().saturating_sub(job.record.timestamp_ms);
+            self.common.metrics.delivery_seconds(waited as f64 / 1_000.0);
+        }
+        self.tell(&job.entry, outcome, "");
+        Ok(outcome)
+    }
+
+    async fn deliver_to_slack(&mut self, job: &Job) -> Result<Outcome, Stopped> {
         let known = self.book.known(&job.entry);
         let sum = summed(&job.entry, known.as_ref());
         let sum = sum.map(|entry| Job::new(job.record.clone(), entry, job.unclear));
         let job = sum.as_ref().unwrap_or(job);
-        let outcome = match step(&job.entry, job.record.offset, known.as_ref()) {
+        Ok(match step(&job.entry, job.record.offset, known.as_ref()) {
             Step::Duplicate => Outcome::Duplicate,
             Step::Repeated => Outcome::Repeated,
             Step::Untold => Outcome::Untold,
@@ -205,23 +229,29 @@ impl<P: Ports> Courier<P> {
                 None if job.entry.is_stale => Outcome::Untold,
                 None => self.post(job, known.as_ref()).await?,
             },
-        };
-        if matches!(outcome, Outcome::Posted | Outcome::Updated) && job.record.timestamp_ms >= 0 {
-            let waited = now_ms().saturating_sub(job.record.timestamp_ms);
-            self.common.metrics.delivery_seconds(waited as f64 / 1_000.0);
-        }
-        self.tell(&job.entry, outcome);
-        Ok(outcome)
+        })
     }
 
     /// Counts and logs what became of an entry.
-    pub(super) fn tell(&self, entry: &Entry, outcome: Outcome) {
+    pub(super) fn tell(&self, entry: &Entry, outcome: Outcome, why: &str) {
+        // Why something was given up is written down where it is known.
+        if outcome != Outcome::DeadLetter {
+            self.common.journal.note(entry, What::ended(outcome.as_str(), why));
+        }
         let (channel, outcome) = (&entry.channel, outcome.as_str());
-        self.common.metrics.posts(channel, outcome, 1);
+        match self.way {
+            Way::Slack => self.common.metrics.posts(channel, outcome, 1),
+            Way::Sink(_) | Way::Nowhere(_) => self.common.metrics.sink_posts(channel, outcome),
+        }
         tracing::info!(
             channel, outcome, alert = %entry.alert, intent = %entry.intent,
             rule = entry.intent.rule, "notification"
         );
+    }
+
+    /// Writes something down about an entry, for people.
+    pub(super) fn note_down(&self, job: &Job, what: What) {
+        self.common.journal.note(&job.entry, what);
     }
 
     /// Why an entry waits, or is over, instead of making a message now.
@@ -242,10 +272,10 @@ impl<P: Ports> Courier<P> {
     ///
     /// # Errors
     /// When work on the partition ends before; the entry stays in the outbox.
-    pub(super) async fn suppress(&self, job: &Job) -> Result<(), Stopped> {
+    pub(super) async fn suppress(&self, job: &Job, why: &str) -> Result<(), Stopped> {
         let known = self.book.known(&job.entry);
         self.end_untold(job, known.as_ref(), State::Suppressed).await?;
-        self.tell(&job.entry, Outcome::Suppressed);
+        self.tell(&job.entry, Outcome::Suppressed, why);
         Ok(())
     }
 
@@ -355,6 +385,7 @@ impl<P: Ports> Courier<P> {
         let verdict = self.common.heed(asked);
         let detail = &asked.detail;
         self.remember(job.target(), verdict, detail);
+        self.note_down(job, What::asked(asked.method.as_str(), verdict.as_str(), detail));
         if verdict != Verdict::Sent {
             let (class, channel) = (verdict.as_str(), &job.entry.channel);
             tracing::warn!(class, channel, intent = %job.entry.intent, "slack: {detail}");

@@ -49,6 +49,12 @@ impl Book {
         self.partition
     }
 
+    /// What a channel must be told again: of each alert there that is open.
+    pub fn standing(&self, channel: &str) -> Vec<serde_json::Value> {
+        let ledger = self.ledger.lock().unwrap_or_else(PoisonError::into_inner);
+        ledger.of_channel(channel).filter_map(|known| known.standing.clone()).collect()
+    }
+
     /// Notes what became of an alert, and returns the record that must be written.
     pub fn note(&self, known: Known) -> OutgoingRecord {
         let record = self.record(known.key(), Some(known.to_bytes()));

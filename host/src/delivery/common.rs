@@ -11,9 +11,11 @@ use super::breaker::Breakers;
 use super::budget::Budget;
 use super::directory::Directory;
 use super::gate::Gate;
+use super::journal::Journal;
 use super::pace::Paces;
 use super::patience::Patience;
 use super::ports::Ports;
+use super::sinks::Sinks;
 use super::slack::{Asked, Slack};
 use super::suppression::Suppression;
 use super::verdict::Verdict;
@@ -30,7 +32,9 @@ pub struct Common<P> {
     pub ports: P,
     /// Slack.
     pub slack: Arc<Slack>,
-    /// Where every request passes.
+    /// The other targets.
+    pub sinks: Arc<Sinks>,
+    /// Where every request to Slack passes.
     pub gate: Arc<Gate>,
     /// Names and ids of channels.
     pub directory: Directory,
@@ -38,6 +42,8 @@ pub struct Common<P> {
     pub manners: Manners,
     /// What to do after an unclear answer when history cannot be read.
     pub on_ambiguous: Ambiguity,
+    /// What is written down for people.
+    pub journal: Journal,
     /// What is not to be told now.
     pub suppression: Suppression,
     /// Whether a reply that says that an alert got worse is shown in the channel too.

@@ -128,6 +128,7 @@ mod tests {
             fallback: None,
             told: None,
             last_reply: None,
+            standing: None,
         }
     }
 

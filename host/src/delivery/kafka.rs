@@ -76,13 +76,16 @@ async fn run_blocking<T: Send + 'static>(
             // Nobody waits any more when the partition was given up.
             let _awaited = done.send(work()).is_ok();
         })
-        .map_err(|error| PortError(format!("cannot start a thread: {error}")))?;
-    result.await.map_err(|_| PortError("a thread of delivery panicked".into()))
+        .map_err(|error| PortError::from(format!("cannot start a thread: {error}")))?;
+    result.await.map_err(|_| PortError::from("a thread of delivery panicked".to_owned()))
 }
 
 impl Ports for KafkaPorts {
     async fn write(&self, record: OutgoingRecord) -> Result<(), PortError> {
-        self.writer.write(&record).await.map_err(|error| PortError(with_causes(&error)))
+        self.writer
+            .write(&record)
+            .await
+            .map_err(|error| PortError { text: with_causes(&error), is_final: error.is_final() })
     }
 
     async fn take_over(&self, partition: i32) -> Result<TakenOver, PortError> {
@@ -112,7 +115,7 @@ fn take_over(
     reader: &Reader,
     partition: i32,
 ) -> Result<TakenOver, PortError> {
-    let failed = |error: &dyn std::error::Error| PortError(with_causes(error));
+    let failed = |error: &dyn std::error::Error| PortError::from(with_causes(error));
     let position = reader.position(partition).map_err(|error| failed(&error))?;
     let mut ledger = restore(kafka, topic, partition, state).map_err(|error| failed(&error))?;
     if ledger.outbox_ends_at(position.end) {
@@ -160,7 +163,7 @@ mod tests {
     impl Site {
         async fn new() -> Self {
             let cluster = MockCluster::new(1).unwrap();
-            for topic in ["g.outbox", "g.ledger", "g.dead-letters"] {
+            for topic in ["g.outbox", "g.ledger", "g.dead-letters", "g.history"] {
                 cluster.create_topic(topic, PARTITIONS, 1).unwrap();
             }
             let slack = SlackStandIn::start(Options::default()).await.unwrap();

@@ -12,6 +12,7 @@ use super::book::Book;
 use super::common::{Common, Ending, Stopped};
 use super::ports::{OutboxRecord, Ports, Release, TakenOver};
 use super::round::Round;
+use super::sinks::keep_alive::keep_alive;
 use super::watermark::Watermark;
 use crate::causes::with_causes;
 use crate::dead_letter::Stage;
@@ -165,6 +166,11 @@ impl<P: Ports> Partition<P> {
         for channel in tallies {
             self.start_courier(Arc::clone(&book), channel);
         }
+        for sink in self.common.sinks.forgetful() {
+            let (common, sink) = (Arc::clone(&self.common), Arc::clone(sink));
+            let (book, ending) = (Arc::clone(&book), self.ending.clone());
+            self.couriers.spawn(keep_alive(common, sink, book, ending));
+        }
         self.taken = Some(Taken { book, unclear_before });
         for record in std::mem::take(&mut self.early) {
             self.route(record);
@@ -232,7 +238,9 @@ impl<P: Ports> Partition<P> {
     fn start_courier(&mut self, book: Arc<Book>, channel: String) -> mpsc::Sender<Job> {
         let (queue, jobs) = mpsc::channel::<Job>(CHANNEL_QUEUE_MAX);
         let (common, ending) = (Arc::clone(&self.common), self.ending.clone());
-        let courier = Courier::new(Arc::clone(&common), book, channel.clone(), ending.clone());
+        let way = common.sinks.way(&channel);
+        let to = (channel.clone(), way);
+        let courier = Courier::new(Arc::clone(&common), to, book, ending.clone());
         let round = Round::new(courier, &common, self.finish_of());
         self.couriers.spawn(async move { round.run(jobs, &common, &ending).await });
         self.channels.insert(channel, queue.clone());

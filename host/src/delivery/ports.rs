@@ -86,8 +86,19 @@ pub struct Release {
 
 /// Why Kafka did not do it.
 #[derive(Debug, Clone, thiserror::Error)]
-#[error("{0}")]
-pub struct PortError(pub String);
+#[error("{text}")]
+pub struct PortError {
+    /// What Kafka says.
+    pub text: String,
+    /// It never will: nothing is gained by trying again.
+    pub is_final: bool,
+}
+
+impl From<String> for PortError {
+    fn from(text: String) -> Self {
+        Self { text, is_final: false }
+    }
+}
 
 /// Kafka, for delivery.
 pub trait Ports: Send + Sync + 'static {

@@ -21,6 +21,7 @@ use super::patience::Patience;
 use super::ports::Ports;
 use super::storm::{Storm, Tallies};
 use super::suppression::{Waiting, can_end};
+use crate::history::What;
 use crate::notification::{Kind, Severity};
 
 mod changes;
@@ -118,7 +119,8 @@ impl<P: Ports> Round<P> {
             self.courier.step_back();
             return None;
         };
-        let is_new = !self.waiting.has(&job.entry.alert)
+        let is_new = self.courier.is_slacks()
+            && !self.waiting.has(&job.entry.alert)
             && !self.edits.has(&job.entry.alert)
             && matches!(self.courier.fold(job), Fold::New)
             && self.courier.suppressed(job).is_none();
@@ -157,10 +159,13 @@ impl<P: Ports> Round<P> {
     async fn withhold(&mut self, queued: Queued) -> Result<Option<Queued>, Stopped> {
         let job = &queued.job;
         let alert = job.entry.alert;
+        if !queued.waited {
+            self.courier.note_down(job, What::taken_up(&job.entry));
+        }
         if self.waiting.has(&alert) {
             if job.entry.notification.kind == Kind::Resolve {
                 // It came and went while nobody wanted to know.
-                self.courier.suppress(job).await?;
+                self.courier.suppress(job, "it ended while it waited").await?;
                 for waited in self.waiting.end(&alert) {
                     self.finish.waited(&waited.record).await;
                 }
@@ -175,10 +180,12 @@ impl<P: Ports> Round<P> {
             Some(reason) if can_end(&job.entry) => {
                 let (channel, rule) = (&job.entry.channel, &job.entry.intent.rule);
                 tracing::info!(channel, rule, %alert, "an alert waits: {reason}");
+                let why = reason.to_string();
+                self.courier.note_down(job, What::Waits { why });
                 self.wait(queued).await;
             }
-            Some(_) => {
-                self.courier.suppress(job).await?;
+            Some(reason) => {
+                self.courier.suppress(job, &reason.to_string()).await?;
                 self.finished(&queued).await;
             }
         }

@@ -13,23 +13,15 @@ use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 
 use super::blocks::{EVENT_TYPE, Message, REPLY_TYPE};
+use super::http::{ClientError, client, exchange};
 use super::verdict::{Body, Method, Reply, Verdict, verdict};
 use crate::ledger::Place;
 use crate::secret::Secret;
-
-mod http;
-
-use http::{client, exchange};
 
 /// Messages of a page of history; Slack asks for at most 200.
 const HISTORY_PAGE: &str = "200";
 /// Channels of a page of the list.
 const LIST_PAGE: &str = "1000";
-
-/// Why there is no client.
-#[derive(Debug, thiserror::Error)]
-#[error("cannot make an HTTP client for Slack: {0}")]
-pub struct ClientError(String);
 
 /// What came back, and what was in it.
 #[derive(Debug)]
@@ -179,6 +171,14 @@ impl Slack {
         let http = client(url.reveal(), timeout)?;
         let token = Secret::new("").into();
         Ok(Self { http, api_url: String::new(), token, webhook_url: Some(url) })
+    }
+
+    /// Stands where there is no `[slack]`: no channel leads here, so nobody asks it.
+    ///
+    /// # Errors
+    /// When TLS cannot be set up.
+    pub fn absent() -> Result<Self, ClientError> {
+        Self::bot("http://localhost/", Secret::new(""), Duration::from_secs(1))
     }
 
     /// Whether this is a webhook: no edits, no history.

@@ -9,6 +9,7 @@ mod faults;
 mod pauses;
 mod rebalances;
 mod refusals;
+mod sinks;
 mod storms;
 mod suppressions;
 mod threads;

@@ -23,6 +23,20 @@ pub enum Method {
     Webhook,
 }
 
+impl Method {
+    /// The word for people.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Post => "post",
+            Self::Update => "update",
+            Self::History => "read the history",
+            Self::List => "list the channels",
+            Self::Auth => "test the token",
+            Self::Webhook => "post by webhook",
+        }
+    }
+}
+
 /// What came back.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Reply {

@@ -70,6 +70,22 @@ pub enum LedgerIoError {
     Ended(Arc<str>),
 }
 
+impl LedgerIoError {
+    /// Whether Kafka will never take the record. A topic that is missing or may not be written to can be
+    /// mended.
+    pub fn is_final(&self) -> bool {
+        let Self::Write { source, .. } = self else { return false };
+        matches!(
+            source.rdkafka_error_code(),
+            Some(
+                RDKafkaErrorCode::MessageSizeTooLarge
+                    | RDKafkaErrorCode::InvalidMessage
+                    | RDKafkaErrorCode::InvalidRecord
+            )
+        )
+    }
+}
+
 /// Who waits for a record's acknowledgement.
 type Waiter = oneshot::Sender<Result<(), KafkaError>>;
 

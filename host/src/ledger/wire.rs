@@ -1,6 +1,7 @@
 //! The wire form of a ledger entry: JSON with a version in `v`.
 
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 
 use super::{Entry, LedgerError, Place, State, Told};
 use crate::digest::Digest;
@@ -41,6 +42,8 @@ struct EntryV1 {
     told: Option<ToldV1>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     last_reply: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    standing: Option<Value>,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -75,6 +78,7 @@ pub(super) fn to_bytes(entry: &Entry) -> Vec<u8> {
         fallback: entry.fallback.clone(),
         told: entry.told.as_ref().map(told_to_wire),
         last_reply: entry.last_reply.clone(),
+        standing: entry.standing.clone(),
     };
     // Strings and integers always have a JSON form.
     serde_json::to_vec(&wire).unwrap_or_default()
@@ -112,6 +116,7 @@ pub(super) fn from_bytes(bytes: &[u8]) -> Result<Entry, LedgerError> {
         fallback: wire.fallback,
         told: wire.told.map(told_from_wire).transpose()?,
         last_reply: wire.last_reply,
+        standing: wire.standing,
     })
 }
 
@@ -177,7 +182,9 @@ mod tests {
             };
             let within = Entry { told_in: Some(told_in), ..without.clone() };
             let fallback = Entry { fallback: Some("ops".into()), ..with.clone() };
-            for entry in [with, without, sum, replied, tally, within, fallback] {
+            let standing = Some(serde_json::json!({ "labels": { "rule": "r" } }));
+            let standing = Entry { standing, ..without.clone() };
+            for entry in [with, without, sum, replied, tally, within, fallback, standing] {
                 assert_eq!(Entry::from_bytes(&entry.to_bytes()).unwrap(), entry);
             }
         }

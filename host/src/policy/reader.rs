@@ -15,6 +15,7 @@ use crate::config::reader::{Reader, Table};
 use crate::config::slack::channel;
 use crate::config::{ConfigErrors, Problem};
 use crate::nearest::nearest;
+use crate::target::Target;
 
 mod times;
 
@@ -96,12 +97,17 @@ fn read_receivers(table: Table<'_, '_>) -> BTreeMap<Arc<str>, Receiver> {
         }
         let mut targets: Vec<Arc<str>> = Vec::new();
         for name in channels.unwrap_or_default() {
-            if name.trim().is_empty() || name.contains(':') {
-                let cure = "names are small letters, digits, - and _, as Slack shows them";
+            let target = Target::of(name);
+            if name.trim().is_empty() || target.is_err() {
+                let cure = "write a Slack channel in small letters, or webhook:NAME, kafka:NAME, \
+                            alertmanager:NAME";
                 table.problem("channels", format!("\"{name}\" is not a channel's name"), cure);
                 continue;
             }
-            let name: Arc<str> = channel(&table, "channels", name).into();
+            let name: Arc<str> = match target {
+                Ok(Target::Slack(name)) => channel(&table, "channels", name).into(),
+                _ => name.into(),
+            };
             if !targets.contains(&name) {
                 targets.push(name);
             }

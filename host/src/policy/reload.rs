@@ -8,15 +8,32 @@ use super::live::LivePolicy;
 use crate::config::{ConfigErrors, Problem};
 use crate::rules::folder::Snapshot;
 use crate::rules::watch::{Stop, Wait, Watch};
+use crate::target::Targets;
 use crate::telemetry::Metrics;
 
-/// Reads a policy's file.
+/// Reads a policy's file, which may name these targets.
 ///
 /// # Errors
 /// Everything that is wrong with it, at once.
-pub fn load(path: &Path) -> Result<Policy, ConfigErrors> {
+pub fn load(path: &Path, targets: &Targets) -> Result<Policy, ConfigErrors> {
     let text = text(path).map_err(|problem| ConfigErrors { problems: vec![problem] })?;
-    Policy::parse(path, &text)
+    let policy = Policy::parse(path, &text)?;
+    match lacking(&policy, path, targets) {
+        problems if problems.is_empty() => Ok(policy),
+        problems => Err(ConfigErrors { problems }),
+    }
+}
+
+/// The targets that a policy names and that are not there. A host that delivers nothing cannot say.
+pub fn lacking(policy: &Policy, path: &Path, targets: &Targets) -> Vec<Problem> {
+    let mut problems = Vec::new();
+    for (name, receiver) in policy.receivers().filter(|_| !targets.is_empty()) {
+        for (message, cure) in receiver.targets.iter().filter_map(|target| targets.lacks(target)) {
+            let key = format!("receivers.{name}.channels");
+            problems.push(Problem::new(message).file(path).key(key).cure(cure));
+        }
+    }
+    problems
 }
 
 /// What stands in a policy's file.
@@ -38,11 +55,12 @@ pub struct Follower {
     name: String,
     watch: Watch,
     folder: Snapshot,
+    targets: Targets,
 }
 
 impl Follower {
-    /// Begins to look at the file, before it is read: no change is missed.
-    pub fn new(path: &Path) -> Self {
+    /// Begins to look at the file, before it is read: no change is missed. It may name these targets.
+    pub fn new(path: &Path, targets: Targets) -> Self {
         let name = path.file_name().map(|name| name.to_string_lossy().into_owned());
         let folder = match path.parent() {
             Some(folder) if !folder.as_os_str().is_empty() => folder,
@@ -50,7 +68,7 @@ impl Follower {
         };
         let watch = Watch::new(folder);
         let folder = Snapshot::take(folder).unwrap_or_default();
-        Self { path: path.to_owned(), name: name.unwrap_or_default(), watch, folder }
+        Self { path: path.to_owned(), name: name.unwrap_or_default(), watch, folder, targets }
     }
 
     /// Ends [`follow`](Self::follow), from another thread.
@@ -67,7 +85,7 @@ impl Follower {
                 Wait::Unreadable(error) => {
                     // The folder is gone, and the file with it; told once.
                     if self.folder.files.remove(&self.name).is_some() {
-                        reload(&self.path, live, metrics);
+                        self.reload(live, metrics);
                         tracing::debug!("{error}");
                     }
                     continue;
@@ -79,23 +97,23 @@ impl Follower {
                 || change.touched.contains(&self.name);
             self.folder = change.snapshot;
             if changed {
-                reload(&self.path, live, metrics);
+                self.reload(live, metrics);
             }
         }
     }
-}
 
-fn reload(path: &Path, live: &LivePolicy, metrics: &Metrics) {
-    match load(path) {
-        Ok(policy) => {
-            live.set(policy);
-            metrics.policy_reload("swapped");
-            tracing::info!(file = %path.display(), "the new policy holds");
-        }
-        Err(errors) => {
-            tracing::error!("the old policy holds on: {errors}");
-            live.refuse(SystemTime::now(), &errors);
-            metrics.policy_reload("rejected");
+    fn reload(&self, live: &LivePolicy, metrics: &Metrics) {
+        match load(&self.path, &self.targets) {
+            Ok(policy) => {
+                live.set(policy);
+                metrics.policy_reload("swapped");
+                tracing::info!(file = %self.path.display(), "the new policy holds");
+            }
+            Err(errors) => {
+                tracing::error!("the old policy holds on: {errors}");
+                live.refuse(SystemTime::now(), &errors);
+                metrics.policy_reload("rejected");
+            }
         }
     }
 }
@@ -124,8 +142,8 @@ mod tests {
             std::fs::write(&path, text).unwrap();
         };
         write("\"one\"");
-        let follower = Follower::new(&path);
-        let live = LivePolicy::new(load(&path).unwrap());
+        let follower = Follower::new(&path, Targets::default());
+        let live = LivePolicy::new(load(&path, &Targets::default()).unwrap());
         let (stop, metrics) = (follower.stop_handle(), Metrics::new());
         let target = || live.current().unwrap().targets(&[].into_iter().collect(), "x", KIND);
         const KIND: crate::notification::Kind = crate::notification::Kind::Fire;

@@ -33,8 +33,8 @@ impl Policing {
     /// Reads the policy's file.
     pub(super) fn open(config: &Config) -> Result<Self, RunError> {
         let Some(path) = &config.delivery.policy else { return Ok(Self::default()) };
-        let follower = Some(Follower::new(path));
-        let policy = LivePolicy::new(reload::load(path)?);
+        let follower = Some(Follower::new(path, config.targets()));
+        let policy = LivePolicy::new(reload::load(path, &config.targets())?);
         tracing::info!(file = %path.display(), "the policy holds");
         Ok(Self { policy, follower, ..Self::default() })
     }

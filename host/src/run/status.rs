@@ -25,7 +25,8 @@ pub(super) fn status(
             SlackMode::Bot { .. } => "bot",
             SlackMode::Webhook(_) => "webhook",
         },
-        (None, _) => "off",
+        (None, _) if config.sinks.is_empty() => "off",
+        (None, _) => "sinks",
     };
     let paused = parts.get("delivery").cloned().flatten();
     let mut status = Status {

@@ -66,6 +66,9 @@ pub(super) struct Delivery {
     pub(super) unclear: Series<2, CounterCell>,
     pub(super) storms: Series<1, CounterCell>,
     pub(super) refused: Series<1, Gauge>,
+    pub(super) sink_posts: Series<2, CounterCell>,
+    pub(super) sink_errors: Series<2, CounterCell>,
+    pub(super) history_dropped: Series<0, CounterCell>,
     pub(super) seconds: Histogram,
     pub(super) pending: Gauge,
     pub(super) paused: Gauge,
@@ -187,7 +190,10 @@ impl Delivery {
             "Messages of which it was not clear whether Slack has them, and what was done";
         let storms = "Storms: queues that became a tally";
         let refused = "1 while a channel is not asked, since it refused again and again";
-        let seconds = "Seconds from the writing of an outbox entry to Slack's yes";
+        let sink_posts = "Notifications taken by other targets or given up, by outcome";
+        let sink_errors = "Errors of other targets, or that kept them from answering";
+        let dropped = "Events of the history that were not written";
+        let seconds = "Seconds from the writing of an outbox entry to Slack's or its target's yes";
         let pending = "Outbox entries that are read and not yet answered";
         let paused = "1 while delivery is paused, for example by a refused token";
         let histogram = Histogram::new(DELIVERY_BUCKETS);
@@ -197,6 +203,9 @@ impl Delivery {
             unclear: c.counter("firebell_slack_unclear", ["severity", "decision"], unclear),
             storms: c.counter("firebell_storms", ["channel"], storms),
             refused: c.gauge("firebell_channel_refused", ["channel"], refused),
+            sink_posts: c.counter("firebell_sink_posts", ["target", "outcome"], sink_posts),
+            sink_errors: c.counter("firebell_sink_errors", ["target", "class"], sink_errors),
+            history_dropped: c.counter("firebell_history_dropped", [], dropped),
             seconds: c.put("firebell_delivery_seconds", seconds, histogram),
             pending: c.put("firebell_outbox_pending_entries", pending, Gauge::default()),
             paused: c.put("firebell_delivery_paused", paused, Gauge::default()),

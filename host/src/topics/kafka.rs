@@ -32,6 +32,8 @@ const REPARTITION_RETENTION: &str = "604800000";
 /// `max.message.bytes` of topics that take whole records, and of the changelog: an entry of state has 5 MiB at
 /// most ([`firebell_state::WIRE_BYTES_MAX`]).
 const RECORD_BYTES: &str = "8388608";
+/// How long the history is kept when nothing is said.
+const HISTORY_RETENTION: Duration = Duration::from_secs(7 * 24 * 3_600);
 /// `retention.ms` of the dead letters: time to look at them.
 const DEAD_LETTERS_RETENTION: &str = "2592000000";
 
@@ -113,6 +115,7 @@ pub struct Topics {
     names: InternalTopics,
     partitions: i32,
     replication: i32,
+    history: Duration,
 }
 
 impl Topics {
@@ -138,7 +141,13 @@ impl Topics {
             names: InternalTopics::of(&kafka.group_id),
             partitions: kafka.internal_partitions,
             replication: kafka.replication_factor,
+            history: HISTORY_RETENTION,
         })
+    }
+
+    /// Keeps the history for so long, when its topic is created.
+    pub fn with_history(self, history: Duration) -> Self {
+        Self { history, ..self }
     }
 
     /// All topics and the number of their partitions.
@@ -190,6 +199,11 @@ impl Topics {
         if !existing.contains_key(&*self.names.silences) {
             let compact = [("cleanup.policy", "compact"), ("segment.bytes", "67108864")];
             self.create(&self.names.silences, 1, &compact).await?;
+        }
+        if !existing.contains_key(&*self.names.history) {
+            let retention = self.history.as_millis().to_string();
+            let settings = [("retention.ms", &*retention), ("cleanup.policy", "delete")];
+            self.create(&self.names.history, outbox, &settings).await?;
         }
         let state = self.ensure_state(&existing).await?;
         let misfits = self.misfits().await?;
@@ -245,6 +259,7 @@ impl Topics {
             ),
             (&self.names.changelog, "compact", None),
             (&self.names.silences, "compact", Some((1, "every host expects it", "all silences"))),
+            (&self.names.history, "delete", None),
         ];
         let mut misfits = Vec::new();
         for (topic, cleanup_policy, partitions) in wanted {

@@ -8,6 +8,7 @@
     reason = "all of it is test code: a failure here is a failed test"
 )]
 
+mod alerts;
 mod asked;
 mod bad_input;
 mod broker_away;
@@ -22,6 +23,7 @@ mod reload;
 mod sandbox;
 mod security;
 mod seed;
+mod sinks;
 mod slack_sdk;
 mod stale;
 mod state;

@@ -141,7 +141,7 @@ fn a_file_that_is_written_slowly_is_taken_up_when_it_is_whole() {
     for piece in bytes.chunks(bytes.len() / 10 + 1) {
         file.write_all(piece).unwrap();
         file.flush().unwrap();
-        std::thread::sleep(std::time::Duration::from_millis(30));
+        std::thread::sleep(Duration::from_millis(30));
     }
     drop(file);
     eventually("the new version", || {

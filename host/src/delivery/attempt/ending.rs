@@ -7,6 +7,7 @@ use crate::dead_letter::{DeadLetter, RuleVersion, Stage};
 use crate::delivery::common::{Stopped, now_ms};
 use crate::delivery::decision::state_after;
 use crate::delivery::ports::{OutboxRecord, Ports};
+use crate::history::What;
 use crate::ledger::{Entry as Known, Place, State, Told};
 use crate::limits::cut;
 use crate::notification::Kind;
@@ -55,6 +56,7 @@ impl<P: Ports> Courier<P> {
             tally: known.and_then(|known| known.tally.clone()),
             fallback: job.via.clone(),
             told: Some(told(&job.entry, known)),
+            standing: None,
         };
         self.common.keep(self.book.note(known), &self.ending).await
     }
@@ -88,6 +90,8 @@ impl<P: Ports> Courier<P> {
             fallback: standing.and_then(|known| known.fallback.clone()),
             told: standing.and_then(|known| known.told.clone()),
             last_reply: standing.and_then(|known| known.last_reply.clone()),
+            // What a target was told before it refused this still holds there.
+            standing: known.and_then(|known| known.standing.clone()),
         };
         self.common.keep(self.book.note(known), &self.ending).await
     }
@@ -113,11 +117,13 @@ impl<P: Ports> Courier<P> {
         let message =
             format!("it was to be told with the entry at offset {offset}, which is here too");
         self.bury(job, Refusal { reason, message }).await?;
-        self.tell(&job.entry, Outcome::DeadLetter);
+        self.tell(&job.entry, Outcome::DeadLetter, "");
         Ok(())
     }
 
     async fn bury(&self, job: &Job, refusal: Refusal) -> Result<(), Stopped> {
+        let why = format!("{}: {}", refusal.reason, refusal.message);
+        self.note_down(job, What::ended(Outcome::DeadLetter.as_str(), &why));
         let rule = RuleVersion {
             name: job.entry.intent.rule.as_str().into(),
             version: job.entry.rule_version.clone(),
@@ -137,7 +143,7 @@ impl<P: Ports> Courier<P> {
 }
 
 /// What a message says after an entry was told.
-fn told(entry: &Entry, known: Option<&Known>) -> Told {
+pub(super) fn told(entry: &Entry, known: Option<&Known>) -> Told {
     let notification = &entry.notification;
     // What was resolved and comes again begins anew.
     let goes_on = known.filter(|known| match known.state {

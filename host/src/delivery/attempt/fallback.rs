@@ -70,6 +70,7 @@ impl<P: Ports> Courier<P> {
             fallback: Some(to.to_owned()),
             told: None,
             last_reply: None,
+            standing: None,
         };
         self.common.keep(self.book.note(ahead), &self.ending).await
     }

@@ -52,7 +52,7 @@ impl<P: Ports> Courier<P> {
 
     /// How many alerts may wait for this channel without a tally; `None` = any number.
     pub(in crate::delivery) fn room(&self) -> Option<usize> {
-        let after = self.common.digest_after?;
+        let after = self.common.digest_after.filter(|_| self.is_slacks())?;
         // What goes straight to the dead letters is no storm.
         let is_refused = self.common.breakers.is_open(&self.channel, Instant::now());
         if is_refused && self.common.fallback.is_none() {

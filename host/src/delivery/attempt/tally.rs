@@ -134,6 +134,7 @@ impl<P: Ports> Courier<P> {
             fallback: None,
             told: None,
             last_reply: None,
+            standing: None,
         })
     }
 
@@ -172,6 +173,7 @@ impl<P: Ports> Courier<P> {
             fallback: None,
             told: None,
             last_reply: None,
+            standing: None,
         };
         self.common.keep(self.book.note(known), &self.ending).await?;
         Ok(alert)
@@ -238,7 +240,7 @@ impl<P: Ports> Courier<P> {
             Some(place) => self.change_message(&job, &known, place, said).await,
             None => {
                 let outcome = self.post(&job, Some(&known)).await?;
-                self.tell(&job.entry, outcome);
+                self.tell(&job.entry, outcome, "");
                 if outcome == Outcome::Found {
                     return Ok(Telling::Again);
                 }
@@ -307,7 +309,7 @@ impl<P: Ports> Courier<P> {
             match verdict {
                 Verdict::Sent => {
                     self.note(job, Some(known), Some(place.clone())).await?;
-                    self.tell(&job.entry, Outcome::Updated);
+                    self.tell(&job.entry, Outcome::Updated, "");
                     return self.have_said(&known.alert, said).await;
                 }
                 // Nobody needs to be told again that it is over.
@@ -315,7 +317,7 @@ impl<P: Ports> Courier<P> {
                 Verdict::Repost | Verdict::PermanentChannel => {
                     let own = Job { via: None, ..job.diverted(String::new()) };
                     let outcome = self.post(&own, Some(known)).await?;
-                    self.tell(&own.entry, outcome);
+                    self.tell(&own.entry, outcome, "");
                     return self.have_said(&known.alert, said).await;
                 }
                 Verdict::PermanentMessage | Verdict::Unknown => {}

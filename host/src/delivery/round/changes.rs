@@ -41,7 +41,7 @@ impl<P: Ports> Round<P> {
         }
         let due = self.due(job).unwrap_or_else(Instant::now);
         if let Some(superseded) = self.edits.push(queued.job, due) {
-            self.courier.tell(&superseded.entry, Outcome::Superseded);
+            self.courier.tell(&superseded.entry, Outcome::Superseded, "");
             self.finish.waited(&superseded.record).await;
         }
         Ok(())
@@ -86,7 +86,7 @@ impl<P: Ports> Round<P> {
             if refused {
                 self.courier.bury_with(&one, &job.record).await?;
             } else {
-                self.courier.tell(&one.entry, Outcome::Superseded);
+                self.courier.tell(&one.entry, Outcome::Superseded, "");
             }
             self.finish.waited(&one.record).await;
         }

@@ -158,7 +158,7 @@ impl<P: Ports> Round<P> {
         let Folded { records, entries, tallies, came, .. } = folded;
         self.courier.keep_all(records.into_values().collect()).await?;
         for (queued, outcome) in &entries {
-            self.courier.tell(&queued.job.entry, *outcome);
+            self.courier.tell(&queued.job.entry, *outcome, "");
             self.finished(queued).await;
         }
         self.storm.came(came);

@@ -1,5 +1,5 @@
-use super::http::CONNECT_TIMEOUT_MAX;
 use super::*;
+use crate::delivery::http::CONNECT_TIMEOUT_MAX;
 use crate::demo::slack::{Fault, Options, SlackStandIn};
 
 /// One bare request, for the stand-in's own tests: status and JSON.

@@ -9,6 +9,7 @@ use tokio::sync::{Notify, mpsc};
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
+use super::sinks::slack_only;
 use crate::config::Ambiguity;
 use crate::dead_letter::Origin;
 use crate::delivery::blocks::Manners;
@@ -19,12 +20,15 @@ use crate::delivery::credentials;
 use crate::delivery::directory::Directory;
 use crate::delivery::dispatch::{Dispatch, Ended};
 use crate::delivery::gate::Gate;
+use crate::delivery::journal::{Journal, write_out};
 use crate::delivery::pace::Paces;
 use crate::delivery::patience::Patience;
 use crate::delivery::ports::{Event, Known, OutboxRecord, PortError, Ports, Release, TakenOver};
+use crate::delivery::sinks::Sinks;
 use crate::delivery::slack::Slack;
 use crate::delivery::suppression::Suppression;
 use crate::demo::slack::{Message, Options, SlackStandIn};
+use crate::history::Event as Happened;
 use crate::ledger::{Entry as Note, Ledger};
 use crate::notification::{AlertId, IntentId, Kind, Notification, Severity};
 use crate::outbox::{Entry, partition_of};
@@ -44,6 +48,9 @@ pub(super) struct Broker {
     pub(super) committed: BTreeMap<i32, (i64, bool)>,
     pub(super) ledger: Vec<(i32, Vec<u8>, Option<Vec<u8>>)>,
     pub(super) dead_letters: Vec<OutgoingRecord>,
+    pub(super) history: Vec<Happened>,
+    /// What was written to topics of others.
+    pub(super) told: Vec<OutgoingRecord>,
     /// Every offset that was committed, in order.
     pub(super) commits: Vec<(i32, i64)>,
     pub(super) held: Vec<bool>,
@@ -139,14 +146,17 @@ impl Ports for MemoryPorts {
             let mut broker = self.kafka.broker();
             if broker.refuse_writes > 0 {
                 broker.refuse_writes -= 1;
-                return Err(PortError("no broker".into()));
+                return Err("no broker".to_owned().into());
             }
             if record.topic.ends_with(".ledger") {
                 let key = record.key.clone().unwrap();
                 broker.ledger.push((record.partition.unwrap(), key, record.value));
-            } else {
-                assert_eq!(&*record.topic, "test.dead-letters");
+            } else if &*record.topic == "test.history" {
+                broker.history.push(Happened::from_bytes(&record.value.unwrap()).unwrap());
+            } else if &*record.topic == "test.dead-letters" {
                 broker.dead_letters.push(record);
+            } else {
+                broker.told.push(record);
             }
         }
         self.kafka.changed.notify_waiters();
@@ -216,6 +226,7 @@ pub(super) struct Setup {
     pub(super) webhook: bool,
     pub(super) retention: Duration,
     pub(super) request_timeout: Duration,
+    pub(super) sinks: Arc<Sinks>,
 }
 
 impl Default for Setup {
@@ -251,6 +262,7 @@ impl Default for Setup {
             webhook: false,
             retention: Duration::from_secs(3_600),
             request_timeout,
+            sinks: slack_only(),
         }
     }
 }
@@ -286,13 +298,16 @@ impl Host {
         let slack = Arc::new(slack.unwrap());
         let gate = Arc::new(Gate::new(metrics.clone(), readiness.clone()));
         let alive = Arc::new(AtomicBool::new(true));
+        let (journal, noted) = Journal::new(metrics.clone());
         let common = Arc::new(Common {
             ports: MemoryPorts { kafka: kafka.clone(), alive: Arc::clone(&alive) },
             slack: Arc::clone(&slack),
+            sinks: Arc::clone(&setup.sinks),
             gate: Arc::clone(&gate),
             directory: Directory::new(&BTreeMap::new()),
             manners: Manners::default(),
             on_ambiguous: setup.on_ambiguous,
+            journal,
             suppression: setup.suppression.clone(),
             paces: Paces::new(setup.messages_per_second, setup.burst),
             budget: Budget::new(setup.workspace_messages_per_second, setup.burst),
@@ -309,12 +324,14 @@ impl Host {
         let (events, inbox) = mpsc::channel(1_024);
         let shutdown = CancellationToken::new();
         let retention_ms = i64::try_from(setup.retention.as_millis()).unwrap();
+        let history = write_out(Arc::clone(&common), noted, CancellationToken::new());
         let dispatch = Dispatch::new(common, readiness.clone(), retention_ms);
         let dispatch = tokio::spawn(dispatch.run(inbox, shutdown.clone()));
         let recovery =
             credentials::recover(gate, slack, setup.token_file.clone(), setup.patience.clone());
         let tasks = vec![
             tokio::spawn(recovery),
+            tokio::spawn(history),
             tokio::spawn(feed(kafka.clone(), events.clone(), Arc::clone(&alive))),
         ];
         Self { events, readiness, metrics, shutdown, alive, tasks, dispatch }

@@ -31,7 +31,7 @@ matchers = []
 [[route.routes]]
 matchers = ['rule =~ "("', '1a = "x"', 'rule = "x']
 [receivers.oncall]
-channels = ["#oncall", "webhook:x"]
+channels = ["#oncall", "pager:x"]
 [receivers.nobody]
 [[inhibit_rules]]
 source_matchers = ['a = "b"']
@@ -61,7 +61,7 @@ years = []
     17: route.routes[3].matchers: `1a` is no label's name; it has letters, digits, `_`, `-`, `.`, and begins with a letter or `_`; see docs/policy.md, Matchers
     17: route.routes[3].matchers: the value "x is not quoted well; write "…", with \" and \\ inside; see docs/policy.md, Matchers
     19: receivers.oncall.channels: "#oncall" is not a channel's name; write it without #: "oncall"
-    19: receivers.oncall.channels: "webhook:x" is not a channel's name; names are small letters, digits, - and _, as Slack shows them
+    19: receivers.oncall.channels: "pager:x" is not a channel's name; write a Slack channel in small letters, or webhook:NAME, kafka:NAME, alertmanager:NAME
     20: receivers.nobody.channels: leads to nobody; write channels = ["general"]; what nobody is to be told of is silenced, or muted by its route
     21: inhibit_rules[0].target_matchers: is missing; write such as ['severity = "critical"', 'rule =~ "ssh-.*"']
     23: inhibit_rules[0].targets: unknown key; the keys here are `source_matchers`, `target_matchers`, `equal`

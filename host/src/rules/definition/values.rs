@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use crate::target::Target;
+
 /// Kafka's own limit on a topic's name.
 const TOPIC_LETTERS_MAX: usize = 249;
 
@@ -30,6 +32,7 @@ pub(super) fn channel(name: &str) -> Result<String, String> {
     if name.is_empty() || name.contains(char::is_whitespace) {
         return Err(format!("`{name}` is not a channel's name; write one such as `general`"));
     }
+    Target::of(name).map_err(|error| error.to_string())?;
     Ok(name.to_owned())
 }
 

@@ -1,23 +1,30 @@
-//! One request and its answer.
+//! What Slack and other targets have in common: a client that repeats nothing, and one exchange.
 
 use std::time::Duration;
 
 use reqwest::header::RETRY_AFTER;
 use reqwest::{Client, Response, redirect, retry};
 
-use super::ClientError;
+use super::verdict::Reply;
 use crate::causes::with_causes;
-use crate::delivery::verdict::Reply;
 
 /// The longest wait for a connection.
 pub(super) const CONNECT_TIMEOUT_MAX: Duration = Duration::from_secs(5);
-/// Idle connections are closed before Slack's edge closes them: a request on a connection that is
-/// just being closed has an unclear end.
+/// Idle connections are closed before the other side closes them (Slack's edge does): a request on a
+/// connection that is just being closed has an unclear end.
 const IDLE_TIMEOUT: Duration = Duration::from_secs(30);
-/// Bytes of an answer; a page of history with large messages may have some megabytes.
+/// Bytes of an answer; a page of Slack's history with large messages may have some megabytes.
 const ANSWER_BYTES_MAX: usize = 32 << 20;
 
-/// A client that repeats nothing and follows nothing.
+/// Why there is no client.
+#[derive(Debug, thiserror::Error)]
+#[error("cannot make an HTTP client: {0}")]
+pub struct ClientError(String);
+
+/// A client for this address, which follows no redirect and repeats nothing.
+///
+/// # Errors
+/// When TLS cannot be set up.
 pub(super) fn client(url: &str, timeout: Duration) -> Result<Client, ClientError> {
     crate::tls::install_crypto_provider();
     let mut builder = Client::builder()
@@ -46,9 +53,13 @@ fn is_here(url: &str) -> bool {
     }
 }
 
-type Answered = (u16, Option<Duration>, Option<Vec<u8>>);
+/// Status, `Retry-After` and body of an answer; the body is `None` when it broke off.
+pub(super) type Answered = (u16, Option<Duration>, Option<Vec<u8>>);
 
-/// Sends a request and reads the answer; the body is `None` when it broke off.
+/// Sends a request and reads the answer.
+///
+/// # Errors
+/// When there is none: what is known of the request, and why, without the address.
 pub(super) async fn exchange(
     request: reqwest::RequestBuilder,
 ) -> Result<Answered, (Reply, String)> {

@@ -1,0 +1,135 @@
+//! Handing an entry to a target beside Slack's channels, again and again until it has it, or will
+//! never take it, or has been asked for long enough.
+//!
+//! An unclear answer is no question to anybody here: the same is sent again under the same key, by
+//! which a target knows what it has.
+
+use std::time::Duration;
+
+use super::ending::told;
+use super::{Courier, Job, Outcome, Refusal};
+use crate::delivery::common::{Stopped, now_ms};
+use crate::delivery::decision::{Step, state_after, step};
+use crate::delivery::ports::Ports;
+use crate::delivery::sinks::{Answer, Sink, Told, Way};
+use crate::history::What;
+use crate::ledger::Entry as Known;
+
+impl<P: Ports> Courier<P> {
+    /// Whether its channel is one of Slack's, with Slack's pace, tallies and threads.
+    pub(in crate::delivery) fn is_slacks(&self) -> bool {
+        matches!(self.way, Way::Slack)
+    }
+
+    /// Hands an entry over; `None` = its channel is Slack's.
+    pub(super) async fn hand_over(&self, job: &Job) -> Result<Option<Outcome>, Stopped> {
+        let known = self.book.known(&job.entry);
+        let outcome = match (&self.way, step(&job.entry, job.record.offset, known.as_ref())) {
+            (Way::Slack, _) => return Ok(None),
+            (_, Step::Duplicate) => Outcome::Duplicate,
+            (_, Step::Repeated) => Outcome::Repeated,
+            (_, Step::Untold) => Outcome::Untold,
+            (Way::Nowhere(why), _) => {
+                let refusal = Refusal { reason: "target", message: why.clone() };
+                self.give_up(job, known.as_ref(), refusal).await?
+            }
+            (Way::Sink(sink), _) => self.hand(sink, job, known.as_ref()).await?,
+        };
+        Ok(Some(outcome))
+    }
+
+    async fn hand(
+        &self,
+        sink: &Sink,
+        job: &Job,
+        known: Option<&Known>,
+    ) -> Result<Outcome, Stopped> {
+        let mut backoff = self.common.backoff();
+        loop {
+            // Nothing is unclear to the next owner: it sends the same again.
+            let stopped = |_| Stopped { unclear: false };
+            let turn = self.ending.idle(sink.turn()).await?;
+            let told = Told {
+                entry: &job.entry,
+                before: known.map(|known| known.state),
+                standing: known.and_then(|known| known.standing.as_ref()),
+                now_ms: now_ms(),
+            };
+            let answer = self.ending.busy(sink.tell(&self.common.ports, told)).await;
+            let (class, wait, detail) = match answer.map_err(stopped)? {
+                Answer::Taken { standing } => {
+                    self.note_down(job, What::asked("take it", "sent", ""));
+                    let note = Known { standing, ..self.handed(job, known) };
+                    let record = self.book.note(note);
+                    drop(turn);
+                    self.common.keep(record, &self.ending).await.map_err(stopped)?;
+                    return Ok(Outcome::Posted);
+                }
+                Answer::Later { class, wait, detail } => (class, wait, detail),
+                Answer::Never { detail } => {
+                    self.note_down(job, What::asked("take it", "refused", &detail));
+                    drop(turn);
+                    self.common.metrics.sink_errors(&sink.name, "refused");
+                    return self.refused(sink, job, known, ("refused", detail)).await;
+                }
+            };
+            drop(turn);
+            self.common.metrics.sink_errors(&sink.name, class);
+            self.note_down(job, What::asked("take it", class, &detail));
+            let (channel, intent) = (&sink.name, &job.entry.intent);
+            tracing::warn!(channel, class, %intent, "not taken, trying again: {detail}");
+            if age(job) >= sink.retry_for {
+                return self.refused(sink, job, known, ("unanswered", detail)).await;
+            }
+            let wait = wait.unwrap_or_default().max(backoff.failed());
+            self.ending.idle(tokio::time::sleep(wait)).await?;
+        }
+    }
+
+    async fn refused(
+        &self,
+        sink: &Sink,
+        job: &Job,
+        known: Option<&Known>,
+        (reason, detail): (&'static str, String),
+    ) -> Result<Outcome, Stopped> {
+        let channel = &sink.name;
+        tracing::error!(channel, intent = %job.entry.intent, reason, "given up: {detail}");
+        let message = match reason {
+            "refused" => format!("{channel} will not take this: {detail}; mend it or its address"),
+            _ => format!(
+                "{channel} did not take this in {} minutes (retry_minutes): {detail}",
+                sink.retry_for.as_secs() / 60
+            ),
+        };
+        self.give_up(job, known, Refusal { reason, message }).await
+    }
+
+    /// What the ledger says of an entry that its target has.
+    fn handed(&self, job: &Job, known: Option<&Known>) -> Known {
+        let intent = job.entry.intent.to_string();
+        Known {
+            alert: job.entry.alert,
+            channel: job.entry.channel.clone(),
+            place: None,
+            state: state_after(job.entry.notification.kind, known.map(|known| known.state)),
+            opened_by: known.map_or_else(|| intent.clone(), |known| known.opened_by.clone()),
+            last_intent: intent,
+            outbox_offset: job.record.offset,
+            updated_ms: now_ms(),
+            digest: None,
+            told_in: None,
+            tally: None,
+            fallback: None,
+            told: Some(told(&job.entry, known)),
+            last_reply: None,
+            standing: None,
+        }
+    }
+}
+
+/// How long ago an entry was written; without a timestamp it is as old as anything.
+fn age(job: &Job) -> Duration {
+    let age = now_ms().saturating_sub(job.record.timestamp_ms.max(0));
+    Duration::from_millis(age.max(0).unsigned_abs())
+}
