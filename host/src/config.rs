@@ -18,6 +18,7 @@ mod ambiguity;
 mod delivery;
 mod environment;
 mod kafka;
+mod ops;
 mod problem;
 pub(crate) mod reader;
 mod rules;
@@ -28,6 +29,7 @@ mod tables;
 
 pub use ambiguity::{Ambiguity, OnAmbiguous};
 pub use environment::Environment;
+pub use ops::OpsConfig;
 pub use problem::{ConfigErrors, Problem};
 pub use sinks::{AlertmanagerConfig, Form, KafkaSinkConfig, SinksConfig, WebhookConfig};
 
@@ -76,7 +78,6 @@ const KEYS: &[&str] = &[
     "slack.webhook_url_file",
     "slack.api_url",
     "slack.default_channel",
-    "slack.ops_channel",
     "slack.fallback_channel",
     "slack.channels.*",
     "slack.mentions.*",
@@ -93,6 +94,9 @@ const KEYS: &[&str] = &[
     "delivery.ledger_retention_hours",
     "delivery.history_retention_hours",
     "http.public_url",
+    "ops.channel",
+    "ops.dead_letters_per_minute",
+    "ops.lag_seconds",
     "webhooks.*.url",
     "webhooks.*.url_env",
     "webhooks.*.url_file",
@@ -130,6 +134,8 @@ pub struct Config {
     pub http: Option<HttpConfig>,
     /// `[delivery]`
     pub delivery: DeliveryConfig,
+    /// `[ops]`; `None` = the host's own alerts are told to nobody.
+    pub ops: Option<OpsConfig>,
     /// `[tables]`: lookup tables by name, and the compacted topic of each.
     pub tables: BTreeMap<String, String>,
 }
@@ -211,8 +217,6 @@ pub struct SlackConfig {
     pub api_url: String,
     /// `default_channel`: for rules that name none.
     pub default_channel: String,
-    /// `ops_channel`: the host's own alerts.
-    pub ops_channel: Option<String>,
     /// `fallback_channel`: where goes what a channel takes nothing of; `None` = to the dead letters.
     pub fallback_channel: Option<String>,
     /// `[slack.channels]`: name = id.
@@ -317,9 +321,10 @@ impl Config {
             let slack = slack::read(root.table("slack"), context);
             let sinks = sinks::read(&mut root, context);
             let delivery = delivery::read(root.table("delivery"), context);
+            let ops = ops::read(root.table("ops"));
             let tables = tables::read(root.table("tables"));
             root.finish();
-            Self { kafka, rules, slack, sinks, http, delivery, tables }
+            Self { kafka, rules, slack, sinks, http, delivery, ops, tables }
         });
         (config, reader.into_problems())
     }

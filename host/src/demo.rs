@@ -245,6 +245,7 @@ fn config(broker: &Broker, rules: &Path, slack: &SlackStandIn, listen: SocketAdd
             ..DeliveryConfig::default()
         },
         sinks: SinksConfig::default(),
+        ops: None,
         // Nothing stays behind, not even compiled code.
         rules: RulesConfig { dir: rules.to_owned(), cache_dir: None, limits: Limits::default() },
         slack: Some(SlackConfig {
@@ -254,7 +255,6 @@ fn config(broker: &Broker, rules: &Path, slack: &SlackStandIn, listen: SocketAdd
             },
             api_url: slack.api_url(),
             default_channel: CHANNELS[0].to_owned(),
-            ops_channel: None,
             fallback_channel: None,
             channels: CHANNELS.map(|name| (name.to_owned(), slack.add_channel(name))).into(),
             mentions: BTreeMap::new(),

@@ -37,6 +37,7 @@
 //! - [`telemetry`]: what the host counts and says about itself.
 //! - [`http`]: the page, metrics and readiness for those who ask.
 //! - [`check`]: everything that could fail later.
+//! - [`ops`]: the host's own alerts.
 //! - [`demo`]: what stands in the place of the world.
 
 pub mod alerts;
@@ -62,6 +63,7 @@ pub mod matching;
 pub mod nearest;
 pub mod notification;
 pub mod oauth;
+pub mod ops;
 pub mod outbox;
 pub mod policy;
 pub mod progress;

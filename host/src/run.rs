@@ -34,6 +34,7 @@ use crate::topics::kafka::{Topics, TopicsError};
 use crate::topics::{InternalTopics, Partitions};
 use crate::worker::{EffectWriter, SwapNote, Worker};
 
+mod ops;
 mod policy;
 mod status;
 
@@ -146,6 +147,14 @@ async fn work(
     // Ends everything when one part fails.
     let stop = shutdown.child_token();
     let followers = policing.follow(&config, (&metrics, &readiness), &stop)?;
+    let own = ops::Sources {
+        config: Arc::clone(&config),
+        view: library.as_ref().map(|library| library.view().clone()),
+        policy: policing.policy.clone(),
+        metrics: metrics.clone(),
+        readiness: readiness.clone(),
+    };
+    tokio::spawn(ops::follow(own, partitions, stop.clone()));
     let mut evaluation = None;
     if let Some(library) = library {
         let parts = (&config, &metrics, &readiness, &stop);

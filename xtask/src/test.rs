@@ -11,6 +11,9 @@ use crate::kafka::{Broker, NEWEST, OLDER, Options, missing_programs};
 use crate::project::{cargo, run, target};
 use crate::{chromium, guests, python};
 
+/// Java's heap of the brokers that all tests share, MiB.
+const SHARED_HEAP_MIB: u32 = 768;
+
 /// What the caller chose.
 #[derive(Debug, Default, clap::Args)]
 pub struct Arguments {
@@ -104,8 +107,13 @@ fn start_brokers() -> Result<Vec<Broker>> {
     for version in [NEWEST, OLDER] {
         crate::kafka::class_path(version)?;
     }
-    let starts = [NEWEST, OLDER]
-        .map(|version| thread::spawn(move || Broker::start(version, &Options::default())));
+    // Every test has topics of its own, a dozen each with the host's: with less memory the brokers stand
+    // still towards the end.
+    let options = Options { heap_mib: SHARED_HEAP_MIB, ..Options::default() };
+    let starts = [NEWEST, OLDER].map(|version| {
+        let options = options.clone();
+        thread::spawn(move || Broker::start(version, &options))
+    });
     starts
         .into_iter()
         .map(|start| start.join().unwrap_or_else(|_| bail!("starting Kafka panicked")))

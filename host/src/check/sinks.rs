@@ -29,6 +29,10 @@ pub(super) fn check(
     if let (Some(policy), Some(file)) = (policy, &config.delivery.policy) {
         report.problems.extend(reload::lacking(policy, file, &targets));
     }
+    let ops = config.ops.as_ref().and_then(|ops| targets.lacks(&ops.channel));
+    if let Some((message, cure)) = ops {
+        report.problems.push(Problem::new(message).key("ops.channel").cure(cure));
+    }
     for (kind, name) in config.sinks.names() {
         report.passed.push(format!("target {}:{name}", kind.as_str()));
     }

@@ -99,7 +99,7 @@ fn wanted(
         key: key.to_owned(),
     };
     let mut wanted = vec![own(&slack.default_channel, "slack.default_channel")];
-    wanted.extend(slack.ops_channel.iter().map(|name| own(name, "slack.ops_channel")));
+    wanted.extend(config.ops.iter().map(|ops| own(&ops.channel, "ops.channel")));
     let fallback = slack.fallback_channel.iter();
     wanted.extend(fallback.map(|name| own(name, "slack.fallback_channel")));
     for rule in rules {
@@ -294,8 +294,8 @@ mod tests {
     #[tokio::test]
     async fn a_channel_that_does_not_exist_tells_the_nearest() {
         let slack = SlackStandIn::start(Options::default()).await.unwrap();
-        let lines = "default_channel = \"genral\"\nops_channel = \"firebell-ops\"\n[slack.channels]\n\
-                     firebell-ops = \"C999999999\"";
+        let lines = "default_channel = \"genral\"\n[ops]\nchannel = \"firebell-ops\"\n\
+                     [slack.channels]\nfirebell-ops = \"C999999999\"";
         let report = found(&slack, TOKEN, lines).await;
         assert_eq!(
             shown(&report.problems),

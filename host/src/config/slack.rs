@@ -41,7 +41,6 @@ pub(super) fn read(mut table: Table<'_, '_>, context: Context<'_>) -> Option<Sla
         let name = table.required_text("default_channel", "\"general\"").unwrap_or_default();
         channel(&table, "default_channel", name)
     };
-    let ops_channel = table.text("ops_channel");
     let fallback_channel = table.text("fallback_channel");
     if webhook && fallback_channel.is_some() {
         let cure = "leave it out, or use a bot token (token_env)";
@@ -52,7 +51,6 @@ pub(super) fn read(mut table: Table<'_, '_>, context: Context<'_>) -> Option<Sla
         mode,
         api_url: read_api_url(&mut table),
         default_channel,
-        ops_channel: ops_channel.map(|name| channel(&table, "ops_channel", name)),
         fallback_channel: fallback_channel.map(|name| channel(&table, "fallback_channel", name)),
         channels: read_channels(table.table("channels")),
         mentions: read_mentions(table.table("mentions")),

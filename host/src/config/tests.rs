@@ -320,13 +320,6 @@ fn addresses_names_and_ids_are_checked() {
         ],
     );
     check(
-        "slack",
-        "ops_channel = \"#ops\"",
-        &[
-            "firebell.toml:4: slack.ops_channel: \"#ops\" is not a channel's name; write it without #: \"ops\"",
-        ],
-    );
-    check(
         "slack.channels",
         "general = \"general\"",
         &[

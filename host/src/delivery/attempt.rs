@@ -258,9 +258,19 @@ impl<P: Ports> Courier<P> {
     pub(super) fn suppressed(&self, job: &Job) -> Option<Reason> {
         let known = self.book.known(&job.entry);
         match step(&job.entry, job.record.offset, known.as_ref()) {
+            // Whoever was told of it is told of its end.
+            Step::Post if self.ends_what_was_told(job) => None,
             Step::Post => self.common.suppression.of(&job.entry, now_ms()),
             _ => None,
         }
+    }
+
+    /// Whether an entry ends an alert that was told.
+    pub(super) fn ends_what_was_told(&self, job: &Job) -> bool {
+        let is_told =
+            |known: Known| known.state == State::Open && job.record.offset > known.outbox_offset;
+        job.entry.notification.kind == Kind::Resolve
+            && self.book.known(&job.entry).is_some_and(is_told)
     }
 
     /// Whether an entry that waits must wait on.
@@ -334,7 +344,7 @@ impl<P: Ports> Courier<P> {
     ) -> Result<Option<Outcome>, Stopped> {
         let opened_by = known.map_or_else(String::new, |known| known.opened_by.clone());
         let mut tries = self.tries();
-        let diverted = known.and_then(|known| known.fallback.clone()).map(|to| job.diverted(to));
+        let diverted = known.and_then(|known| job.as_it_went(known));
         let job = diverted.as_ref().unwrap_or(job);
         loop {
             self.ending.idle(self.common.gate.pass(Method::Update)).await?;
@@ -352,6 +362,14 @@ impl<P: Ports> Courier<P> {
                     return self.changed(job, known, place).await.map(Some);
                 }
                 Next::Repost => return Ok(None),
+                // It is over: no other channel needs to hear of it.
+                Next::GiveUp(refusal)
+                    if refusal.reason == CHANNEL
+                        && job.entry.notification.kind == Kind::Update
+                        && !is_firing(&job.entry, known) =>
+                {
+                    return Ok(None);
+                }
                 Next::GiveUp(refusal) => return self.refuse(job, known, refusal).await.map(Some),
             }
         }

@@ -199,6 +199,8 @@ impl<P: Ports> Dispatch<P> {
     async fn cut_off(mut self, why: String) -> Ended {
         self.readiness.set_not_ready(PART, format!("cannot read the outbox: {why}"));
         let patience = self.common.patience.finish;
+        // Nobody notes any more: who is about to say that an entry is finished must not wait.
+        self.finished.close();
         for (_, partition) in self.partitions.drain() {
             partition.ending().drop.cancel();
             partition.finish(patience).await;

@@ -16,6 +16,9 @@ const IDLE_TIMEOUT: Duration = Duration::from_secs(30);
 /// Bytes of an answer; a page of Slack's history with large messages may have some megabytes.
 const ANSWER_BYTES_MAX: usize = 32 << 20;
 
+/// The longest wait that is believed: whoever asks for more is asked again.
+const RETRY_AFTER_MAX: Duration = Duration::from_secs(3_600);
+
 /// Why there is no client.
 #[derive(Debug, thiserror::Error)]
 #[error("cannot make an HTTP client: {0}")]
@@ -73,6 +76,7 @@ pub(super) async fn exchange(
     let retry_after = response.headers().get(RETRY_AFTER).and_then(|value| value.to_str().ok());
     let retry_after =
         retry_after.and_then(|text| text.trim().parse().ok()).map(Duration::from_secs);
+    let retry_after = retry_after.map(|wait| wait.min(RETRY_AFTER_MAX));
     Ok((status, retry_after, whole(response).await))
 }
 

@@ -20,6 +20,8 @@ pub(super) struct Queued {
     pub(super) job: Job,
     /// It was silenced or muted before, and was taken off the count of entries in memory then.
     pub(super) waited: bool,
+    /// What it waited for is over: it is told with what came last, however it looks by itself.
+    pub(super) freed: bool,
     /// It was looked at: it changes a message, which costs no post and cannot be put into a tally.
     pub(super) stays: bool,
 }
@@ -27,7 +29,7 @@ pub(super) struct Queued {
 impl Queued {
     /// An entry that just came.
     pub(super) fn new(job: Job) -> Self {
-        Self { job, waited: false, stays: false }
+        Self { job, waited: false, freed: false, stays: false }
     }
 
     /// The same, looked at.

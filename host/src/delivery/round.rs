@@ -142,6 +142,7 @@ impl<P: Ports> Round<P> {
         if self.edits.has(&queued.job.entry.alert) {
             return self.line_up(queued).await;
         }
+        self.end_wait(&queued).await;
         let is_waiting = self.waiting.has(&queued.job.entry.alert);
         if !is_waiting && matches!(self.courier.fold(&queued.job), Fold::Within(_)) {
             return self.fold(vec![queued]).await;
@@ -153,6 +154,16 @@ impl<P: Ports> Round<P> {
         self.deliver(&queued.job).await?;
         self.finished(&queued).await;
         Ok(())
+    }
+
+    /// An alert that was told ends: what waits of it need not be told any more, and its end is.
+    async fn end_wait(&mut self, queued: &Queued) {
+        let alert = queued.job.entry.alert;
+        if self.waiting.has(&alert) && self.courier.ends_what_was_told(&queued.job) {
+            for waited in self.waiting.end(&alert) {
+                self.finish.waited(&waited.record).await;
+            }
+        }
     }
 
     /// Lets an entry wait, or writes down that it is over, where it may not be told now; else returns it.
@@ -177,7 +188,9 @@ impl<P: Ports> Round<P> {
         }
         match self.courier.suppressed(job) {
             None => return Ok(Some(queued)),
-            Some(reason) if can_end(&job.entry) => {
+            Some(_) if queued.freed => return Ok(Some(queued)),
+            // An end never begins to wait.
+            Some(reason) if can_end(&job.entry) && job.entry.notification.kind != Kind::Resolve => {
                 let (channel, rule) = (&job.entry.channel, &job.entry.intent.rule);
                 tracing::info!(channel, rule, %alert, "an alert waits: {reason}");
                 let why = reason.to_string();
@@ -213,7 +226,7 @@ impl<P: Ports> Round<P> {
         let (courier, now_ms) = (&self.courier, now_ms());
         while let Some(jobs) = self.waiting.take(|entry| courier.is_suppressed(entry, now_ms)) {
             for job in jobs {
-                self.lanes.push(Queued { waited: true, ..Queued::new(job) });
+                self.lanes.push(Queued { waited: true, freed: true, ..Queued::new(job) });
             }
         }
     }

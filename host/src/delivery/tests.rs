@@ -4,6 +4,7 @@ mod alerts;
 mod crashes;
 mod digests;
 mod edits;
+mod entries;
 mod fallbacks;
 mod faults;
 mod pauses;

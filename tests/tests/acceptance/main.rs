@@ -17,6 +17,7 @@ mod crash;
 mod guests;
 mod hostile;
 mod made_anew;
+mod ops;
 mod pages;
 mod policy;
 mod reload;

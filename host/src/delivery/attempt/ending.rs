@@ -90,8 +90,10 @@ impl<P: Ports> Courier<P> {
             fallback: standing.and_then(|known| known.fallback.clone()),
             told: standing.and_then(|known| known.told.clone()),
             last_reply: standing.and_then(|known| known.last_reply.clone()),
-            // What a target was told before it refused this still holds there.
-            standing: known.and_then(|known| known.standing.clone()),
+            // What a target was told before it refused this still holds there; what is over passes.
+            standing: known
+                .filter(|_| job.entry.notification.kind != Kind::Resolve)
+                .and_then(|known| known.standing.clone()),
         };
         self.common.keep(self.book.note(known), &self.ending).await
     }

@@ -22,6 +22,14 @@ impl Job {
     }
 }
 
+impl Job {
+    /// The same, on its way to where its alert's message is, if that is another channel.
+    pub(super) fn as_it_went(&self, known: &Known) -> Option<Self> {
+        let to = known.fallback.clone()?;
+        Some(Self { unclear: self.unclear, ..self.diverted(to) })
+    }
+}
+
 /// What is told in another channel than an entry is meant for.
 pub(super) fn entry(job: &Job) -> Entry {
     let mut entry = job.entry.clone();

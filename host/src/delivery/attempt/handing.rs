@@ -81,7 +81,9 @@ impl<P: Ports> Courier<P> {
             if age(job) >= sink.retry_for {
                 return self.refused(sink, job, known, ("unanswered", detail)).await;
             }
-            let wait = wait.unwrap_or_default().max(backoff.failed());
+            // Not longer than it may take at all.
+            let left = sink.retry_for.saturating_sub(age(job));
+            let wait = wait.unwrap_or_default().min(left).max(backoff.failed());
             self.ending.idle(tokio::time::sleep(wait)).await?;
         }
     }

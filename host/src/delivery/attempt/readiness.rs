@@ -13,6 +13,11 @@ impl<P: Ports> Courier<P> {
         if self.common.slack.is_webhook() { Method::Webhook } else { Method::Post }
     }
 
+    /// Whether Slack takes no change of a message now.
+    pub(in crate::delivery) fn is_update_held(&self) -> bool {
+        self.common.gate.is_held(Method::Update)
+    }
+
     /// Waits until a message of this severity may be posted to a channel. What was waited for is kept
     /// when the wait is given up.
     pub(in crate::delivery) async fn ready(&mut self, channel: &str, severity: Severity) {

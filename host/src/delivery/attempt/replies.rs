@@ -32,6 +32,8 @@ impl<P: Ports> Courier<P> {
     /// When work on the partition ends before; the entry stays in the outbox.
     pub(in crate::delivery) async fn warn(&mut self, job: &Job) -> Result<(), Stopped> {
         let Some(known) = self.book.known(&job.entry) else { return Ok(()) };
+        let diverted = job.as_it_went(&known);
+        let job = diverted.as_ref().unwrap_or(job);
         let (Some(place), Some(news @ News::Worse(_))) = (&known.place, self.news(job, &known))
         else {
             return Ok(());

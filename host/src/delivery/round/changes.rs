@@ -1,5 +1,7 @@
 //! Changes of messages on a courier's round: a message is changed once in a while.
 
+use std::time::Duration;
+
 use tokio::time::Instant;
 
 use super::Round;
@@ -8,6 +10,9 @@ use crate::delivery::common::Stopped;
 use crate::delivery::edits::together;
 use crate::delivery::lanes::Queued;
 use crate::delivery::ports::Ports;
+
+/// Between two looks whether Slack takes changes again.
+const AGAIN: Duration = Duration::from_secs(1);
 
 impl<P: Ports> Round<P> {
     /// Delivers an entry, and remembers when it changed a message.
@@ -22,7 +27,9 @@ impl<P: Ports> Round<P> {
 
     /// Until when an entry must not change its message; `None` = it need not wait.
     pub(super) fn due(&self, job: &Job) -> Option<Instant> {
-        self.edits.due(&self.courier.changes(job)?.ts, Instant::now())
+        let (place, now) = (self.courier.changes(job)?, Instant::now());
+        let held = || self.courier.is_update_held().then(|| now + AGAIN);
+        self.edits.due(&place.ts, now).or_else(held)
     }
 
     /// Lets an entry wait until its message may be changed again. That it got worse is said at once.
@@ -47,34 +54,34 @@ impl<P: Ports> Round<P> {
         Ok(())
     }
 
-    /// Tells what waited to change messages that may be changed now. What stands behind it and makes a
-    /// message goes to the lanes, with all that follows.
+    /// Tells the first that waited to change a message that may be changed now: one, so that what is
+    /// urgent comes between. What stands behind it and makes a message goes to the lanes, with all that
+    /// follows.
     pub(super) async fn change(&mut self) -> Result<(), Stopped> {
-        while let Some(mut jobs) = self.edits.take(Instant::now()) {
-            while let Some(first) = jobs.front() {
-                if let Some(due) = self.due(first) {
-                    self.edits.put_back(jobs, due);
-                    break;
-                }
-                if matches!(self.courier.fold(first), Fold::New | Fold::Within(_)) {
-                    for job in jobs {
-                        self.lanes.push(Queued { waited: true, ..Queued::new(job) });
-                    }
-                    break;
-                }
-                match together(&mut jobs) {
-                    Some((job, within)) if !within.is_empty() => self.add_up(job, within).await?,
-                    Some((job, _)) => {
-                        let queued = Queued { waited: true, ..Queued::new(job) };
-                        if let Some(queued) = self.withhold(queued).await? {
-                            self.deliver(&queued.job).await?;
-                            self.finished(&queued).await;
-                        }
-                    }
-                    None => break,
+        let Some(mut jobs) = self.edits.take(Instant::now()) else { return Ok(()) };
+        let Some(first) = jobs.front() else { return Ok(()) };
+        if let Some(due) = self.due(first) {
+            self.edits.put_back(jobs, due);
+            return Ok(());
+        }
+        if matches!(self.courier.fold(first), Fold::New | Fold::Within(_)) {
+            for job in jobs {
+                self.lanes.push(Queued { waited: true, ..Queued::new(job) });
+            }
+            return Ok(());
+        }
+        match together(&mut jobs) {
+            Some((job, within)) if !within.is_empty() => self.add_up(job, within).await?,
+            Some((job, _)) => {
+                let queued = Queued { waited: true, ..Queued::new(job) };
+                if let Some(queued) = self.withhold(queued).await? {
+                    self.deliver(&queued.job).await?;
+                    self.finished(&queued).await;
                 }
             }
+            None => {}
         }
+        self.edits.put_back(jobs, Instant::now());
         Ok(())
     }
 

@@ -37,7 +37,9 @@ impl<P: Ports> Round<P> {
         let now = Instant::now();
         for (known, sum) in self.courier.take_tallies_over() {
             let Some(tally) = known.tally else { continue };
-            let is_open = tally.closed_ms.is_none();
+            // The message of a webhook tells what was there, and nothing that comes later.
+            let may_grow = self.courier.can_change() || tally.said.is_none();
+            let is_open = tally.closed_ms.is_none() && may_grow;
             let said = sum.said(!is_open);
             if is_open && self.tallies.open.is_none() {
                 self.tallies.open = Some(known.alert);
@@ -103,6 +105,7 @@ impl<P: Ports> Round<P> {
                 self.line_up(queued).await?;
                 continue;
             }
+            self.end_wait(&queued).await;
             if self.waiting.has(&alert) {
                 self.withhold(queued).await?;
                 continue;
@@ -125,6 +128,13 @@ impl<P: Ports> Round<P> {
 
     /// An entry that would make a message.
     async fn fold_new(&mut self, queued: Queued, folded: &mut Folded) -> Result<(), Stopped> {
+        // What is silenced is no reason for a storm.
+        let is_suppressed = !queued.freed && self.courier.suppressed(&queued.job).is_some();
+        let queued = match is_suppressed {
+            true => self.withhold(queued).await?,
+            false => Some(queued),
+        };
+        let Some(queued) = queued else { return Ok(()) };
         let severity = queued.job.entry.notification.severity;
         if self.storm.most().is_none_or(|most| severity > most) {
             folded.back.insert(queued.job.entry.alert, false);

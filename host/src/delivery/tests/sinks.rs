@@ -158,11 +158,7 @@ async fn what_was_not_answered_before_a_kill_is_sent_again_under_its_key() {
     assert_eq!(receiver.count(), 2);
 }
 
-#[tokio::test]
-async fn what_is_silenced_is_not_told_to_a_webhook_either() {
-    let (kafka, slack, receiver) = (Kafka::default(), slack(&[]).await, receiver().await);
-    let silences = Silences::default();
-    silences.set_ready();
+fn silence(silences: &Silences) {
     let silence = Silence {
         id: "s".into(),
         matchers: Matchers(vec!["rule = invalid-user".parse().unwrap()]),
@@ -173,6 +169,42 @@ async fn what_is_silenced_is_not_told_to_a_webhook_either() {
         comment: "maintenance".into(),
     };
     silences.set("s", Some(silence));
+}
+
+#[tokio::test]
+async fn who_was_told_before_a_silence_is_told_of_the_end_in_it_and_of_what_comes_after() {
+    let (kafka, slack, receiver) = (Kafka::default(), slack(&[]).await, receiver().await);
+    let silences = Silences::default();
+    silences.set_ready();
+    let suppression = Suppression::new(LivePolicy::new(Policy::default()), silences.clone());
+    let _host = Host::start(&kafka, &slack, &Setup { suppression, ..setup(&receiver.url, 60) });
+    let say = |n, kind| kafka.append(&entry(n, HOOK, kind, Some("rpi-03")));
+    say(1, Kind::Fire);
+    kafka.until(Kafka::is_worked_off).await;
+    silence(&silences);
+    say(2, Kind::Update);
+    say(3, Kind::Resolve);
+    kafka.until(Kafka::is_worked_off).await;
+    assert_eq!(receiver.count(), 2, "the beginning and the end");
+    assert_eq!(kafka.ledger()[0].state, State::Resolved);
+    // It fires again in the silence, and goes on after it.
+    let (_, fired) = say(4, Kind::Fire);
+    say(5, Kind::Update);
+    kafka
+        .until(|kafka| kafka.broker().committed.values().any(|(offset, _)| *offset <= fired))
+        .await;
+    silences.set("s", None);
+    kafka.until(Kafka::is_worked_off).await;
+    assert_eq!(kafka.ledger()[0].state, State::Open);
+    assert!(receiver.count() > 2);
+}
+
+#[tokio::test]
+async fn what_is_silenced_is_not_told_to_a_webhook_either() {
+    let (kafka, slack, receiver) = (Kafka::default(), slack(&[]).await, receiver().await);
+    let silences = Silences::default();
+    silences.set_ready();
+    silence(&silences);
     let suppression = Suppression::new(LivePolicy::new(Policy::default()), silences);
     let host = Host::start(&kafka, &slack, &Setup { suppression, ..setup(&receiver.url, 60) });
     kafka.append(&fire(1, HOOK));

@@ -4,7 +4,7 @@ use super::world::{Host, Kafka, Setup, entry, fire, slack, texts};
 use crate::delivery::common::now_ms;
 use crate::delivery::suppression::Suppression;
 use crate::ledger::State;
-use crate::notification::Kind;
+use crate::notification::{Kind, Severity};
 use crate::policy::live::LivePolicy;
 use crate::policy::silence::{Silence, Silences};
 use crate::policy::{Matchers, Policy};
@@ -109,6 +109,27 @@ async fn a_message_that_stands_is_kept_true_in_a_silence() {
     };
     silences.set("s", Some(silence));
     kafka.append(&entry(1, "general", Kind::Resolve, KEY));
+    kafka.until(Kafka::is_worked_off).await;
+    assert_eq!(texts(&slack)["general"], ["message 1"]);
+}
+
+#[tokio::test]
+async fn an_alert_that_gets_worse_than_what_is_silenced_is_told() {
+    let (kafka, slack) = (Kafka::default(), slack(&["general"]).await);
+    let (silences, setup) = silenced("nowhere");
+    let of_severity = Silence {
+        matchers: Matchers(vec!["severity = warning".parse().unwrap()]),
+        ..(*silences.get("s").unwrap()).clone()
+    };
+    silences.set("s", Some(of_severity));
+    let _host = Host::start(&kafka, &slack, &setup);
+    for (n, kind, severity) in
+        [(0, Kind::Fire, Severity::Warning), (1, Kind::Update, Severity::Critical)]
+    {
+        let mut entry = entry(n, "general", kind, KEY);
+        entry.notification.severity = severity;
+        kafka.append(&entry);
+    }
     kafka.until(Kafka::is_worked_off).await;
     assert_eq!(texts(&slack)["general"], ["message 1"]);
 }

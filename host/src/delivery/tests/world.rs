@@ -9,6 +9,7 @@ use tokio::sync::{Notify, mpsc};
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
+pub(crate) use super::entries::{entry, fire};
 use super::sinks::slack_only;
 use crate::config::Ambiguity;
 use crate::dead_letter::Origin;
@@ -30,9 +31,8 @@ use crate::delivery::suppression::Suppression;
 use crate::demo::slack::{Message, Options, SlackStandIn};
 use crate::history::Event as Happened;
 use crate::ledger::{Entry as Note, Ledger};
-use crate::notification::{AlertId, IntentId, Kind, Notification, Severity};
 use crate::outbox::{Entry, partition_of};
-use crate::record::{OutgoingRecord, RecordId};
+use crate::record::OutgoingRecord;
 use crate::secret::Secret;
 use crate::telemetry::{Metrics, Readiness};
 use crate::topics::InternalTopics;
@@ -401,40 +401,6 @@ async fn feed(kafka: Kafka, events: mpsc::Sender<Event>, alive: Arc<AtomicBool>)
 pub(super) async fn slack(channels: &[&str]) -> SlackStandIn {
     let channels = channels.iter().map(|name| (*name).to_owned()).collect();
     SlackStandIn::start(Options { channels, ..Options::default() }).await.unwrap()
-}
-
-/// An entry about record `n`; `key` makes several of them one alert.
-pub(crate) fn entry(n: i64, channel: &str, kind: Kind, key: Option<&str>) -> Entry {
-    let record = RecordId { topic: "SYSLOG".into(), partition: 0, offset: n };
-    let intent = IntentId { record, rule: "invalid-user".into(), index: 0 };
-    let notification = Notification {
-        alert_key: key.map(str::to_owned),
-        window_start_ms: None,
-        severity: Severity::Warning,
-        kind,
-        title: format!("message {n}"),
-        body: vec![],
-        fields: vec![],
-        labels: vec![],
-        channel: None,
-        evidence: vec![],
-    };
-    Entry {
-        alert: AlertId::of(&intent, 0, &notification),
-        intent,
-        channel: channel.into(),
-        event_time_ms: 0,
-        rule_version: "ab12".into(),
-        generation: 1,
-        notification,
-        is_stale: false,
-        digest: None,
-    }
-}
-
-/// A `fire` of its own.
-pub(crate) fn fire(n: i64, channel: &str) -> Entry {
-    entry(n, channel, Kind::Fire, None)
 }
 
 /// The messages' texts, channel by channel, each in the order of its posting.
