@@ -18,11 +18,10 @@ use super::ports::{OutboxRecord, Ports};
 use super::readback::History;
 use super::sinks::Way;
 use super::slack::Asked;
-use super::suppression::Reason;
 use super::verdict::{Method, Verdict};
 use crate::backoff::Backoff;
 use crate::history::What;
-use crate::ledger::{Entry as Known, Place, State};
+use crate::ledger::{Entry as Known, Place};
 use crate::notification::{AlertId, Kind};
 use crate::outbox::Entry;
 
@@ -32,6 +31,7 @@ mod handing;
 mod looking;
 mod readiness;
 mod replies;
+mod silencing;
 mod tally;
 
 pub use ending::dead_letter;
@@ -252,41 +252,6 @@ impl<P: Ports> Courier<P> {
     /// Writes something down about an entry, for people.
     pub(super) fn note_down(&self, job: &Job, what: What) {
         self.common.journal.note(&job.entry, what);
-    }
-
-    /// Why an entry waits, or is over, instead of making a message now.
-    pub(super) fn suppressed(&self, job: &Job) -> Option<Reason> {
-        let known = self.book.known(&job.entry);
-        match step(&job.entry, job.record.offset, known.as_ref()) {
-            // Whoever was told of it is told of its end.
-            Step::Post if self.ends_what_was_told(job) => None,
-            Step::Post => self.common.suppression.of(&job.entry, now_ms()),
-            _ => None,
-        }
-    }
-
-    /// Whether an entry ends an alert that was told.
-    pub(super) fn ends_what_was_told(&self, job: &Job) -> bool {
-        let is_told =
-            |known: Known| known.state == State::Open && job.record.offset > known.outbox_offset;
-        job.entry.notification.kind == Kind::Resolve
-            && self.book.known(&job.entry).is_some_and(is_told)
-    }
-
-    /// Whether an entry that waits must wait on.
-    pub(super) fn is_suppressed(&self, entry: &Entry, now_ms: i64) -> bool {
-        self.common.suppression.of(entry, now_ms).is_some()
-    }
-
-    /// Writes down that an entry was not told and will not be.
-    ///
-    /// # Errors
-    /// When work on the partition ends before; the entry stays in the outbox.
-    pub(super) async fn suppress(&self, job: &Job, why: &str) -> Result<(), Stopped> {
-        let known = self.book.known(&job.entry);
-        self.end_untold(job, known.as_ref(), State::Suppressed).await?;
-        self.tell(&job.entry, Outcome::Suppressed, why);
-        Ok(())
     }
 
     /// Posts, once.
