@@ -244,22 +244,12 @@ mod tests {
     const ALERT: &str = "0123456789abcdef0123456789abcdef";
 
     fn known(state: State) -> Known {
+        let intent = "SYSLOG/0/42#a#b#0".to_owned();
         Known {
-            alert: ALERT.parse().unwrap(),
-            channel: "general".into(),
-            place: None,
-            state,
             opened_by: String::new(),
-            last_intent: "SYSLOG/0/42#a#b#0".into(),
             outbox_offset: 1,
             updated_ms: 50,
-            digest: None,
-            told_in: None,
-            tally: None,
-            fallback: None,
-            told: None,
-            last_reply: None,
-            standing: None,
+            ..Known::new(ALERT.parse().unwrap(), "general", intent, state)
         }
     }
 

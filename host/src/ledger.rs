@@ -127,6 +127,36 @@ pub enum LedgerError {
 }
 
 impl Entry {
+    /// What is known of an alert when its first intent was carried out, and nothing else: no message.
+    pub fn new(alert: AlertId, channel: &str, intent: String, state: State) -> Self {
+        Self {
+            alert,
+            channel: channel.to_owned(),
+            place: None,
+            state,
+            opened_by: intent.clone(),
+            last_intent: intent,
+            outbox_offset: -1,
+            updated_ms: 0,
+            digest: None,
+            told_in: None,
+            tally: None,
+            fallback: None,
+            told: None,
+            last_reply: None,
+            standing: None,
+        }
+    }
+
+    /// The same, opened by what opened another one, if there is one.
+    #[must_use]
+    pub fn opened_like(self, other: Option<&Self>) -> Self {
+        match other {
+            Some(other) => Self { opened_by: other.opened_by.clone(), ..self },
+            None => self,
+        }
+    }
+
     /// The record's key: `ALERT/CHANNEL`.
     pub fn key(&self) -> Vec<u8> {
         wire::key(&self.alert, &self.channel)
@@ -259,22 +289,13 @@ mod tests {
     use super::*;
 
     pub(super) fn entry(alert: &str, channel: &str, updated_ms: i64) -> Entry {
+        let opened_by = "SYSLOG/0/42#invalid-user#0".to_owned();
         Entry {
-            alert: alert.parse().unwrap(),
-            channel: channel.into(),
             place: Some(Place { channel_id: "C1".into(), ts: "1520176464.000100".into() }),
-            state: State::Open,
-            opened_by: "SYSLOG/0/42#invalid-user#0".into(),
             last_intent: "SYSLOG/0/43#invalid-user#0".into(),
             outbox_offset: 17,
             updated_ms,
-            digest: None,
-            told_in: None,
-            tally: None,
-            fallback: None,
-            told: None,
-            last_reply: None,
-            standing: None,
+            ..Entry::new(alert.parse().unwrap(), channel, opened_by, State::Open)
         }
     }
 

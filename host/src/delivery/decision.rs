@@ -113,23 +113,8 @@ mod tests {
 
     fn known(state: State, place: bool, outbox_offset: i64) -> Known {
         let place = place.then(|| Place { channel_id: "C1".into(), ts: "1.2".into() });
-        Known {
-            alert: "00000000000000000000000000000001".parse().unwrap(),
-            channel: "general".into(),
-            place,
-            state,
-            opened_by: String::new(),
-            last_intent: String::new(),
-            outbox_offset,
-            updated_ms: 0,
-            digest: None,
-            told_in: None,
-            tally: None,
-            fallback: None,
-            told: None,
-            last_reply: None,
-            standing: None,
-        }
+        let alert = "00000000000000000000000000000001".parse().unwrap();
+        Known { place, outbox_offset, ..Known::new(alert, "general", String::new(), state) }
     }
 
     fn of(kind: Kind, is_stale: bool) -> Entry {

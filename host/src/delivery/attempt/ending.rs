@@ -17,6 +17,18 @@ use crate::record::RecordId;
 /// Bytes of a title in the ledger.
 const TITLE_BYTES_MAX: usize = 300;
 
+impl Job {
+    /// What the ledger says when this was carried out now, and nothing more is known.
+    pub(super) fn noted(&self, state: State) -> Known {
+        let (entry, intent) = (&self.entry, self.entry.intent.to_string());
+        Known {
+            outbox_offset: self.record.offset,
+            updated_ms: now_ms(),
+            ..Known::new(entry.alert, &entry.channel, intent, state)
+        }
+    }
+}
+
 impl<P: Ports> Courier<P> {
     /// Writes what Slack said yes to into the ledger.
     pub(super) async fn note(
@@ -36,27 +48,20 @@ impl<P: Ports> Courier<P> {
         place: Option<Place>,
         replied: bool,
     ) -> Result<(), Stopped> {
-        let intent = job.entry.intent.to_string();
         let same = known.filter(|known| known.place == place && place.is_some());
+        let state = state_after(job.entry.notification.kind, known.map(|known| known.state));
+        let new = job.noted(state).opened_like(same);
         let known = Known {
-            alert: job.entry.alert,
-            channel: job.entry.channel.clone(),
-            state: state_after(job.entry.notification.kind, known.map(|known| known.state)),
-            opened_by: same.map_or_else(|| intent.clone(), |known| known.opened_by.clone()),
-            place,
             last_reply: match same {
-                _ if replied => Some(intent.clone()),
+                _ if replied => Some(new.last_intent.clone()),
                 same => same.and_then(|known| known.last_reply.clone()),
             },
-            last_intent: intent,
-            outbox_offset: job.record.offset,
-            updated_ms: now_ms(),
+            place,
             digest: job.entry.digest.clone(),
-            told_in: None,
             tally: known.and_then(|known| known.tally.clone()),
             fallback: job.via.clone(),
             told: Some(told(&job.entry, known)),
-            standing: None,
+            ..new
         };
         self.common.keep(self.book.note(known), &self.ending).await
     }
@@ -72,17 +77,10 @@ impl<P: Ports> Courier<P> {
         known: Option<&Known>,
         state: State,
     ) -> Result<(), Stopped> {
-        let intent = job.entry.intent.to_string();
         let standing = known.filter(|known| known.place.is_some());
+        let new = job.noted(standing.map_or(state, |known| known.state));
         let known = Known {
-            alert: job.entry.alert,
-            channel: job.entry.channel.clone(),
             place: standing.and_then(|known| known.place.clone()),
-            state: standing.map_or(state, |known| known.state),
-            opened_by: standing.map_or_else(|| intent.clone(), |known| known.opened_by.clone()),
-            last_intent: intent,
-            outbox_offset: job.record.offset,
-            updated_ms: now_ms(),
             // As the message stands; what was given up is in the dead letter.
             digest: standing.and_then(|known| known.digest.clone()),
             told_in: known.and_then(|known| known.told_in.clone()),
@@ -94,6 +92,7 @@ impl<P: Ports> Courier<P> {
             standing: known
                 .filter(|_| job.entry.notification.kind != Kind::Resolve)
                 .and_then(|known| known.standing.clone()),
+            ..new.opened_like(standing)
         };
         self.common.keep(self.book.note(known), &self.ending).await
     }

@@ -3,7 +3,7 @@
 use tokio::time::Instant;
 
 use super::{CHANNEL, Courier, Job, Outcome, Refusal};
-use crate::delivery::common::{Stopped, now_ms};
+use crate::delivery::common::Stopped;
 use crate::delivery::ports::Ports;
 use crate::delivery::verdict::Verdict;
 use crate::ledger::{Entry as Known, State};
@@ -20,9 +20,7 @@ impl Job {
             via: Some(to),
         }
     }
-}
 
-impl Job {
     /// The same, on its way to where its alert's message is, if that is another channel.
     pub(super) fn as_it_went(&self, known: &Known) -> Option<Self> {
         let to = known.fallback.clone()?;
@@ -62,23 +60,15 @@ impl<P: Ports> Courier<P> {
     /// Writes that an entry is about to go to the fallback channel, so that it is looked for there
     /// after a crash. It is not carried out yet: whoever reads it again does so.
     async fn note_ahead(&self, job: &Job, known: Option<&Known>, to: &str) -> Result<(), Stopped> {
-        let intent = job.entry.intent.to_string();
+        let new = job.noted(State::Abandoned);
         let ahead = Known {
-            alert: job.entry.alert,
-            channel: job.entry.channel.clone(),
-            place: None,
-            state: State::Abandoned,
-            opened_by: intent.clone(),
-            last_intent: known.map_or(intent, |known| known.last_intent.clone()),
+            last_intent: known
+                .map_or_else(|| new.last_intent.clone(), |known| known.last_intent.clone()),
             outbox_offset: known.map_or(-1, |known| known.outbox_offset),
-            updated_ms: now_ms(),
             digest: known.and_then(|known| known.digest.clone()),
-            told_in: None,
             tally: known.and_then(|known| known.tally.clone()),
             fallback: Some(to.to_owned()),
-            told: None,
-            last_reply: None,
-            standing: None,
+            ..new
         };
         self.common.keep(self.book.note(ahead), &self.ending).await
     }

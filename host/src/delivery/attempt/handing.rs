@@ -109,24 +109,8 @@ impl<P: Ports> Courier<P> {
 
     /// What the ledger says of an entry that its target has.
     fn handed(&self, job: &Job, known: Option<&Known>) -> Known {
-        let intent = job.entry.intent.to_string();
-        Known {
-            alert: job.entry.alert,
-            channel: job.entry.channel.clone(),
-            place: None,
-            state: state_after(job.entry.notification.kind, known.map(|known| known.state)),
-            opened_by: known.map_or_else(|| intent.clone(), |known| known.opened_by.clone()),
-            last_intent: intent,
-            outbox_offset: job.record.offset,
-            updated_ms: now_ms(),
-            digest: None,
-            told_in: None,
-            tally: None,
-            fallback: None,
-            told: Some(told(&job.entry, known)),
-            last_reply: None,
-            standing: None,
-        }
+        let state = state_after(job.entry.notification.kind, known.map(|known| known.state));
+        Known { told: Some(told(&job.entry, known)), ..job.noted(state).opened_like(known) }
     }
 }
 

@@ -15,7 +15,7 @@ impl<P: Ports> Courier<P> {
         let known = self.book.known(&job.entry);
         match step(&job.entry, job.record.offset, known.as_ref()) {
             // Whoever was told of it is told of its end.
-            Step::Post if self.ends_what_was_told(job) => None,
+            Step::Post if ends_what_was_told(job, known.as_ref()) => None,
             Step::Post => self.common.suppression.of(&job.entry, now_ms()),
             _ => None,
         }
@@ -23,10 +23,7 @@ impl<P: Ports> Courier<P> {
 
     /// Whether an entry ends an alert that was told.
     pub(in crate::delivery) fn ends_what_was_told(&self, job: &Job) -> bool {
-        let is_told =
-            |known: Known| known.state == State::Open && job.record.offset > known.outbox_offset;
-        job.entry.notification.kind == Kind::Resolve
-            && self.book.known(&job.entry).is_some_and(is_told)
+        ends_what_was_told(job, self.book.known(&job.entry).as_ref())
     }
 
     /// Whether an entry that waits must wait on.
@@ -44,4 +41,11 @@ impl<P: Ports> Courier<P> {
         self.tell(&job.entry, Outcome::Suppressed, why);
         Ok(())
     }
+}
+
+fn ends_what_was_told(job: &Job, known: Option<&Known>) -> bool {
+    job.entry.notification.kind == Kind::Resolve
+        && known.is_some_and(|known| {
+            known.state == State::Open && job.record.offset > known.outbox_offset
+        })
 }

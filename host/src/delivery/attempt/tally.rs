@@ -116,26 +116,10 @@ impl<P: Ports> Courier<P> {
     }
 
     fn note_within(&self, job: &Job, known: Option<&Known>, told_in: ToldIn) -> OutgoingRecord {
-        let intent = job.entry.intent.to_string();
         let kind = job.entry.notification.kind;
         let same = known.filter(|_| kind != Kind::Fire);
-        self.book.note(Known {
-            alert: job.entry.alert,
-            channel: job.entry.channel.clone(),
-            place: None,
-            state: state_after(kind, same.map(|known| known.state)),
-            opened_by: same.map_or_else(|| intent.clone(), |known| known.opened_by.clone()),
-            last_intent: intent,
-            outbox_offset: job.record.offset,
-            updated_ms: now_ms(),
-            digest: None,
-            told_in: Some(told_in),
-            tally: None,
-            fallback: None,
-            told: None,
-            last_reply: None,
-            standing: None,
-        })
+        let new = job.noted(state_after(kind, same.map(|known| known.state)));
+        self.book.note(Known { told_in: Some(told_in), ..new.opened_like(same) })
     }
 
     /// Whether somebody sent an entry before us: then it needs no tally.
@@ -159,21 +143,9 @@ impl<P: Ports> Courier<P> {
         let intent = self.intent_of(&tally);
         let alert = AlertId::of(&intent, opened_ms, &Sum::default().notification(false, &[]));
         let known = Known {
-            alert,
-            channel: self.channel.clone(),
-            place: None,
-            state: State::Open,
-            opened_by: intent.to_string(),
-            last_intent: intent.to_string(),
-            outbox_offset: -1,
             updated_ms: opened_ms,
-            digest: None,
-            told_in: None,
             tally: Some(tally),
-            fallback: None,
-            told: None,
-            last_reply: None,
-            standing: None,
+            ..Known::new(alert, &self.channel, intent.to_string(), State::Open)
         };
         self.common.keep(self.book.note(known), &self.ending).await?;
         Ok(alert)

@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 use std::path::Path;
 use std::sync::Arc;
 
+use super::suppressions::silence_what;
 use super::world::{Host, Kafka, Setup, entry, fire, slack};
 use crate::config::{Config, Environment};
 use crate::delivery::sinks::{Sinks, signature};
@@ -12,9 +13,9 @@ use crate::delivery::suppression::Suppression;
 use crate::demo::receiver::{Receiver, Say};
 use crate::ledger::State;
 use crate::notification::Kind;
+use crate::policy::Policy;
 use crate::policy::live::LivePolicy;
-use crate::policy::silence::{Silence, Silences};
-use crate::policy::{Matchers, Policy};
+use crate::policy::silence::Silences;
 use crate::record::OutgoingRecord;
 
 const KEY: Option<&str> = Some("rpi-03");
@@ -158,19 +159,6 @@ async fn what_was_not_answered_before_a_kill_is_sent_again_under_its_key() {
     assert_eq!(receiver.count(), 2);
 }
 
-fn silence(silences: &Silences) {
-    let silence = Silence {
-        id: "s".into(),
-        matchers: Matchers(vec!["rule = invalid-user".parse().unwrap()]),
-        starts_at_ms: 0,
-        ends_at_ms: i64::MAX,
-        updated_at_ms: 0,
-        created_by: "ana".into(),
-        comment: "maintenance".into(),
-    };
-    silences.set("s", Some(silence));
-}
-
 #[tokio::test]
 async fn who_was_told_before_a_silence_is_told_of_the_end_in_it_and_of_what_comes_after() {
     let (kafka, slack, receiver) = (Kafka::default(), slack(&[]).await, receiver().await);
@@ -181,7 +169,7 @@ async fn who_was_told_before_a_silence_is_told_of_the_end_in_it_and_of_what_come
     let say = |n, kind| kafka.append(&entry(n, HOOK, kind, Some("rpi-03")));
     say(1, Kind::Fire);
     kafka.until(Kafka::is_worked_off).await;
-    silence(&silences);
+    silence_what(&silences, "rule = invalid-user");
     say(2, Kind::Update);
     say(3, Kind::Resolve);
     kafka.until(Kafka::is_worked_off).await;
@@ -204,7 +192,7 @@ async fn what_is_silenced_is_not_told_to_a_webhook_either() {
     let (kafka, slack, receiver) = (Kafka::default(), slack(&[]).await, receiver().await);
     let silences = Silences::default();
     silences.set_ready();
-    silence(&silences);
+    silence_what(&silences, "rule = invalid-user");
     let suppression = Suppression::new(LivePolicy::new(Policy::default()), silences);
     let host = Host::start(&kafka, &slack, &Setup { suppression, ..setup(&receiver.url, 60) });
     kafka.append(&fire(1, HOOK));

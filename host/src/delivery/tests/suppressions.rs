@@ -22,7 +22,12 @@ pub(super) fn silenced(channel: &str) -> (Silences, Setup) {
 
 /// Silences all alerts to one channel, and no other any more.
 pub(super) fn silence(silences: &Silences, channel: &str) {
-    let matcher = format!("channel = {channel}").parse().unwrap();
+    silence_what(silences, &format!("channel = {channel}"));
+}
+
+/// Silences what a matcher matches, and nothing else any more.
+pub(super) fn silence_what(silences: &Silences, matcher: &str) {
+    let matcher = matcher.parse().unwrap();
     let silence = Silence {
         id: "s".into(),
         matchers: Matchers(vec![matcher]),
@@ -117,11 +122,7 @@ async fn a_message_that_stands_is_kept_true_in_a_silence() {
 async fn an_alert_that_gets_worse_than_what_is_silenced_is_told() {
     let (kafka, slack) = (Kafka::default(), slack(&["general"]).await);
     let (silences, setup) = silenced("nowhere");
-    let of_severity = Silence {
-        matchers: Matchers(vec!["severity = warning".parse().unwrap()]),
-        ..(*silences.get("s").unwrap()).clone()
-    };
-    silences.set("s", Some(of_severity));
+    silence_what(&silences, "severity = warning");
     let _host = Host::start(&kafka, &slack, &setup);
     for (n, kind, severity) in
         [(0, Kind::Fire, Severity::Warning), (1, Kind::Update, Severity::Critical)]
