@@ -134,6 +134,12 @@ impl Library {
         self.note(vec![noted], &set);
     }
 
+    /// Compiles components that changed before it is known whether the change is over; a
+    /// [`reload`](Self::reload) that finds the same bytes need not do it again.
+    pub fn compile_ahead(&mut self, files: &[&str]) {
+        self.files.compile_ahead(files, &self.loader);
+    }
+
     /// Takes up a change of the folder.
     pub fn reload(&mut self, change: Change) -> Reloaded {
         self.files.update(&self.folder, &change, &self.loader);

@@ -28,7 +28,8 @@ pub fn follow<T>(
                 publisher.publish(|| build(&set));
             }
         }
-        match watch.wait(library.folder()) {
+        let loaded = library.folder().clone();
+        match watch.wait_and(&loaded, |files| library.compile_ahead(files)) {
             Wait::Stopped => return,
             Wait::Quiet => {}
             Wait::Unreadable(error) => library.folder_is_unreadable(&error),

@@ -26,8 +26,8 @@ const LOOK_INTERVAL: Duration = Duration::from_secs(1);
 /// How often it is looked at when the system does not.
 const POLL_INTERVAL: Duration = Duration::from_millis(250);
 
-/// A change is taken up when nothing has happened for this long. A save of several files is mostly
-/// over by then, and with 78 ms to compile 140 KB the change is live 150 ms after it was made.
+/// A change is taken up when nothing has happened for this long: a save of several files is mostly
+/// over by then.
 const QUIET: Duration = Duration::from_millis(40);
 
 /// Files that keep changing hold back the others for no longer than this.
@@ -99,6 +99,12 @@ impl Watch {
 
     /// Waits until the folder differs from what was loaded, or for about a second.
     pub fn wait(&mut self, loaded: &Snapshot) -> Wait {
+        self.wait_and(loaded, |_| ())
+    }
+
+    /// The same; while it is not known yet whether the change is over, `ahead` may work with the files
+    /// that differ and that nobody seems to be writing.
+    pub fn wait_and(&mut self, loaded: &Snapshot, ahead: impl FnOnce(&[&str])) -> Wait {
         let interval = if self.watched.is_some() { LOOK_INTERVAL } else { POLL_INTERVAL };
         if self.events.wait(Instant::now() + interval) == Woken::Stopped {
             return Wait::Stopped;
@@ -108,18 +114,30 @@ impl Watch {
             if self.events.is_quiet() && first == *loaded {
                 return Ok(Wait::Quiet);
             }
-            self.settle(loaded, first)
+            let looked = Instant::now();
+            let writing = self.events.being_written(&first, looked);
+            let differ = loaded.differences(&first);
+            let differ: Vec<_> = differ.filter(|name| !writing.contains(*name)).collect();
+            ahead(&differ);
+            self.settle(loaded, first, looked)
         });
         settled.unwrap_or_else(Wait::Unreadable)
     }
 
-    /// Waits until the folder is the same twice, with nothing told in between.
-    fn settle(&self, loaded: &Snapshot, mut before: Snapshot) -> Result<Wait, FolderError> {
-        let end = Instant::now() + SETTLE_MAX;
+    /// Waits until the folder is the same twice, with nothing told in between; `looked` = when it was
+    /// first seen as in `before`.
+    fn settle(
+        &self,
+        loaded: &Snapshot,
+        mut before: Snapshot,
+        mut looked: Instant,
+    ) -> Result<Wait, FolderError> {
+        let end = looked + SETTLE_MAX;
         loop {
-            if self.events.wait_until_quiet(QUIET, end) == Woken::Stopped {
+            if self.events.wait_until_quiet(looked, QUIET, end) == Woken::Stopped {
                 return Ok(Wait::Stopped);
             }
+            looked = Instant::now();
             let mut after = Snapshot::take(&self.dir)?;
             let moving = before.differences(&after).map(str::to_owned).collect::<BTreeSet<_>>();
             if !moving.is_empty() && Instant::now() < end {

@@ -15,9 +15,9 @@ struct InvalidLoginBurst {
     /// The size of a window, in seconds.
     #[serde(default = "minute")]
     window_seconds: u32,
-    /// How long after its end a window still takes attempts, in seconds. Attempts on one host come
-    /// from several partitions, and one may be far ahead of another.
-    #[serde(default = "hour")]
+    /// How long after its end a window still takes attempts, in seconds: for senders that write late. That
+    /// a host's attempts come from several partitions needs none, since the slowest of them counts.
+    #[serde(default = "minute")]
     grace_seconds: u32,
     /// Only attempts on this host; none = on all, each counted by itself.
     host: Option<String>,
@@ -29,10 +29,6 @@ fn four() -> u32 {
 
 fn minute() -> u32 {
     60
-}
-
-fn hour() -> u32 {
-    3600
 }
 
 impl Rule for InvalidLoginBurst {

@@ -118,16 +118,32 @@ fn records(values: &[Vec<u8>]) -> Vec<Record<'_>> {
 /// The median of `ROUNDS` rounds, nanoseconds of this thread on a processor for each of `units`; what
 /// else the machine does is left out as far as can be.
 fn median_ns(units: usize, mut run: impl FnMut()) -> f64 {
-    let round = || {
-        let (begin, on_processor) = (Instant::now(), on_processor());
-        let mut runs = 0_usize;
-        while begin.elapsed() < ROUND {
-            run();
-            runs += 1;
-        }
-        (self::on_processor() - on_processor).as_nanos() as f64 / (runs * units) as f64
-    };
-    median(std::iter::repeat_with(round))
+    median(std::iter::repeat_with(|| round_ns(units, &mut run)))
+}
+
+/// The round with the median ratio of two that run in turns, so that what else the machine does
+/// falls on both.
+fn medians_in_turns_ns(
+    units: usize,
+    mut first: impl FnMut(),
+    mut second: impl FnMut(),
+) -> (f64, f64) {
+    let mut rounds =
+        [(); ROUNDS].map(|()| (round_ns(units, &mut first), round_ns(units, &mut second)));
+    rounds.sort_by(|(first, second), (other_first, other_second)| {
+        (first / second).total_cmp(&(other_first / other_second))
+    });
+    rounds[ROUNDS / 2]
+}
+
+fn round_ns(units: usize, mut run: impl FnMut()) -> f64 {
+    let (begin, on_processor) = (Instant::now(), on_processor());
+    let mut runs = 0_usize;
+    while begin.elapsed() < ROUND {
+        run();
+        runs += 1;
+    }
+    (self::on_processor() - on_processor).as_nanos() as f64 / (runs * units) as f64
 }
 
 /// The same by the clock on the wall, for what uses several threads.
@@ -232,13 +248,13 @@ fn evaluation(report: &Report, values: &[Vec<u8>]) {
     let engine = Engine::new(None).unwrap();
     let records = records(values);
     let hits = RECORDS / HIT_EVERY;
-    let native_ns = median_ns(RECORDS, || assert_eq!(native(black_box(&records)), hits));
-
     let invalid_user = component(&engine, &shipped("invalid-user"));
     let mut host_decides = worker([rule("invalid-user", &invalid_user, r#"{"host":"rpi-03"}"#)]);
-    let ns = median_ns(RECORDS, || {
-        assert_eq!(run(&mut host_decides, black_box(&records), BATCH), hits);
-    });
+    let (ns, native_ns) = medians_in_turns_ns(
+        RECORDS,
+        || assert_eq!(run(&mut host_decides, black_box(&records), BATCH), hits),
+        || assert_eq!(native(black_box(&records)), hits),
+    );
     report.say("P2", "seed rule 1, per record", ns, "ns", Some(("native", native_ns)));
 
     let few = &records[..RECORDS / 20];

@@ -45,6 +45,8 @@ pub(super) struct Files {
     contents: BTreeMap<String, Content>,
     /// By the toml's name.
     claims: BTreeMap<String, Claims>,
+    /// Components of a change that may not be over, by name; until it is taken up.
+    ahead: BTreeMap<String, Artifact>,
 }
 
 /// A rule that the folder asks for.
@@ -92,7 +94,16 @@ struct Unused {
 
 impl Files {
     pub(super) fn new(dir: PathBuf) -> Self {
-        Self { dir, contents: BTreeMap::new(), claims: BTreeMap::new() }
+        Self { dir, contents: BTreeMap::new(), claims: BTreeMap::new(), ahead: BTreeMap::new() }
+    }
+
+    /// Compiles those of the files that are components; [`update`](Self::update) has the last word.
+    pub(super) fn compile_ahead(&mut self, files: &[&str], loader: &Loader) {
+        for name in files.iter().filter(|name| name.ends_with(".wasm")) {
+            if let Content::Component(artifact) = self.read(name, loader) {
+                self.ahead.insert((*name).to_owned(), artifact);
+            }
+        }
     }
 
     /// Reads what is new or changed since `loaded`, and forgets what is gone.
@@ -109,6 +120,7 @@ impl Files {
                 self.contents.insert(name.clone(), content);
             }
         }
+        self.ahead.clear();
         self.update_claims();
     }
 
@@ -199,10 +211,11 @@ impl Files {
         let Some(stem) = name.strip_suffix(".toml") else {
             return match read_at_most(&path, COMPONENT_BYTES_MAX) {
                 Ok(bytes) => {
-                    let known = match self.contents.get(name) {
-                        Some(Content::Component(artifact)) => Some(artifact),
+                    let loaded = self.contents.get(name).and_then(|content| match content {
+                        Content::Component(artifact) => Some(artifact),
                         _ => None,
-                    };
+                    });
+                    let known = loaded.into_iter().chain(self.ahead.get(name));
                     Content::Component(loader.compile(&bytes, known))
                 }
                 Err(error) => bad(error),

@@ -53,12 +53,16 @@ impl Loader {
         &self.defaults.limits
     }
 
-    /// Compiles a component, unless `known` has the same bytes.
-    pub(super) fn compile(&self, bytes: &[u8], known: Option<&Artifact>) -> Artifact {
-        let digest = Sha256::digest(bytes).into();
-        match known {
-            Some(known) if known.digest == digest => known.clone(),
-            _ => Artifact {
+    /// Compiles a component, unless one of `known` has the same bytes.
+    pub(super) fn compile<'a>(
+        &self,
+        bytes: &[u8],
+        known: impl IntoIterator<Item = &'a Artifact>,
+    ) -> Artifact {
+        let digest: [u8; 32] = Sha256::digest(bytes).into();
+        match known.into_iter().find(|known| known.digest == digest) {
+            Some(known) => known.clone(),
+            None => Artifact {
                 digest,
                 version: Version::of_component(bytes),
                 compiled: self.engine.compile(bytes).map_err(Finding::new),

@@ -167,6 +167,33 @@ fn a_set_that_differs_in_nothing_is_not_published() {
 }
 
 #[test]
+fn what_was_compiled_ahead_goes_live_only_with_the_change_and_as_it_is_then() {
+    let mut folder = Folder::new(&[("a.wasm", &invalid_user()), ("a.toml", GOOD.as_bytes())]);
+    let old = folder.rule("a").version.clone();
+    let changed = another(invalid_user());
+    fs::write(folder.path("a.wasm"), &changed).unwrap();
+    folder.library.compile_ahead(&["a.wasm", "a.toml", "gone.wasm"]);
+    assert_eq!(folder.rule("a").version, old);
+    assert_eq!(folder.reload(), Reloaded::Swapped);
+    let second = folder.rule("a");
+    assert_eq!(second.component.hash(), digest(&changed));
+
+    // Half a file is no problem as long as it is not taken up.
+    fs::write(folder.path("a.wasm"), &changed[..changed.len() / 2]).unwrap();
+    folder.library.compile_ahead(&["a.wasm"]);
+    assert!(folder.problems().is_empty());
+    let whole = another(changed);
+    assert_eq!(folder.write("a.wasm", &whole), Reloaded::Swapped);
+    assert_eq!(folder.rule("a").component.hash(), digest(&whole));
+    assert!(folder.problems().is_empty());
+}
+
+fn digest(bytes: &[u8]) -> String {
+    use sha2::Digest;
+    sha2::Sha256::digest(bytes).iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+#[test]
 fn a_removed_file_removes_its_rule() {
     let b = toml_for("a.wasm", "");
     let mut folder = Folder::new(&[

@@ -108,16 +108,16 @@ impl Events {
         }
     }
 
-    /// Waits until nothing was told for `quiet`, not beyond `end`; what was told counts as looked at.
-    pub(super) fn wait_until_quiet(&self, quiet: Duration, end: Instant) -> Woken {
+    /// Waits until nothing was told for `quiet` after `since`, not beyond `end`; what was told counts as
+    /// looked at.
+    pub(super) fn wait_until_quiet(&self, since: Instant, quiet: Duration, end: Instant) -> Woken {
         let mut state = self.lock();
-        let started = Instant::now();
         loop {
             if state.stopped {
                 return Woken::Stopped;
             }
             let now = Instant::now();
-            let quiet_at = state.last.unwrap_or(started).max(started) + quiet;
+            let quiet_at = state.last.unwrap_or(since).max(since) + quiet;
             let until = quiet_at.min(end);
             if now >= until {
                 state.last = None;

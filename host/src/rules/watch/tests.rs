@@ -66,6 +66,33 @@ fn file(name: &str, text: &str) -> (String, String) {
 }
 
 #[test]
+fn only_whole_files_that_differ_are_worked_with_ahead() {
+    let mut watched = Watched::new();
+    watched.write("same.toml", "x");
+    watched.change();
+    watched.write("whole.wasm", "x");
+    let mut open = File::create(watched.path("open.wasm")).unwrap();
+    open.write_all(b"x").unwrap();
+    // Until the system has told of all of it.
+    let differs = |watched: &Watched| {
+        let now = Snapshot::take(&watched.path("")).unwrap();
+        watched.watch.events.being_written(&now, Instant::now()) == ["open.wasm".to_owned()].into()
+    };
+    let end = Instant::now() + PATIENCE;
+    while !differs(&watched) {
+        assert!(Instant::now() < end, "the open file was not told");
+    }
+    let mut ahead = vec![];
+    let wait = watched.watch.wait_and(&watched.loaded, |files| {
+        ahead.extend(files.iter().map(|file| (*file).to_owned()));
+    });
+    assert_eq!(ahead, ["whole.wasm"]);
+    let Wait::Changed(change) = wait else { panic!("{wait:?}") };
+    let files: Vec<_> = change.snapshot.files.into_keys().collect();
+    assert_eq!(files, ["same.toml", "whole.wasm"]);
+}
+
+#[test]
 fn a_new_a_changed_and_a_removed_file_are_seen() {
     let mut watched = Watched::new();
     watched.write("a.toml", "one");
