@@ -6,7 +6,8 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use crate::config::{Config, Problem, SlackConfig};
+use crate::config::{Config, Environment, KafkaConfig, Problem, SlackConfig};
+use crate::secret::Secret;
 
 mod kafka;
 mod policy;
@@ -17,7 +18,7 @@ mod slack;
 /// What is asked.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Options {
-    /// Ask neither the broker nor Slack.
+    /// Ask neither the broker nor Slack, and take secrets that are not here as there.
     pub offline: bool,
 }
 
@@ -39,7 +40,14 @@ pub struct Report {
 /// A section with problems is not followed further; the others are.
 pub async fn check(path: &Path, options: Options) -> Report {
     let mut report = Report::default();
-    let (config, problems) = Config::examine(path);
+    let environment = match options.offline {
+        true => Environment::process().assuming_secrets(),
+        false => Environment::process(),
+    };
+    let (config, problems) = Config::examine(path, &environment);
+    report.notes.extend(environment.assumed().into_iter().map(|secret| {
+        Problem::new(format!("{secret} is not here")).file(path).cure("the host needs it")
+    }));
     let wrong = |section: &str| {
         let keys = problems.iter().filter_map(|problem| problem.key.as_deref());
         keys.into_iter().any(|key| key == section || key.starts_with(&format!("{section}.")))
@@ -54,6 +62,7 @@ pub async fn check(path: &Path, options: Options) -> Report {
     let rules = rules::check(&config, &mut report).await;
     let policy = policy::check(&config, &mut report);
     sinks::check(&config, (&rules, policy.as_ref()), &mut report);
+    note_plain_password(path, &config.kafka, &mut report);
     match &config.slack {
         Some(slack) => note_plain_http(path, slack, &mut report),
         None if !config.sinks.is_empty() => {}
@@ -84,7 +93,23 @@ fn file_of(config: &Config, rule: &str) -> PathBuf {
     if toml.exists() { toml } else { config.rules.dir.join(format!("{rule}.wasm")) }
 }
 
-/// A token should not cross a network in the clear.
+/// A password should not cross a network in the clear.
+fn note_plain_password(path: &Path, kafka: &KafkaConfig, report: &mut Report) {
+    let of = |names: [&str; 2]| names.into_iter().find_map(|name| kafka.properties.get(name));
+    let is = |secret: Option<&Secret>, word| {
+        secret.is_some_and(|secret| secret.reveal().eq_ignore_ascii_case(word))
+    };
+    if is(of(["security.protocol"; 2]), "sasl_plaintext")
+        && is(of(["sasl.mechanism", "sasl.mechanisms"]), "plain")
+    {
+        let note = "the password for Kafka crosses the network unencrypted";
+        let key = "kafka.properties.\"security.protocol\"";
+        let cure = "use SASL_SSL, or SCRAM-SHA-512 instead of PLAIN";
+        report.notes.push(Problem::new(note).file(path).key(key).cure(cure));
+    }
+}
+
+/// Nor should a token.
 fn note_plain_http(path: &Path, slack: &SlackConfig, report: &mut Report) {
     let Some(rest) = slack.api_url.strip_prefix("http://") else { return };
     let near = ["127.", "localhost", "[::1]"].iter().any(|host| rest.starts_with(host));

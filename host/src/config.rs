@@ -288,14 +288,14 @@ impl Config {
     /// # Errors
     /// Everything that is wrong with it, at once; no problem shows a secret.
     pub fn load(path: &Path) -> Result<Self, ConfigErrors> {
-        Self::complete(Self::examine(path))
+        Self::complete(Self::examine(path, &Environment::process()))
     }
 
     /// Reads a configuration file as far as it can be understood: what is wrong has its default, or
     /// is empty. For `firebell check`; only a configuration without problems can be run.
-    pub fn examine(path: &Path) -> (Option<Self>, Vec<Problem>) {
+    pub fn examine(path: &Path, environment: &Environment) -> (Option<Self>, Vec<Problem>) {
         match std::fs::read_to_string(path) {
-            Ok(text) => Self::read(path, &text, &Environment::process()),
+            Ok(text) => Self::read(path, &text, environment),
             Err(error) => (None, vec![unreadable(&error).file(path)]),
         }
     }

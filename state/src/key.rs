@@ -1,9 +1,9 @@
 //! What identifies an entry, owned and borrowed.
 
-use std::hash::{BuildHasher, Hash, Hasher};
-use std::sync::{Arc, LazyLock};
+use std::hash::{Hash, Hasher};
+use std::sync::Arc;
 
-use hashbrown::{DefaultHashBuilder, Equivalent};
+use indexmap::Equivalent;
 
 /// What an entry is. The numbers are written to the changelog.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -39,9 +39,6 @@ pub(crate) struct Key {
     pub(crate) bytes: Arc<[u8]>,
     /// Start of the window or session; else 0.
     pub(crate) start_ms: i64,
-    /// Hash of the bytes: a table that grows need not visit them all. Last, since it has no part in the
-    /// order.
-    hashed: u64,
 }
 
 /// A [`Key`] to look up with.
@@ -67,27 +64,12 @@ impl<'a> KeyRef<'a> {
     }
 
     pub(crate) fn owned(&self) -> Key {
-        Key::new(self.kind, self.definition, Arc::from(self.bytes), self.start_ms)
+        let Self { kind, definition, bytes, start_ms } = *self;
+        Key { kind, definition, bytes: Arc::from(bytes), start_ms }
     }
-
-    fn hash_with<H: Hasher>(&self, hashed: u64, state: &mut H) {
-        state.write_u64(hashed ^ self.definition ^ self.kind as u64);
-        state.write_i64(self.start_ms);
-    }
-}
-
-/// Keys come from records: who writes them must not know which ones collide.
-fn hash_of(bytes: &[u8]) -> u64 {
-    static SEED: LazyLock<DefaultHashBuilder> = LazyLock::new(DefaultHashBuilder::default);
-    SEED.hash_one(bytes)
 }
 
 impl Key {
-    pub(crate) fn new(kind: Kind, definition: u64, bytes: Arc<[u8]>, start_ms: i64) -> Self {
-        let hashed = hash_of(&bytes);
-        Self { kind, definition, bytes, start_ms, hashed }
-    }
-
     /// The key of another session of the same.
     pub(crate) fn at(&self, start_ms: i64) -> Self {
         Self { start_ms, ..self.clone() }
@@ -105,13 +87,15 @@ impl Key {
 
 impl Hash for KeyRef<'_> {
     fn hash<H: Hasher>(&self, state: &mut H) {
-        self.hash_with(hash_of(self.bytes), state);
+        state.write_u64(self.definition ^ self.kind as u64);
+        state.write_i64(self.start_ms);
+        state.write(self.bytes);
     }
 }
 
 impl Hash for Key {
     fn hash<H: Hasher>(&self, state: &mut H) {
-        self.borrowed().hash_with(self.hashed, state);
+        self.borrowed().hash(state);
     }
 }
 

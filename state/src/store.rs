@@ -9,8 +9,9 @@ mod journal;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use hashbrown::HashMap;
-use hashbrown::hash_map::Entry as MapEntry;
+use foldhash::fast::RandomState;
+use indexmap::IndexMap;
+use indexmap::map::Entry as MapEntry;
 
 use crate::entry::{Deadlines, Definition, Definitions, Entry};
 use crate::key::{Key, KeyRef, Kind};
@@ -21,7 +22,10 @@ use journal::{Change, Journal};
 /// The entries of a rule's state.
 #[derive(Debug)]
 pub(crate) struct Store {
-    entries: HashMap<Key, Slot>,
+    /// Entries lie in the order in which they came, and only places are hashed: a table of them stays in
+    /// the processor's cache where one of entries does not. Keys come from records: who writes them
+    /// must not know which ones collide.
+    entries: IndexMap<Key, Slot, RandomState>,
     indices: Indices,
     journal: Journal,
     /// Of the plan that is taken up; empty without one.
@@ -59,7 +63,7 @@ impl Facts {
 impl Store {
     pub(crate) fn new(bytes_max: usize) -> Self {
         Self {
-            entries: HashMap::new(),
+            entries: IndexMap::default(),
             indices: Indices::default(),
             journal: Journal::default(),
             definitions: Arc::default(),
@@ -169,7 +173,7 @@ impl Store {
         definition: Option<&Definition>,
         change: impl FnOnce(&mut Entry) -> R,
     ) -> Option<R> {
-        let (key, slot) = self.entries.get_key_value_mut(key)?;
+        let (_, key, slot) = self.entries.get_full_mut(key)?;
         let entry = slot.entry.as_mut()?;
         if !self.journal.noted(slot.touched) {
             slot.touched = self.journal.note(key.clone(), Some(entry.clone()), slot.touched);
@@ -246,7 +250,7 @@ impl Store {
             match self.entries.get(&key.borrowed()).map(|slot| &slot.entry) {
                 Some(Some(entry)) => each(&key, Some(entry)),
                 Some(None) => {
-                    self.entries.remove(&key.borrowed());
+                    self.entries.swap_remove(&key.borrowed());
                     each(&key, None);
                 }
                 None => each(&key, None),
@@ -259,7 +263,7 @@ impl Store {
         let after = entry.as_ref().map(|entry| self.facts(&key, entry));
         let slot = Slot { entry, touched: touched.unwrap_or(0) };
         let old = if slot.entry.is_none() && touched.is_none() {
-            self.entries.remove(&key.borrowed())
+            self.entries.swap_remove(&key.borrowed())
         } else {
             self.entries.insert(key.clone(), slot)
         };

@@ -106,7 +106,7 @@ pub(crate) fn decode_key(bytes: &[u8]) -> Result<Key, WireError> {
     if kind == Kind::Meta && !reader.0.is_empty() {
         return Err(WireError::Malformed("its key is too long"));
     }
-    Ok(Key::new(kind, definition, Arc::from(reader.0), start_ms))
+    Ok(Key { kind, definition, bytes: Arc::from(reader.0), start_ms })
 }
 
 pub(crate) fn encode(entry: &Entry) -> Vec<u8> {

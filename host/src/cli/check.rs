@@ -15,7 +15,7 @@ use super::{ConfigFile, Failure, Global, Output, logs};
 pub(super) struct Arguments {
     #[command(flatten)]
     file: ConfigFile,
-    /// Ask neither the broker nor Slack.
+    /// Ask neither the broker nor Slack, and go on without secrets that are not here.
     #[arg(long)]
     offline: bool,
 }

@@ -15,10 +15,12 @@ const FILTER_VARIABLE: &str = "FIREBELL_LOG";
 /// Starts the log; `level` is what is logged when the variable says nothing. Warnings and errors also
 /// go to `recent`, for the page.
 pub(super) fn start(format: LogFormat, level: &str, recent: Option<&RecentProblems>) {
-    let filter = std::env::var(FILTER_VARIABLE)
-        .ok()
-        .and_then(|directives| EnvFilter::try_new(directives).ok())
-        .unwrap_or_else(|| EnvFilter::new(level));
+    let said = std::env::var(FILTER_VARIABLE).ok().map(EnvFilter::try_new);
+    let (filter, wrong) = match said {
+        Some(Ok(filter)) => (filter, None),
+        Some(Err(error)) => (EnvFilter::new(level), Some(error)),
+        None => (EnvFilter::new(level), None),
+    };
     let terminal = io::stderr().is_terminal();
     let json = match format {
         LogFormat::Human => false,
@@ -34,4 +36,10 @@ pub(super) fn start(format: LogFormat, level: &str, recent: Option<&RecentProble
     };
     let log = tracing_subscriber::registry().with(lines.with_filter(filter));
     log.with(recent.cloned()).init();
+    if let Some(error) = wrong {
+        tracing::warn!(
+            "{FILTER_VARIABLE} is not understood and nothing is done with it: {error}; write a level or \
+             target=level, with commas between"
+        );
+    }
 }

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use anyhow::Context as _;
 use firebell::config::{Config, KafkaConfig};
 use firebell::kafka::ClientState;
+use firebell::nearest::nearest;
 use firebell::state::kafka::Changelog;
 use firebell::state::query::{Answer, Question, parse_time, time};
 use firebell::telemetry::{Metrics, Readiness};
@@ -70,7 +71,7 @@ fn show(answer: &Answer, output: Output, rule: &str) {
         return;
     }
     if answer.is_empty() {
-        println!("rule {rule} keeps nothing that was asked for");
+        println!("{}", nothing(rule, answer));
     }
     for row in &answer.windows {
         println!("{}", window_line(row));
@@ -84,6 +85,19 @@ fn show(answer: &Answer, output: Output, rule: &str) {
     for row in &answer.timers {
         println!("timer  {}  {:?}", String::from_utf8_lossy(&row.key), row.due);
     }
+}
+
+/// Why there is nothing to show.
+fn nothing(rule: &str, answer: &Answer) -> String {
+    if answer.others.is_empty() {
+        return format!("rule {rule} keeps nothing that was asked for");
+    }
+    let others = answer.others.iter().map(String::as_str);
+    let cure = match nearest(rule, others.clone()) {
+        Some(near) => format!("did you mean {near}?"),
+        None => format!("those that do: {}", others.collect::<Vec<_>>().join(", ")),
+    };
+    format!("no rule of the name {rule} keeps anything; {cure}")
 }
 
 fn window_line(row: &firebell::state::query::WindowRow) -> String {
@@ -125,6 +139,9 @@ fn show_records(
         }
         println!("{json}");
         return Ok(());
+    }
+    if answer.is_empty() {
+        println!("{}", nothing(rule, answer));
     }
     for row in &answer.windows {
         println!("{}", window_line(row));

@@ -1,8 +1,9 @@
 //! What the configuration takes from around the process: environment variables and the machine.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::fmt;
 use std::path::PathBuf;
+use std::sync::{Mutex, PoisonError};
 
 /// Environment variables, the host's name and its cores, as the process or a test has them.
 pub struct Environment {
@@ -12,6 +13,9 @@ pub struct Environment {
     pub(super) hostname: String,
     /// Processor cores that we may use.
     pub(super) cores: usize,
+    /// The variables and files of secrets that are not here and were taken as there; `None` = a secret
+    /// that is not here is a problem.
+    assumed: Option<Mutex<BTreeSet<String>>>,
 }
 
 /// Values may be secrets.
@@ -32,7 +36,7 @@ impl Environment {
             .filter(|name| !name.is_empty())
             .unwrap_or_else(|| "localhost".into());
         let cores = std::thread::available_parallelism().map_or(1, usize::from);
-        Self { variables: None, hostname, cores }
+        Self { variables: None, hostname, cores, assumed: None }
     }
 
     /// These variables only, on a host of this name.
@@ -42,7 +46,30 @@ impl Environment {
         variables: impl IntoIterator<Item = (&'a str, &'a str)>,
     ) -> Self {
         let variables = variables.into_iter().map(|(name, value)| (name.into(), value.into()));
-        Self { variables: Some(variables.collect()), hostname: hostname.into(), cores }
+        let variables = Some(variables.collect());
+        Self { variables, hostname: hostname.into(), cores, assumed: None }
+    }
+
+    /// Takes secrets that are not here as there, for who looks at a configuration elsewhere than where
+    /// it is used.
+    #[must_use]
+    pub fn assuming_secrets(self) -> Self {
+        Self { assumed: Some(Mutex::default()), ..self }
+    }
+
+    /// The variables and files that are not here, by their names, as far as that was assumed.
+    pub fn assumed(&self) -> Vec<String> {
+        let assumed = self.assumed.as_ref();
+        let names =
+            assumed.map(|names| names.lock().unwrap_or_else(PoisonError::into_inner).clone());
+        names.unwrap_or_default().into_iter().collect()
+    }
+
+    /// Notes a secret that is not here; whether it is to be taken as there.
+    pub(super) fn assume(&self, name: impl Into<String>) -> bool {
+        let Some(assumed) = &self.assumed else { return false };
+        assumed.lock().unwrap_or_else(PoisonError::into_inner).insert(name.into());
+        true
     }
 
     /// A variable; `None` = not set, or not Unicode.

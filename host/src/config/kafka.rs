@@ -62,7 +62,7 @@ pub(super) fn read(
             .try_into()
             .unwrap_or(i32::MAX),
         replication_factor: read_replication_factor(&mut table),
-        properties: properties::read(table.table("properties"), context),
+        properties: properties::read(table.table("properties"), context, table.has("oauthbearer")),
         oauthbearer: read_oauthbearer(table.table("oauthbearer"), context),
     };
     table.finish();
@@ -213,7 +213,7 @@ mod tests {
 
     #[test]
     fn properties_of_librdkafka_are_handed_on_except_ours() {
-        let text = GOOD.replace("[slack]", "[kafka.properties]\n\"sasl.password\" = { env = \"PASSWORD\" }\n\"socket.keepalive.enable\" = true\n\"fetch.min.bytes\" = 1_000\n[slack]");
+        let text = GOOD.replace("[slack]", "[kafka.properties]\n\"sasl.password\" = { env = \"PASSWORD\" }\n\"socket.keepalive.enable\" = true\n\"fetch.min.bytes\" = 1_000\n\"security.protocol\" = \"SASL_SSL\"\n[slack]");
         let all = parse(&text).unwrap().kafka.client_properties();
         let all: Vec<_> = all.iter().map(|(name, value)| (name.as_str(), value.reveal())).collect();
         assert_eq!(
@@ -222,6 +222,7 @@ mod tests {
                 ("bootstrap.servers", "k:9092"),
                 ("fetch.min.bytes", "1000"),
                 ("sasl.password", "p"),
+                ("security.protocol", "SASL_SSL"),
                 ("socket.keepalive.enable", "true"),
             ]
         );
@@ -234,6 +235,23 @@ mod tests {
                 "firebell.toml:9: kafka.properties.sasl: does not say where its value is; write { env = \"NAME\" } or { file = \"PATH\" }; a name with points stands in quotes: \"sasl.password\" = …",
             ],
         );
+    }
+
+    #[test]
+    fn a_password_that_no_protocol_asks_for_is_told() {
+        let cure = "write \"security.protocol\" = \"SASL_SSL\", or \"SASL_PLAINTEXT\" where the network may see the password";
+        for (line, protocol) in [("", "plaintext"), ("\"security.protocol\" = \"ssl\"\n", "ssl")] {
+            let told = format!(
+                "firebell.toml:{}: kafka.properties.\"sasl.password\": is not used with security.protocol {protocol}: nobody logs in; {cure}",
+                7 + line.len().min(1)
+            );
+            let lines = format!("{line}\"sasl.password\" = {{ env = \"PASSWORD\" }}");
+            check("kafka.properties", &lines, &[&told]);
+        }
+        let tokens = format!(
+            "{GOOD}[kafka.properties]\n\"sasl.mechanism\" = \"OAUTHBEARER\"\n[kafka.oauthbearer]\ntoken_url = \"https://id/token\"\nclient_id = \"f\"\nclient_secret_env = \"PASSWORD\"\n"
+        );
+        assert!(parse(&tokens).is_ok());
     }
 
     #[test]

@@ -1,5 +1,6 @@
 //! Secrets are named in the configuration, never written there: a variable or a file holds them.
 
+use std::io;
 use std::path::PathBuf;
 
 use super::Context;
@@ -8,6 +9,9 @@ use crate::secret::Secret;
 
 /// Bytes that a secret's file may have; a larger one is another file.
 const FILE_BYTES_MAX: u64 = 64 * 1024;
+
+/// Stands for a secret that is not here. Some secrets are addresses, so it is one, of no host (RFC 2606).
+const ASSUMED: &str = "https://secret.invalid";
 
 /// What is wrong with where a secret should come from, and the cure.
 pub(super) struct NoSecret {
@@ -29,6 +33,9 @@ pub(super) fn from_variable(name: &str, context: Context<'_>) -> Result<Secret, 
         });
     }
     match context.environment.variable(name) {
+        None if context.environment.assume(format!("environment variable {name}")) => {
+            Ok(Secret::new(ASSUMED))
+        }
         None => Err(NoSecret {
             message: format!("environment variable {name} is not set"),
             cure: format!("set it before the start: export {name}=…"),
@@ -52,7 +59,16 @@ pub(super) fn from_file(
         cure: "name a file that this user may read and that holds the secret and nothing else"
             .into(),
     };
-    let size = std::fs::metadata(&path).map_err(|error| cannot(error.to_string()))?.len();
+    let size = match std::fs::metadata(&path) {
+        Ok(metadata) => metadata.len(),
+        Err(error)
+            if error.kind() == io::ErrorKind::NotFound
+                && context.environment.assume(format!("file {}", path.display())) =>
+        {
+            return Ok((path, Secret::new(ASSUMED)));
+        }
+        Err(error) => return Err(cannot(error.to_string())),
+    };
     if size > FILE_BYTES_MAX {
         return Err(cannot(format!("{size} bytes are no secret")));
     }
@@ -109,8 +125,26 @@ pub(super) fn told(
 
 #[cfg(test)]
 mod tests {
+    use std::path::Path;
+
     use crate::config::tests::{GOOD, environment, parse, problems};
     use crate::config::{Config, SlackMode};
+
+    #[test]
+    fn secrets_that_are_not_here_can_be_taken_as_there() {
+        let text = "[kafka]\nbootstrap_servers = \"k:9092\"\n[kafka.properties]\n\"security.protocol\" = \"SASL_SSL\"\n\"sasl.password\" = { file = \"password\" }\n[slack]\nwebhook_url_env = \"URL\"\ndefault_channel = \"general\"\n[webhooks.pager]\nurl_env = \"EMPTY\"\n";
+        let environment = environment().assuming_secrets();
+        let errors = Config::parse(Path::new("/etc/f.toml"), text, &environment).unwrap_err();
+        let problems: Vec<_> = errors.problems.iter().map(ToString::to_string).collect();
+        // One that is here and wrong is a problem as ever.
+        assert_eq!(
+            problems,
+            [
+                "/etc/f.toml:10: webhooks.pager.url_env: environment variable EMPTY is empty; give it the secret",
+            ]
+        );
+        assert_eq!(environment.assumed(), ["environment variable URL", "file /etc/password"]);
+    }
 
     #[test]
     fn a_secret_that_cannot_be_had_tells_where_it_was_looked_for() {

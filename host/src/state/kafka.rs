@@ -225,16 +225,22 @@ impl Changelog {
         let all: BTreeSet<i32> = (0..self.partitions).collect();
         let filled = self.filled(&consumer, &consumer, &all)?;
         let mut states = States::default();
+        let (mut others, mut is_known) = (BTreeSet::new(), false);
         self.read_to_end(&consumer, &filled, client, &mut |_| true, &mut |found| {
             let (topic, partition, rule, key) = self.key_of(&found)?;
             if rule != question.rule {
+                if !others.contains(rule) {
+                    others.insert(rule.to_owned());
+                }
                 return Ok(false);
             }
+            is_known = true;
             let input = TopicPartition::new(topic, partition);
             self.entered(&found, states.restore(&input, rule, key, found.value))?;
             Ok(true)
         })?;
-        Ok(question.answer(&states))
+        let answer = question.answer(&states);
+        Ok(Answer { others: if is_known { BTreeSet::new() } else { others }, ..answer })
     }
 
     /// The partitions that hold something, once no transaction from before this call is open in them.

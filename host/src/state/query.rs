@@ -1,5 +1,7 @@
 //! Questions about what the host keeps: windows, values and timers of a rule, by key and time.
 
+use std::collections::BTreeSet;
+
 use firebell_state::{Due, Evidence, RuleState};
 use jiff::Timestamp;
 use serde_json::{Value, json};
@@ -78,6 +80,8 @@ pub struct Answer {
     pub values: Vec<ValueRow>,
     /// The timers; none where a time was asked for.
     pub timers: Vec<TimerRow>,
+    /// Other rules that keep something, when this one keeps nothing at all.
+    pub others: BTreeSet<String>,
 }
 
 impl Question {

@@ -87,7 +87,7 @@ fn keys_of_all_kinds_are_read_back_and_are_different() {
     ];
     let mut written = std::collections::BTreeSet::new();
     for (kind, definition, start_ms, bytes) in keys {
-        let key = Key::new(kind, definition, bytes.into(), start_ms);
+        let key = Key { kind, definition, bytes: bytes.into(), start_ms };
         assert!(written.insert(encode_key(&key)));
         assert_eq!(decode_key(&encode_key(&key)), Ok(key));
     }

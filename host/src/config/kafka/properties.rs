@@ -29,6 +29,9 @@ const OURS: &[(&str, &str)] = &[
     ("enable.partition.eof", "leave it out: the host needs it as it is"),
 ];
 
+/// Properties of somebody who means to log in.
+const LOGIN: &[&str] = &["sasl.mechanism", "sasl.mechanisms", "sasl.username", "sasl.password"];
+
 /// Properties that operators set: a slip finds the nearest.
 const COMMON: &[&str] = &[
     "client.rack",
@@ -68,7 +71,12 @@ const COMMON: &[&str] = &[
 ];
 
 /// `[kafka.properties]`: librdkafka's own, a secret as `{ env = "NAME" }` or `{ file = "PATH" }`.
-pub(super) fn read(table: Table<'_, '_>, context: Context<'_>) -> BTreeMap<String, Secret> {
+/// `has_tokens` = there is `[kafka.oauthbearer]`, which chooses a protocol where none is chosen here.
+pub(super) fn read(
+    table: Table<'_, '_>,
+    context: Context<'_>,
+    has_tokens: bool,
+) -> BTreeMap<String, Secret> {
     let mut properties = BTreeMap::new();
     for (name, value) in table.entries() {
         if let Some((_, cure)) = OURS.iter().find(|(ours, _)| *ours == name) {
@@ -85,6 +93,17 @@ pub(super) fn read(table: Table<'_, '_>, context: Context<'_>) -> BTreeMap<Strin
             Ok(None) => {}
             Err(error) => table.problem(name, error.message, error.cure),
         }
+    }
+    let uses = |protocol: &str| protocol.to_ascii_lowercase().starts_with("sasl_");
+    let protocol = properties.get("security.protocol").map(Secret::reveal);
+    let is_used = protocol.map_or(has_tokens, uses);
+    let idle = LOGIN.iter().find(|name| properties.contains_key(**name) && !is_used);
+    if let Some(name) = idle {
+        let protocol = protocol.unwrap_or("plaintext");
+        let message = format!("is not used with security.protocol {protocol}: nobody logs in");
+        let cure = "write \"security.protocol\" = \"SASL_SSL\", or \"SASL_PLAINTEXT\" where the \
+                    network may see the password";
+        table.problem(name, message, cure);
     }
     properties
 }
