@@ -23,7 +23,7 @@ pub const STATES: [&str; 8] = [
 ];
 /// Ids that are shown when several are meant.
 const SHOWN_MAX: usize = 5;
-/// It is silenced or muted, and told when that is over.
+/// It is silenced, muted or inhibited, and told when that is over.
 const WAITING: &str = "waiting";
 /// It is being told, or waits for its turn.
 const PENDING: &str = "pending";
@@ -180,6 +180,10 @@ fn state(known: Option<&Known>, events: &[Event]) -> &'static str {
     let last = events.iter().rev().find(|event| !matches!(event.what, What::Asked { .. }));
     match (last.map(|event| &event.what), known) {
         (Some(What::Waits { .. }), _) => WAITING,
+        // Open, and not told yet.
+        (_, Some(Known { state: State::Suppressed, labels: Some(_), why, .. })) => {
+            if why.is_some() { WAITING } else { PENDING }
+        }
         (_, Some(known)) => known.state.as_str(),
         (Some(What::TakenUp { .. }), None) => PENDING,
         (Some(What::Ended { outcome, .. }), None) if outcome == "untold" => UNTOLD,

@@ -9,9 +9,11 @@ use std::collections::{BTreeSet, HashMap};
 
 use crate::digest::Digest;
 use crate::notification::{AlertId, Severity};
+use crate::policy::Labels;
 use crate::tally::{Sum, Tally, ToldIn};
 
 pub mod kafka;
+pub mod open;
 mod wire;
 
 /// Where a message is: what `chat.update` asks for.
@@ -32,7 +34,8 @@ pub enum State {
     Resolved,
     /// It was given up on (a dead letter, or dropped by `on_ambiguous`); a later `fire` tries again.
     Abandoned,
-    /// It was silenced or muted until it was over; a later `fire` is another one.
+    /// It was silenced, muted or inhibited until it was over; a later `fire` is another one. With labels
+    /// it is open still, and not told yet.
     Suppressed,
 }
 
@@ -97,6 +100,12 @@ pub struct Entry {
     pub last_reply: Option<String>,
     /// What its target must be told again and again while the alert is open: Alertmanager's alert.
     pub standing: Option<serde_json::Value>,
+    /// The alert's labels while it is open and can end, told or not; only where there is a policy. While
+    /// they are here, it inhibits others.
+    pub labels: Option<Labels>,
+    /// Why it is not told, or was not until it was over: the silence, the time interval, the alert that
+    /// inhibits it.
+    pub why: Option<String>,
 }
 
 /// Why a record is not a ledger entry.
@@ -145,6 +154,8 @@ impl Entry {
             told: None,
             last_reply: None,
             standing: None,
+            labels: None,
+            why: None,
         }
     }
 

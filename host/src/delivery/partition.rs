@@ -161,7 +161,7 @@ impl<P: Ports> Partition<P> {
         lock(&self.watermark).start(start);
         let topic = Arc::clone(&self.common.topics.ledger);
         let tallies = ledger.channels_of_tallies();
-        let book = Arc::new(Book::new(topic, self.number, ledger));
+        let book = Arc::new(Book::new(topic, self.number, ledger, self.common.suppression.open()));
         // A tally may have to be told although nothing more comes.
         for channel in tallies {
             self.start_courier(Arc::clone(&book), channel);

@@ -20,7 +20,7 @@ use super::partition::Finish;
 use super::patience::Patience;
 use super::ports::Ports;
 use super::storm::{Storm, Tallies};
-use super::suppression::{Waiting, can_end};
+use super::suppression::{Reason, Waiting, can_end};
 use crate::history::What;
 use crate::notification::{Kind, Severity};
 
@@ -80,7 +80,7 @@ impl<P: Ports> Round<P> {
             while !self.edits.is_full()
                 && let Ok(job) = jobs.try_recv()
             {
-                self.lanes.push(Queued::new(job));
+                self.take_in(job).await?;
             }
             self.relieve().await?;
             let now = Instant::now();
@@ -97,12 +97,19 @@ impl<P: Ports> Round<P> {
                     self.change().await?;
                 }
                 job = jobs.recv(), if !self.edits.is_full() => match job {
-                    Some(job) => self.lanes.push(Queued::new(job)),
+                    Some(job) => self.take_in(job).await?,
                     None => return Ok(()),
                 },
                 () = sleep_until(later.unwrap_or_else(Instant::now)), if later.is_some() => {}
             }
         }
+    }
+
+    /// Lets an entry that was just read wait for its turn.
+    async fn take_in(&mut self, job: Job) -> Result<(), Stopped> {
+        self.courier.note_source(&job).await?;
+        self.lanes.push(Queued::new(job));
+        Ok(())
     }
 
     /// What is to be done next.
@@ -176,13 +183,15 @@ impl<P: Ports> Round<P> {
         if self.waiting.has(&alert) {
             if job.entry.notification.kind == Kind::Resolve {
                 // It came and went while nobody wanted to know.
-                self.courier.suppress(job, "it ended while it waited").await?;
+                let why = self.courier.waits_for(job);
+                let why = why.map_or_else(String::new, |why| format!(": {why}"));
+                self.courier.suppress(job, &format!("it ended while it waited{why}")).await?;
                 for waited in self.waiting.end(&alert) {
                     self.finish.waited(&waited.record).await;
                 }
                 self.finished(&queued).await;
             } else {
-                self.wait(queued).await;
+                self.wait(queued, None).await?;
             }
             return Ok(None);
         }
@@ -195,9 +204,11 @@ impl<P: Ports> Round<P> {
                 tracing::info!(channel, rule, %alert, "an alert waits: {reason}");
                 let why = reason.to_string();
                 self.courier.note_down(job, What::Waits { why });
-                self.wait(queued).await;
+                self.courier.count_suppressed(&reason);
+                self.wait(queued, Some(&reason)).await?;
             }
             Some(reason) => {
+                self.courier.count_suppressed(&reason);
                 self.courier.suppress(job, &reason.to_string()).await?;
                 self.finished(&queued).await;
             }
@@ -205,13 +216,15 @@ impl<P: Ports> Round<P> {
         Ok(None)
     }
 
-    async fn wait(&mut self, queued: Queued) {
+    async fn wait(&mut self, queued: Queued, why: Option<&Reason>) -> Result<(), Stopped> {
+        self.courier.note_wait(&queued.job, why).await?;
         if !queued.waited {
             self.finish.waits(&queued.job.record).await;
         }
         if let Some(superfluous) = self.waiting.push(queued.job) {
             self.finish.waited(&superfluous.record).await;
         }
+        Ok(())
     }
 
     async fn finished(&self, queued: &Queued) {

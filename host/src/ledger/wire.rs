@@ -1,11 +1,14 @@
 //! The wire form of a ledger entry: JSON with a version in `v`.
 
+use std::collections::BTreeMap;
+
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::{Entry, LedgerError, Place, State, Told};
 use crate::digest::Digest;
 use crate::notification::{AlertId, Severity};
+use crate::policy::Labels;
 use crate::tally::{Tally, ToldIn};
 
 /// The version that is written, and the only one that is read.
@@ -44,6 +47,10 @@ struct EntryV1 {
     last_reply: Option<String>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     standing: Option<Value>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    labels: Option<BTreeMap<String, String>>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    why: Option<String>,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -79,6 +86,8 @@ pub(super) fn to_bytes(entry: &Entry) -> Vec<u8> {
         told: entry.told.as_ref().map(told_to_wire),
         last_reply: entry.last_reply.clone(),
         standing: entry.standing.clone(),
+        labels: entry.labels.as_ref().map(labels_to_wire),
+        why: entry.why.clone(),
     };
     // Strings and integers always have a JSON form.
     serde_json::to_vec(&wire).unwrap_or_default()
@@ -117,7 +126,17 @@ pub(super) fn from_bytes(bytes: &[u8]) -> Result<Entry, LedgerError> {
         told: wire.told.map(told_from_wire).transpose()?,
         last_reply: wire.last_reply,
         standing: wire.standing,
+        labels: wire.labels.map(|labels| labels_from_wire(&labels)),
+        why: wire.why,
     })
+}
+
+fn labels_to_wire(labels: &Labels) -> BTreeMap<String, String> {
+    labels.iter().map(|(name, value)| (name.to_owned(), value.to_owned())).collect()
+}
+
+fn labels_from_wire(labels: &BTreeMap<String, String>) -> Labels {
+    labels.iter().map(|(name, value)| (&**name, &**value)).collect()
 }
 
 fn told_to_wire(told: &Told) -> ToldV1 {
@@ -184,7 +203,9 @@ mod tests {
             let fallback = Entry { fallback: Some("ops".into()), ..with.clone() };
             let standing = Some(serde_json::json!({ "labels": { "rule": "r" } }));
             let standing = Entry { standing, ..without.clone() };
-            for entry in [with, without, sum, replied, tally, within, fallback, standing] {
+            let labels = Some([("rule", "r"), ("host", "rpi-03")].into_iter().collect());
+            let waits = Entry { labels, why: Some("silence s".into()), ..without.clone() };
+            for entry in [with, without, sum, replied, tally, within, fallback, standing, waits] {
                 assert_eq!(Entry::from_bytes(&entry.to_bytes()).unwrap(), entry);
             }
         }

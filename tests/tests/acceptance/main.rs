@@ -16,6 +16,7 @@ mod conditions;
 mod crash;
 mod guests;
 mod hostile;
+mod inhibition;
 mod made_anew;
 mod ops;
 mod pages;

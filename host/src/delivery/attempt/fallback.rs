@@ -68,6 +68,7 @@ impl<P: Ports> Courier<P> {
             digest: known.and_then(|known| known.digest.clone()),
             tally: known.and_then(|known| known.tally.clone()),
             fallback: Some(to.to_owned()),
+            labels: known.and_then(|known| known.labels.clone()),
             ..new
         };
         self.common.keep(self.book.note(ahead), &self.ending).await

@@ -44,6 +44,7 @@ impl<P: Ports> Courier<P> {
         // Not the offset: the message is still to be changed.
         let severity = job.entry.notification.severity;
         let known = Known {
+            labels: self.common.suppression.labels(&job.entry, known.state),
             told: known.told.map(|told| Told { severity, ..told }),
             last_reply: Some(job.entry.intent.to_string()),
             updated_ms: now_ms(),

@@ -118,8 +118,10 @@ impl<P: Ports> Courier<P> {
     fn note_within(&self, job: &Job, known: Option<&Known>, told_in: ToldIn) -> OutgoingRecord {
         let kind = job.entry.notification.kind;
         let same = known.filter(|_| kind != Kind::Fire);
-        let new = job.noted(state_after(kind, same.map(|known| known.state)));
-        self.book.note(Known { told_in: Some(told_in), ..new.opened_like(same) })
+        let state = state_after(kind, same.map(|known| known.state));
+        let labels = self.common.suppression.labels(&job.entry, state);
+        let new = job.noted(state).opened_like(same);
+        self.book.note(Known { told_in: Some(told_in), labels, ..new })
     }
 
     /// Whether somebody sent an entry before us: then it needs no tally.
