@@ -48,6 +48,22 @@ impl Book {
         self.ledger.lock().unwrap_or_else(PoisonError::into_inner).sum(tally)
     }
 
+    /// What is known of a group in its channel.
+    pub fn group(&self, group: &AlertId, channel: &str) -> Option<Known> {
+        let ledger = self.ledger.lock().unwrap_or_else(PoisonError::into_inner);
+        ledger.get(group, channel).filter(|known| known.group.is_some()).cloned()
+    }
+
+    /// The groups of a channel that are open.
+    pub fn groups(&self, channel: &str) -> Vec<Known> {
+        self.ledger.lock().unwrap_or_else(PoisonError::into_inner).groups(channel)
+    }
+
+    /// The alerts of a group.
+    pub fn members(&self, group: &AlertId) -> Vec<Known> {
+        self.ledger.lock().unwrap_or_else(PoisonError::into_inner).members(group)
+    }
+
     /// The partition of outbox and ledger.
     pub fn partition(&self) -> i32 {
         self.partition

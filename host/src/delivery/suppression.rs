@@ -10,9 +10,9 @@ use crate::ledger::State;
 use crate::ledger::open::OpenAlerts;
 use crate::notification::{AlertId, Kind};
 use crate::outbox::Entry;
-use crate::policy::Labels;
 use crate::policy::live::LivePolicy;
 use crate::policy::silence::Silences;
+use crate::policy::{Labels, Manner};
 
 /// Why an alert is not told now, in the words of logs.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -103,6 +103,13 @@ impl Suppression {
     pub fn labels(&self, entry: &Entry, after: State) -> Option<Labels> {
         let is_kept = can_end(entry) && entry.digest.is_none() && after != State::Resolved;
         (is_kept && self.policy.current().is_some()).then(|| Labels::of(entry))
+    }
+
+    /// The group in which an entry's alert is told, with how that is told; `None` = it is told alone.
+    pub fn group(&self, entry: &Entry) -> Option<(Labels, Manner)> {
+        let labels = Labels::of(entry);
+        let manner = self.policy.current()?.manner(&labels, &entry.channel);
+        Some((manner.group(&labels)?, manner))
     }
 
     /// Whether an entry's alert inhibits others while it is open.

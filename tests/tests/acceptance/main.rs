@@ -14,6 +14,7 @@ mod bad_input;
 mod broker_away;
 mod conditions;
 mod crash;
+mod grouping;
 mod guests;
 mod hostile;
 mod inhibition;

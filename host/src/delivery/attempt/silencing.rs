@@ -81,7 +81,8 @@ impl<P: Ports> Courier<P> {
             Known { outbox_offset: -1, ..new }
         });
         let state = if before.state == State::Open { State::Open } else { State::Suppressed };
-        let untold = Known { state, labels, why, updated_ms: now_ms(), ..before };
+        // It waits alone, whatever group told of it before.
+        let untold = Known { state, labels, why, member: None, updated_ms: now_ms(), ..before };
         self.common.keep(self.book.note(untold), &self.ending).await
     }
 
