@@ -295,6 +295,17 @@ mod tests {
     }
 
     #[test]
+    fn what_is_open_and_not_told_waits_or_has_its_turn_to_come() {
+        let labels = Some([("rule", "r")].into_iter().collect());
+        let held = Known { labels, ..known(State::Suppressed) };
+        let why = Some("inhibited by alert 1".to_owned());
+        for (known, wanted) in [(held.clone(), PENDING), (Known { why, ..held }, WAITING)] {
+            let found = Found { ledger: vec![known], ..Found::default() };
+            assert_eq!(found.alerts()[0].state, wanted);
+        }
+    }
+
+    #[test]
     fn an_alert_tells_its_last_words_and_its_events_in_order() {
         let events = vec![
             event(30, What::ended("updated", "")),

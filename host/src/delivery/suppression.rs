@@ -107,8 +107,9 @@ impl Suppression {
 
     /// The group in which an entry's alert is told, with how that is told; `None` = it is told alone.
     pub fn group(&self, entry: &Entry) -> Option<(Labels, Manner)> {
+        let policy = self.policy.current()?;
         let labels = Labels::of(entry);
-        let manner = self.policy.current()?.manner(&labels, &entry.channel);
+        let manner = policy.manner(&labels, &entry.channel);
         Some((manner.group(&labels)?, manner))
     }
 

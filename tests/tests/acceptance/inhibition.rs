@@ -32,8 +32,8 @@ fn of(rule: &str, channel: &str, n: i64, kind: Kind, key: Option<&str>) -> Entry
 /// What the ledger says of an alert now.
 pub(crate) fn note_of(scene: &Scene, alert: &AlertId) -> Option<Note> {
     let records = scene.kafka.read(&scene.site.ledger());
-    let notes = records.iter().filter_map(|one| Note::from_bytes(one.value.as_deref()?).ok());
-    notes.filter(|note| note.alert == *alert).next_back()
+    let mut notes = records.iter().filter_map(|one| Note::from_bytes(one.value.as_deref()?).ok());
+    notes.rfind(|note| note.alert == *alert)
 }
 
 fn posts_to(host: &Host, channel: &str) -> f64 {

@@ -96,24 +96,27 @@ impl<P: Ports> Courier<P> {
             Step::Duplicate => Fold::Over(Outcome::Duplicate),
             Step::Repeated => Fold::Over(Outcome::Repeated),
             // It was to be told in a group, and is silenced there.
-            Step::Untold if known.as_ref().is_some_and(Known::is_held) && self.is_grouped(job) => {
+            Step::Untold
+                if known.as_ref().is_some_and(Known::is_held)
+                    && self.told_by(&job.entry).is_some() =>
+            {
                 Fold::Grouped
             }
             Step::Untold => Fold::Over(Outcome::Untold),
             Step::Update(_) => Fold::Own,
             Step::Post if job.entry.digest.is_some() => Fold::Own,
-            Step::Post if self.is_grouped(job) => Fold::Grouped,
+            Step::Post if self.told_by(&job.entry).is_some() => Fold::Grouped,
             Step::Post => {
                 let known = known.filter(|known| stays_within(&job.entry, known));
                 let tally = known.and_then(|known| known.told_in).map(|told_in| told_in.tally);
                 let is_known = |tally: &AlertId| self.book.tally(tally, &self.channel).is_some();
-                tally.filter(is_known).map_or(Fold::New, Fold::Within)
+                match tally.filter(is_known) {
+                    Some(tally) => Fold::Within(tally),
+                    None if self.group_of(&job.entry).is_some() => Fold::Grouped,
+                    None => Fold::New,
+                }
             }
         }
-    }
-
-    fn is_grouped(&self, job: &Job) -> bool {
-        self.told_by(&job.entry).is_some() || self.group_of(&job.entry).is_some()
     }
 
     /// Puts an alert into a tally, or changes it there; returns what is to be written.

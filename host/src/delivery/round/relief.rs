@@ -24,6 +24,8 @@ struct Folded {
     /// The last record of each key: one that is tried again must not overtake a later one.
     records: HashMap<Option<Vec<u8>>, OutgoingRecord>,
     entries: Vec<(Queued, Outcome)>,
+    /// The alerts of the records.
+    alerts: HashSet<AlertId>,
     tallies: HashSet<AlertId>,
     /// Alerts of which something goes back to the lanes, and so must what follows; whether it stays.
     back: HashMap<AlertId, bool>,
@@ -146,7 +148,7 @@ impl<P: Ports> Round<P> {
     pub(super) async fn fold(&mut self, entries: Vec<Queued>) -> Result<(), Stopped> {
         let mut folded = Folded::default();
         for queued in entries {
-            if folded.entries.len() >= RECORDS_MAX {
+            if folded.entries.len() >= RECORDS_MAX || self.overtakes(&queued, &folded) {
                 let rest = Folded { back: std::mem::take(&mut folded.back), ..Folded::default() };
                 self.write(std::mem::replace(&mut folded, rest)).await?;
             }
@@ -180,6 +182,17 @@ impl<P: Ports> Round<P> {
             }
         }
         self.write(folded).await
+    }
+
+    /// Whether something may be written at once about an alert of which an older record waits to be.
+    fn overtakes(&self, queued: &Queued, folded: &Folded) -> bool {
+        let alert = &queued.job.entry.alert;
+        let waits_too = || {
+            let is_free = !self.edits.has(alert) && !self.waiting.has(alert);
+            let fold = is_free.then(|| self.courier.fold(&queued.job));
+            matches!(fold, Some(Fold::Over(_) | Fold::Within(_)))
+        };
+        folded.alerts.contains(alert) && !waits_too()
     }
 
     /// An entry that would make a message.
@@ -256,6 +269,7 @@ impl<P: Ports> Round<P> {
 impl Folded {
     fn add(&mut self, queued: Queued, tally: AlertId, record: OutgoingRecord) {
         self.records.insert(record.key.clone(), record);
+        self.alerts.insert(queued.job.entry.alert);
         self.entries.push((queued, Outcome::Tallied));
         self.tallies.insert(tally);
     }

@@ -169,6 +169,9 @@ impl<P: Ports> Courier<P> {
                 }
                 (_, _, None) => {
                     tells = true;
+                    if known.is_held() {
+                        self.note_member(&known, What::ended(Outcome::Grouped.as_str(), ""));
+                    }
                     changed.push(said(known, Some(turn)));
                 }
             }
