@@ -72,7 +72,7 @@ async fn until_text(kafka: &Kafka, slack: &SlackStandIn, wanted: &[&str]) {
 #[tokio::test]
 async fn a_group_waits_is_told_once_follows_its_alerts_and_ends() {
     let (kafka, slack) = (Kafka::default(), slack(&["general"]).await);
-    let host = Host::start(&kafka, &slack, &setup("group_wait = \"1s\"\n"));
+    let host = Host::start(&kafka, &slack, &setup("group_wait = \"2s\"\n"));
     append(&kafka, [of(0, "a", Kind::Fire, Some("disk")), of(1, "a", Kind::Fire, Some("cpu"))]);
     append(&kafka, [of(2, "b", Kind::Fire, Some("disk b"))]);
     // The ledger has them, and the outbox is done with, before they are told.
@@ -363,4 +363,71 @@ async fn killed_at_random_with_faults_at_random_every_group_is_one_message_and_i
         let once: BTreeSet<&String> = said.iter().collect();
         assert_eq!(once.len(), said.len(), "run {run}: {said:?}");
     }
+}
+
+#[tokio::test]
+async fn killed_between_a_change_and_its_reply_who_is_to_be_notified_still_is_and_once() {
+    let (kafka, slack) = (Kafka::default(), slack(&["general"]).await);
+    let setup = setup("");
+    let host = Host::start(&kafka, &slack, &setup);
+    append(&kafka, [of(0, "a", Kind::Fire, Some("one"))]);
+    until_text(&kafka, &slack, &["🟡 1 firing: host=a"]).await;
+    // Slack has not got it.
+    slack.fail_next("chat.postMessage", Fault::Slow(Duration::from_secs(30)));
+    append(&kafka, [of(1, "a", Kind::Fire, Some("1"))]);
+    until_text(&kafka, &slack, &["🟡 2 firing: host=a"]).await;
+    let posts = || slack.requests().iter().filter(|r| r.method == "chat.postMessage").count();
+    kafka.until(|_| posts() == 2).await;
+    assert!(replies(&slack).is_empty());
+    host.kill().await;
+    let host = Host::start(&kafka, &slack, &setup);
+    kafka.until(|_| replies(&slack) == ["🟡 message 1"]).await;
+    let news = || members(&kafka).iter().filter_map(|note| note.member.clone()).collect::<Vec<_>>();
+    kafka.until(|_| news().iter().all(|member| !member.is_news)).await;
+    // Slack has it, and nobody heard of that.
+    slack.fail_next("chat.postMessage", Fault::HangAfterAccept);
+    append(&kafka, [of(2, "a", Kind::Fire, Some("two"))]);
+    kafka.until(|_| replies(&slack).len() == 2).await;
+    host.kill().await;
+    let _host = Host::start(&kafka, &slack, &setup);
+    append(&kafka, [of(3, "a", Kind::Fire, Some("three"))]);
+    kafka.until(|_| replies(&slack).len() >= 3).await;
+    assert_eq!(replies(&slack), ["🟡 message 1", "🟡 message 2", "🟡 message 3"]);
+    assert_eq!(slack.count(), 1);
+}
+
+#[tokio::test]
+async fn what_slack_said_and_the_ledger_does_not_know_is_found_and_not_said_again() {
+    let (kafka, slack) = (Kafka::default(), slack(&["general"]).await);
+    let setup = setup("repeat_interval = \"2s\"\n");
+    let host = Host::start(&kafka, &slack, &setup);
+    append(&kafka, [of(0, "a", Kind::Fire, Some("one"))]);
+    until_text(&kafka, &slack, &["🟡 1 firing: host=a"]).await;
+    host.kill().await;
+    // As if the ledger had not taken what Slack said.
+    let is_told = |value: &Option<Vec<u8>>| {
+        let note = value.as_deref().map(|value| Note::from_bytes(value).unwrap());
+        note.is_some_and(|note| note.group.is_some() && note.place.is_some())
+    };
+    kafka.broker().ledger.retain(|(_, _, value)| !is_told(value));
+    let host = Host::start(&kafka, &slack, &setup);
+    append(&kafka, [of(1, "a", Kind::Fire, Some("two"))]);
+    until_text(&kafka, &slack, &["🟡 2 firing: host=a"]).await;
+    kafka.until(|_| slack.replies().iter().any(|reply| reply.broadcast)).await;
+    host.kill().await;
+    let last = kafka.broker().ledger.iter().rposition(|(_, _, value)| is_told(value)).unwrap();
+    let note = Note::from_bytes(kafka.broker().ledger[last].2.as_deref().unwrap()).unwrap();
+    let said = note.group.and_then(|group| group.said).unwrap();
+    if said.notified_ms != said.told_ms {
+        // That it was told again is forgotten.
+        kafka.broker().ledger.remove(last);
+    }
+    let _host = Host::start(&kafka, &slack, &setup);
+    append(&kafka, [of(2, "a", Kind::Fire, Some("three"))]);
+    until_text(&kafka, &slack, &["🟡 3 firing: host=a"]).await;
+    kafka.until(|_| replies(&slack).contains(&"🟡 message 2".to_owned())).await;
+    let intent = |message: Message| message.metadata["event_payload"]["intent"].to_string();
+    let said: Vec<String> = slack.replies().into_iter().map(intent).collect();
+    let once: BTreeSet<&String> = said.iter().collect();
+    assert_eq!(once.len(), said.len(), "{said:?}");
 }
