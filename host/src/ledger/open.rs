@@ -79,7 +79,9 @@ impl OpenAlerts {
     /// The topic was read to its end, or nobody reads it any more, and what was read is forgotten.
     pub fn set_read(&self, is_read: bool) {
         if !is_read {
-            self.lock().read = Sources::default();
+            let mut state = self.lock();
+            let policy = Arc::clone(&state.policy);
+            state.read.keep(|_| false, policy.inhibit_rules());
         }
         self.is_read.store(is_read, Ordering::Release);
     }

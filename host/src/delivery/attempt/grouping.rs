@@ -240,10 +240,10 @@ impl<P: Ports> Courier<P> {
             match (stands(&known), self.suppressed_in_group(&known, now_ms)) {
                 (Stands::Fires, Some(_)) => is_over = false,
                 (Stands::Event, Some(reason)) => {
-                    notes.push(self.untold(known, &reason.to_string()));
+                    notes.push(self.untold_member(known, &reason.to_string()));
                 }
                 (Stands::Ended, _) => {
-                    notes.push(self.untold(known, "it ended before its group was told"));
+                    notes.push(self.untold_member(known, "it ended before its group was told"));
                 }
                 (_, None) => {
                     told += 1;

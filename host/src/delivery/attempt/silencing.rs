@@ -8,6 +8,7 @@ use crate::delivery::suppression::Reason;
 use crate::ledger::{Entry as Known, State};
 use crate::notification::Kind;
 use crate::outbox::Entry;
+use crate::record::OutgoingRecord;
 
 impl<P: Ports> Courier<P> {
     /// Why an entry waits, or is over, instead of making a message now.
@@ -31,20 +32,21 @@ impl<P: Ports> Courier<P> {
         self.common.suppression.of(entry, now_ms).is_some()
     }
 
-    /// Writes down that an alert is open before it is told, where it inhibits others: they must not be
-    /// told first.
-    ///
-    /// # Errors
-    /// When work on the partition ends before; the entry stays in the outbox.
-    pub(in crate::delivery) async fn note_source(&self, job: &Job) -> Result<(), Stopped> {
+    /// What is to be written of an alert before it is told, where it inhibits others: that it is open.
+    /// They must not be told first.
+    pub(in crate::delivery) fn source(&self, job: &Job) -> Option<OutgoingRecord> {
         let is_open = job.entry.notification.kind != Kind::Resolve;
         if !is_open || !self.common.suppression.inhibits(&job.entry) {
-            return Ok(());
+            return None;
         }
         let known = self.book.known(&job.entry);
         match step(&job.entry, job.record.offset, known.as_ref()) {
-            Step::Post => self.note_untold(job, known, None).await,
-            _ => Ok(()),
+            Step::Post => {
+                let held = known.as_ref().filter(|known| known.is_held());
+                let why = held.and_then(|known| known.why.clone());
+                self.untold(job, known, why)
+            }
+            _ => None,
         }
     }
 
@@ -60,21 +62,24 @@ impl<P: Ports> Courier<P> {
         let known = self.book.known(&job.entry);
         let before = known.as_ref().and_then(|known| known.why.clone());
         let why = why.map(ToString::to_string).or(before);
-        self.note_untold(job, known, why).await
+        match self.untold(job, known, why) {
+            Some(record) => self.common.keep(record, &self.ending).await,
+            None => Ok(()),
+        }
     }
 
     /// Not the offset: whoever reads the entry again lets it wait again, or tells it.
-    async fn note_untold(
+    fn untold(
         &self,
         job: &Job,
         known: Option<Known>,
         why: Option<String>,
-    ) -> Result<(), Stopped> {
+    ) -> Option<OutgoingRecord> {
         let labels = self.common.suppression.labels(&job.entry, State::Suppressed);
         let is_noted =
             known.as_ref().is_some_and(|known| known.labels == labels && known.why == why);
         if labels.is_none() || is_noted {
-            return Ok(());
+            return None;
         }
         let before = known.unwrap_or_else(|| {
             let new = job.noted(State::Suppressed);
@@ -83,7 +88,7 @@ impl<P: Ports> Courier<P> {
         let state = if before.state == State::Open { State::Open } else { State::Suppressed };
         // It waits alone, whatever group told of it before.
         let untold = Known { state, labels, why, member: None, updated_ms: now_ms(), ..before };
-        self.common.keep(self.book.note(untold), &self.ending).await
+        Some(self.book.note(untold))
     }
 
     /// What the ledger says an alert waits for.

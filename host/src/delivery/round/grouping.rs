@@ -21,7 +21,7 @@ const AGAIN: Duration = Duration::from_secs(1);
 impl<P: Ports> Round<P> {
     /// Lets entries that were just read wait for their turn; those that are told in groups are no queue.
     pub(super) async fn take_in(&mut self, jobs: Vec<Job>) -> Result<(), Stopped> {
-        let mut grouped = Vec::new();
+        let (mut grouped, mut sources) = (Vec::new(), HashMap::new());
         for job in jobs {
             let alert = &job.entry.alert;
             let is_first =
@@ -29,10 +29,13 @@ impl<P: Ports> Round<P> {
             if is_first && self.courier.fold(&job).is_grouped() {
                 grouped.push(Queued::new(job));
             } else {
-                self.courier.note_source(&job).await?;
+                let source = self.courier.source(&job);
+                sources.extend(source.map(|record| (record.key.clone(), record)));
                 self.lanes.push(Queued::new(job));
             }
         }
+        // The last record of each key, as below; before anything of them is told.
+        self.courier.keep_all(sources.into_values().collect()).await?;
         self.group(grouped).await
     }
 

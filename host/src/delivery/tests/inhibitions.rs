@@ -145,8 +145,17 @@ async fn a_source_inhibits_before_slack_has_it_and_while_it_is_silenced_itself()
     let why = format!("inhibited by alert {}", site(0, Kind::Fire).alert);
     until_waits(&kafka, &host(1, Kind::Fire), &why).await;
     assert_eq!(slack.count(), 0);
+    // Its news change nothing of why it waits.
+    let mut worse = site(2, Kind::Update);
+    worse.notification.severity = crate::notification::Severity::Critical;
+    kafka.append(&worse);
+    let critical = |note: Note| {
+        let severity = note.labels.map(|labels| labels.get("severity").to_owned());
+        severity.as_deref() == Some("critical") && note.why.as_deref() == Some("silence s")
+    };
+    kafka.until(|kafka| note_of(kafka, &site(0, Kind::Fire)).is_some_and(critical)).await;
     silence_what(&silences, "channel = nowhere");
-    kafka.append(&site(2, Kind::Resolve));
+    kafka.append(&site(3, Kind::Resolve));
     kafka.until(Kafka::is_worked_off).await;
     assert_eq!(texts(&slack)["general"], ["message 1"]);
 }

@@ -156,7 +156,7 @@ impl<P: Ports> Courier<P> {
                 }
                 (Stands::Ended | Stands::Event, None, Some(reason)) => {
                     self.count_suppressed(&reason);
-                    changed.push(self.untold(known, &reason.to_string()));
+                    changed.push(self.untold_member(known, &reason.to_string()));
                 }
                 (Stands::Fires, None, Some(reason)) => {
                     let why = Some(reason.to_string());
@@ -179,14 +179,14 @@ impl<P: Ports> Courier<P> {
         // What came and went is told only beside others.
         changed.extend(gone.into_iter().map(|known| match tells {
             true => said(known, Some(turn)),
-            false => self.untold(known, "it ended before its group was told"),
+            false => self.untold_member(known, "it ended before its group was told"),
         }));
         let stamp = |known| self.book.note(Known { updated_ms: now_ms, ..known });
         self.keep_all(changed.into_iter().map(stamp).collect()).await
     }
 
     /// An alert of a group that will never be told.
-    pub(super) fn untold(&self, known: Known, why: &str) -> Known {
+    pub(super) fn untold_member(&self, known: Known, why: &str) -> Known {
         self.end_member_untold(&known, why);
         let known = said(known, None);
         Known { state: State::Suppressed, labels: None, why: Some(why.to_owned()), ..known }
