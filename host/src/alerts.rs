@@ -23,7 +23,7 @@ pub const STATES: [&str; 8] = [
 ];
 /// Ids that are shown when several are meant.
 const SHOWN_MAX: usize = 5;
-/// It is silenced or muted, and told when that is over.
+/// It is silenced, muted or inhibited, and told when that is over.
 const WAITING: &str = "waiting";
 /// It is being told, or waits for its turn.
 const PENDING: &str = "pending";
@@ -180,6 +180,10 @@ fn state(known: Option<&Known>, events: &[Event]) -> &'static str {
     let last = events.iter().rev().find(|event| !matches!(event.what, What::Asked { .. }));
     match (last.map(|event| &event.what), known) {
         (Some(What::Waits { .. }), _) => WAITING,
+        // Open, and not told yet.
+        (_, Some(Known { state: State::Suppressed, labels: Some(_), why, .. })) => {
+            if why.is_some() { WAITING } else { PENDING }
+        }
         (_, Some(known)) => known.state.as_str(),
         (Some(What::TakenUp { .. }), None) => PENDING,
         (Some(What::Ended { outcome, .. }), None) if outcome == "untold" => UNTOLD,
@@ -288,6 +292,17 @@ mod tests {
             assert_eq!(of(ledger, events.clone()).state, wanted, "{events:?}");
         }
         assert!(STATES.contains(&"waiting"));
+    }
+
+    #[test]
+    fn what_is_open_and_not_told_waits_or_has_its_turn_to_come() {
+        let labels = Some([("rule", "r")].into_iter().collect());
+        let held = Known { labels, ..known(State::Suppressed) };
+        let why = Some("inhibited by alert 1".to_owned());
+        for (known, wanted) in [(held.clone(), PENDING), (Known { why, ..held }, WAITING)] {
+            let found = Found { ledger: vec![known], ..Found::default() };
+            assert_eq!(found.alerts()[0].state, wanted);
+        }
     }
 
     #[test]

@@ -20,6 +20,7 @@ pub mod directory;
 pub mod dispatch;
 mod edits;
 pub mod gate;
+mod groups;
 mod http;
 pub mod journal;
 pub mod kafka;

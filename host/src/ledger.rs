@@ -8,10 +8,13 @@
 use std::collections::{BTreeSet, HashMap};
 
 use crate::digest::Digest;
+use crate::group::{Group, Member};
 use crate::notification::{AlertId, Severity};
+use crate::policy::Labels;
 use crate::tally::{Sum, Tally, ToldIn};
 
 pub mod kafka;
+pub mod open;
 mod wire;
 
 /// Where a message is: what `chat.update` asks for.
@@ -32,7 +35,8 @@ pub enum State {
     Resolved,
     /// It was given up on (a dead letter, or dropped by `on_ambiguous`); a later `fire` tries again.
     Abandoned,
-    /// It was silenced or muted until it was over; a later `fire` is another one.
+    /// It was silenced, muted or inhibited until it was over; a later `fire` is another one. With labels
+    /// it is open still, and not told yet.
     Suppressed,
 }
 
@@ -88,6 +92,10 @@ pub struct Entry {
     pub told_in: Option<ToldIn>,
     /// This is a tally.
     pub tally: Option<Tally>,
+    /// This is a group.
+    pub group: Option<Group>,
+    /// The group whose message tells of it, instead of a message of its own.
+    pub member: Option<Member>,
     /// The channel that it was posted to because its own takes nothing. Without a place: that is about
     /// to be tried.
     pub fallback: Option<String>,
@@ -97,6 +105,12 @@ pub struct Entry {
     pub last_reply: Option<String>,
     /// What its target must be told again and again while the alert is open: Alertmanager's alert.
     pub standing: Option<serde_json::Value>,
+    /// The alert's labels while it is open and can end, told or not; only where there is a policy. While
+    /// they are here, it inhibits others.
+    pub labels: Option<Labels>,
+    /// Why it is not told, or was not until it was over: the silence, the time interval, the alert that
+    /// inhibits it.
+    pub why: Option<String>,
 }
 
 /// Why a record is not a ledger entry.
@@ -141,10 +155,14 @@ impl Entry {
             digest: None,
             told_in: None,
             tally: None,
+            group: None,
+            member: None,
             fallback: None,
             told: None,
             last_reply: None,
             standing: None,
+            labels: None,
+            why: None,
         }
     }
 
@@ -155,6 +173,16 @@ impl Entry {
             Some(other) => Self { opened_by: other.opened_by.clone(), ..self },
             None => self,
         }
+    }
+
+    /// Whether this is a group that more may go into.
+    pub fn is_open_group(&self) -> bool {
+        self.group.as_ref().is_some_and(|group| group.closed_ms.is_none())
+    }
+
+    /// Whether its alert is open and was not told yet.
+    pub fn is_held(&self) -> bool {
+        self.state == State::Suppressed && self.labels.is_some()
     }
 
     /// The record's key: `ALERT/CHANNEL`.
@@ -180,6 +208,8 @@ impl Entry {
 #[derive(Debug, Default, Clone)]
 pub struct Ledger {
     entries: HashMap<Vec<u8>, Entry>,
+    /// The keys of the alerts of each group, by the group's alert id.
+    members: HashMap<AlertId, BTreeSet<Vec<u8>>>,
 }
 
 impl Ledger {
@@ -191,11 +221,9 @@ impl Ledger {
         match value {
             Some(value) => {
                 let entry = Entry::from_bytes(value)?;
-                self.entries.insert(key.to_vec(), entry);
+                self.insert(key.to_vec(), entry);
             }
-            None => {
-                self.entries.remove(key);
-            }
+            None => self.remove(key),
         }
         Ok(())
     }
@@ -217,13 +245,43 @@ impl Ledger {
 
     /// Notes what became of an alert.
     pub fn put(&mut self, entry: Entry) {
-        self.entries.insert(entry.key(), entry);
+        self.insert(entry.key(), entry);
     }
 
-    /// The channels for which there are tallies.
-    pub fn channels_of_tallies(&self) -> BTreeSet<String> {
-        let tallies = self.entries.values().filter(|entry| entry.tally.is_some());
-        tallies.map(|entry| entry.channel.clone()).collect()
+    fn insert(&mut self, key: Vec<u8>, entry: Entry) {
+        self.remove(&key);
+        if let Some(member) = &entry.member {
+            self.members.entry(member.group).or_default().insert(key.clone());
+        }
+        self.entries.insert(key, entry);
+    }
+
+    fn remove(&mut self, key: &[u8]) {
+        let Some(Entry { member: Some(member), .. }) = self.entries.remove(key) else { return };
+        if let Some(members) = self.members.get_mut(&member.group) {
+            members.remove(key);
+            if members.is_empty() {
+                self.members.remove(&member.group);
+            }
+        }
+    }
+
+    /// The alerts of a group, in no order.
+    pub fn members(&self, group: &AlertId) -> Vec<Entry> {
+        let keys = self.members.get(group).into_iter().flatten();
+        keys.filter_map(|key| self.entries.get(key)).cloned().collect()
+    }
+
+    /// The groups of a channel that are open, in no order.
+    pub fn groups(&self, channel: &str) -> Vec<Entry> {
+        let groups = self.of_channel(channel).filter(|entry| entry.is_open_group());
+        groups.cloned().collect()
+    }
+
+    /// The channels for which there are tallies or open groups.
+    pub fn channels_of_many(&self) -> BTreeSet<String> {
+        let many = |entry: &&Entry| entry.tally.is_some() || entry.is_open_group();
+        self.entries.values().filter(many).map(|entry| entry.channel.clone()).collect()
     }
 
     /// The tallies of a channel, each with the sum of its alerts.
@@ -257,9 +315,7 @@ impl Ledger {
     pub fn expire(&mut self, before_ms: i64) -> Vec<Vec<u8>> {
         let old = self.entries.iter().filter(|(_, entry)| entry.updated_ms < before_ms);
         let old: Vec<_> = old.map(|(key, _)| key.clone()).collect();
-        old.iter().for_each(|key| {
-            self.entries.remove(key);
-        });
+        old.iter().for_each(|key| self.remove(key));
         old
     }
 
@@ -363,7 +419,7 @@ mod tests {
         ledger.put(of(&None, 9, State::Open));
         let tallies = ledger.tallies("general");
         assert_eq!(tallies[0].1, ledger.sum(&alert));
-        assert_eq!(ledger.channels_of_tallies(), ["general".to_owned()].into());
+        assert_eq!(ledger.channels_of_many(), ["general".to_owned()].into());
         assert_eq!(tallies.len(), 1);
         let said = tallies[0].1.said(false);
         assert_eq!((said.alerts, said.resolved), (4, 1));

@@ -54,6 +54,7 @@ pub mod digest;
 pub mod effect;
 pub mod engine;
 pub mod evaluation;
+pub mod group;
 pub mod history;
 pub mod http;
 pub mod kafka;

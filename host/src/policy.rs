@@ -20,6 +20,7 @@ mod reader;
 pub mod reload;
 mod route;
 pub mod silence;
+mod sources;
 mod zone;
 
 pub use inhibit::InhibitRule;
@@ -29,6 +30,7 @@ pub use manner::{GroupBy, Manner};
 pub use matcher::{InvalidMatcher, Matcher, Matchers, Operator};
 pub use reader::{KEYS, parse_duration};
 pub use route::{Receiver, Route};
+pub use sources::Sources;
 
 /// Everything that `policy.toml` says. The default is no policy: every alert goes where its rule
 /// says, alone and at once.
@@ -87,20 +89,6 @@ impl Policy {
         };
         let route = self.route.matching(labels).into_iter().find(leads_there);
         route.map(|route| route.manner.clone()).unwrap_or_default()
-    }
-
-    /// Which of the `firing` alerts inhibits this one, if any does. An alert never inhibits itself.
-    ///
-    /// `firing` are alerts that are open now, each with its name for the caller.
-    pub fn inhibitor<'a, K: PartialEq>(
-        &self,
-        (name, labels): (&K, &Labels),
-        firing: impl IntoIterator<Item = (&'a K, &'a Labels)> + Clone,
-    ) -> Option<&'a K> {
-        self.inhibit_rules.iter().filter(|rule| rule.is_target(labels)).find_map(|rule| {
-            let others = firing.clone().into_iter().filter(|(other, _)| *other != name);
-            others.into_iter().find(|(_, other)| rule.inhibits(other, labels)).map(|(key, _)| key)
-        })
     }
 
     /// The rules of inhibition, in the order of the file.

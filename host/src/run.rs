@@ -146,7 +146,8 @@ async fn work(
     };
     // Ends everything when one part fails.
     let stop = shutdown.child_token();
-    let followers = policing.follow(&config, (&metrics, &readiness), &stop)?;
+    let deliver = only != Only::Evaluate && !config.targets().is_empty();
+    let followers = policing.follow(&config, (&metrics, &readiness), (deliver, &stop))?;
     let own = ops::Sources {
         config: Arc::clone(&config),
         view: library.as_ref().map(|library| library.view().clone()),
@@ -160,13 +161,13 @@ async fn work(
         let parts = (&config, &metrics, &readiness, &stop);
         evaluation = Some(Evaluating::start(library, parts, partitions, &policing)?);
     }
-    let deliver = only != Only::Evaluate && !config.targets().is_empty();
     // Delivery goes on while the workers finish: what they still commit may be sent.
     let deliver_stop = CancellationToken::new();
     let delivery = deliver.then(|| {
         let (config, metrics, readiness) =
             (Arc::clone(&config), metrics.clone(), readiness.clone());
-        let suppression = Suppression::new(policing.policy.clone(), policing.silences.clone());
+        let Policing { policy, silences, open, .. } = &policing;
+        let suppression = Suppression::new(policy.clone(), silences.clone(), open.clone());
         tokio::spawn(delivery::run(config, suppression, metrics, readiness, deliver_stop.clone()))
     });
     let result = match delivery {

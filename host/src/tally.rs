@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 use crate::limits::cut;
 use crate::notification::{AlertId, Kind, Notification, Severity, Span};
 
-mod text;
+pub(crate) mod text;
 
 /// The rule that a tally names: none can have this name.
 pub const RULE: &str = "$tally";

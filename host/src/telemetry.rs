@@ -327,6 +327,7 @@ mod tests {
         m.slack_errors("throttled", 1);
         m.slack_unclear("warning", "found");
         m.storm("general");
+        m.suppressed("inhibition");
         m.channel_refused("old", true);
         m.sink_posts("webhook:oncall", "posted");
         m.sink_errors("webhook:oncall", "transient");
@@ -345,13 +346,11 @@ mod tests {
 
     /// Metric family names as `# TYPE` lines tell them, counters with their `_total`.
     fn exposed(text: &str) -> Vec<String> {
-        let types = text.lines().filter_map(|line| line.strip_prefix("# TYPE "));
-        types
-            .map(|line| match line.split_once(' ').unwrap() {
-                (name, "counter") => format!("{name}_total"),
-                (name, _) => name.to_owned(),
-            })
-            .collect()
+        let name = |line: &str| match line.split_once(' ').unwrap() {
+            (name, "counter") => format!("{name}_total"),
+            (name, _) => name.to_owned(),
+        };
+        text.lines().filter_map(|line| line.strip_prefix("# TYPE ")).map(name).collect()
     }
 
     /// The metrics that the docs list: name and labels, from the rows that tell a type.

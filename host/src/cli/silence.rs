@@ -71,7 +71,7 @@ struct Add {
 /// A length of time in milliseconds.
 fn seconds(text: &str) -> Result<i64, String> {
     let found = parse_duration(text).and_then(|length| i64::try_from(length.as_millis()).ok());
-    found.ok_or_else(|| "write numbers and units (s, m, h, d, w) such as 30m, 2h".into())
+    found.ok_or_else(|| "write numbers and units (ms, s, m, h, d, w) such as 30m, 2h".into())
 }
 
 /// Reads or writes the topic of silences; no host need run.

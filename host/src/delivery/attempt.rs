@@ -27,6 +27,7 @@ use crate::outbox::Entry;
 
 mod ending;
 mod fallback;
+mod grouping;
 mod handing;
 mod looking;
 mod readiness;
@@ -35,6 +36,7 @@ mod silencing;
 mod tally;
 
 pub use ending::dead_letter;
+pub(super) use grouping::GroupTelling;
 pub(super) use tally::{Fold, Telling};
 
 /// An entry that is to be delivered.
@@ -79,6 +81,8 @@ pub enum Outcome {
     Fallback,
     /// It is counted in a tally.
     Tallied,
+    /// Its alert is told in its group's message.
+    Grouped,
     /// Its alert is open already.
     Duplicate,
     /// It was carried out before a restart.
@@ -104,6 +108,7 @@ impl Outcome {
             Self::Found => "found",
             Self::Fallback => "fallback",
             Self::Tallied => "tallied",
+            Self::Grouped => "grouped",
             Self::Duplicate => "duplicate",
             Self::Repeated => "repeated",
             Self::Untold => "untold",
@@ -127,7 +132,7 @@ pub struct Courier<P> {
     is_served: bool,
     /// When the partition was taken over.
     since: Instant,
-    /// Tallies that were there then.
+    /// Tallies and groups that were there then.
     inherited: HashSet<AlertId>,
     /// What the history of each channel said about entries from before that, and from when it was read.
     past: HashMap<String, (i64, History)>,

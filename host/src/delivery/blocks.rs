@@ -16,11 +16,12 @@ use crate::outbox::Entry;
 
 mod context;
 mod evidence;
+pub mod groups;
 mod replies;
 
 use context::{footer, when};
 use evidence::{evidence, evidence_words};
-pub use replies::{REPLY_TYPE, reply, reply_plain};
+pub use replies::{REPLY_TYPE, group_reply, reply, reply_plain};
 
 /// `event_type` of the metadata that every message carries.
 pub const EVENT_TYPE: &str = "firebell_alert";

@@ -2,6 +2,7 @@
 
 use std::sync::{Arc, Mutex, PoisonError};
 
+use crate::ledger::open::{OpenAlerts, Tenure};
 use crate::ledger::{Entry as Known, Ledger};
 use crate::notification::AlertId;
 use crate::outbox::Entry;
@@ -14,12 +15,15 @@ pub struct Book {
     topic: Arc<str>,
     partition: i32,
     ledger: Mutex<Ledger>,
+    /// All hosts' open alerts hear of what is noted here.
+    tenure: Tenure,
 }
 
 impl Book {
-    /// The book of a partition, with what was restored.
-    pub fn new(topic: Arc<str>, partition: i32, ledger: Ledger) -> Self {
-        Self { topic, partition, ledger: Mutex::new(ledger) }
+    /// The book of a partition, with what was restored; what is open in it is told to `open`.
+    pub fn new(topic: Arc<str>, partition: i32, ledger: Ledger, open: &OpenAlerts) -> Self {
+        let tenure = open.take_over(partition, ledger.entries());
+        Self { topic, partition, ledger: Mutex::new(ledger), tenure }
     }
 
     /// What is known of an entry's alert in its channel.
@@ -44,6 +48,22 @@ impl Book {
         self.ledger.lock().unwrap_or_else(PoisonError::into_inner).sum(tally)
     }
 
+    /// What is known of a group in its channel.
+    pub fn group(&self, group: &AlertId, channel: &str) -> Option<Known> {
+        let ledger = self.ledger.lock().unwrap_or_else(PoisonError::into_inner);
+        ledger.get(group, channel).filter(|known| known.group.is_some()).cloned()
+    }
+
+    /// The groups of a channel that are open.
+    pub fn groups(&self, channel: &str) -> Vec<Known> {
+        self.ledger.lock().unwrap_or_else(PoisonError::into_inner).groups(channel)
+    }
+
+    /// The alerts of a group.
+    pub fn members(&self, group: &AlertId) -> Vec<Known> {
+        self.ledger.lock().unwrap_or_else(PoisonError::into_inner).members(group)
+    }
+
     /// The partition of outbox and ledger.
     pub fn partition(&self) -> i32 {
         self.partition
@@ -58,13 +78,16 @@ impl Book {
     /// Notes what became of an alert, and returns the record that must be written.
     pub fn note(&self, known: Known) -> OutgoingRecord {
         let record = self.record(known.key(), Some(known.to_bytes()));
-        self.ledger.lock().unwrap_or_else(PoisonError::into_inner).put(known);
+        let mut ledger = self.ledger.lock().unwrap_or_else(PoisonError::into_inner);
+        self.tenure.note(&known);
+        ledger.put(known);
         record
     }
 
     /// Forgets what is older, and returns the tombstones that must be written.
     pub fn expire(&self, before_ms: i64) -> Vec<OutgoingRecord> {
         let old = self.ledger.lock().unwrap_or_else(PoisonError::into_inner).expire(before_ms);
+        old.iter().for_each(|key| self.tenure.forget(key));
         old.into_iter().map(|key| self.record(key, None)).collect()
     }
 

@@ -12,6 +12,7 @@ use tokio_util::sync::CancellationToken;
 use super::common::{Common, now_ms};
 use super::ports::Ports;
 use crate::history::{Event, What};
+use crate::ledger::Entry as Known;
 use crate::outbox::Entry;
 use crate::telemetry::Metrics;
 
@@ -40,9 +41,22 @@ impl Journal {
         (Self { queue, number: Arc::default(), metrics }, events)
     }
 
+    /// Notes something about an alert of which the entry is gone, if there is room.
+    pub fn note_known(&self, known: &Known, rule: &str, what: What) {
+        self.put(Event {
+            at_ms: now_ms(),
+            number: self.number.fetch_add(1, Ordering::Relaxed),
+            alert: known.alert,
+            channel: known.channel.clone(),
+            intent: known.last_intent.clone(),
+            rule: rule.to_owned(),
+            what,
+        });
+    }
+
     /// Notes something about an entry, if there is room.
     pub fn note(&self, entry: &Entry, what: What) {
-        let event = Event {
+        self.put(Event {
             at_ms: now_ms(),
             number: self.number.fetch_add(1, Ordering::Relaxed),
             alert: entry.alert,
@@ -50,7 +64,10 @@ impl Journal {
             intent: entry.intent.to_string(),
             rule: entry.intent.rule.clone(),
             what,
-        };
+        });
+    }
+
+    fn put(&self, event: Event) {
         if self.queue.try_send(event).is_err() {
             self.metrics.history_dropped(1);
         }

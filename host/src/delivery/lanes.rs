@@ -55,6 +55,11 @@ impl Lanes {
         self.alerts.len() - self.staying.len()
     }
 
+    /// Whether something of an alert waits: what comes after it waits behind it.
+    pub(super) fn has(&self, alert: &AlertId) -> bool {
+        self.alerts.contains_key(alert)
+    }
+
     /// Lets an entry wait.
     pub(super) fn push(&mut self, queued: Queued) {
         let (alert, offset) = (queued.job.entry.alert, queued.job.record.offset);

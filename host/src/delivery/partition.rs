@@ -160,10 +160,10 @@ impl<P: Ports> Partition<P> {
         );
         lock(&self.watermark).start(start);
         let topic = Arc::clone(&self.common.topics.ledger);
-        let tallies = ledger.channels_of_tallies();
-        let book = Arc::new(Book::new(topic, self.number, ledger));
-        // A tally may have to be told although nothing more comes.
-        for channel in tallies {
+        let of_many = ledger.channels_of_many();
+        let book = Arc::new(Book::new(topic, self.number, ledger, self.common.suppression.open()));
+        // A tally or a group may have to be told although nothing more comes.
+        for channel in of_many {
             self.start_courier(Arc::clone(&book), channel);
         }
         for sink in self.common.sinks.forgetful() {

@@ -15,20 +15,24 @@ use tokio::time::{Instant, MissedTickBehavior, interval, sleep, sleep_until};
 use super::attempt::{Courier, Fold, Job};
 use super::common::{Common, Ending, Stopped, now_ms};
 use super::edits::Edits;
+use super::groups::Groups;
 use super::lanes::{Lanes, Queued};
 use super::partition::Finish;
 use super::patience::Patience;
 use super::ports::Ports;
 use super::storm::{Storm, Tallies};
-use super::suppression::{Waiting, can_end};
+use super::suppression::{Reason, Waiting, can_end};
 use crate::history::What;
-use crate::notification::{Kind, Severity};
+use crate::notification::{AlertId, Kind, Severity};
 
 mod changes;
+mod grouping;
 mod relief;
 
 /// Between two looks whether the silences were read.
 const SILENCES_LOOK: Duration = Duration::from_millis(20);
+/// Entries that are looked at together when they come.
+const JOBS_MAX: usize = 1_000;
 
 /// One channel's courier, and what waits.
 pub(super) struct Round<P> {
@@ -38,6 +42,7 @@ pub(super) struct Round<P> {
     edits: Edits,
     storm: Storm,
     tallies: Tallies,
+    groups: Groups,
     finish: Finish,
     patience: Patience,
 }
@@ -53,6 +58,7 @@ impl<P: Ports> Round<P> {
             edits: Edits::new(common.patience.edits),
             storm: Storm::new(after, Instant::now()),
             tallies: Tallies::default(),
+            groups: Groups::default(),
             finish,
             patience: common.patience.clone(),
         }
@@ -74,14 +80,18 @@ impl<P: Ports> Round<P> {
             }
         }
         self.resume();
+        self.resume_groups();
         let mut look = interval(self.patience.suppressed);
         look.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
+            let mut new = Vec::new();
             while !self.edits.is_full()
+                && new.len() < JOBS_MAX
                 && let Ok(job) = jobs.try_recv()
             {
-                self.lanes.push(Queued::new(job));
+                new.push(job);
             }
+            self.take_in(new).await?;
             self.relieve().await?;
             let now = Instant::now();
             let (turn, later) = (self.turn(now), self.later(now));
@@ -97,7 +107,7 @@ impl<P: Ports> Round<P> {
                     self.change().await?;
                 }
                 job = jobs.recv(), if !self.edits.is_full() => match job {
-                    Some(job) => self.lanes.push(Queued::new(job)),
+                    Some(job) => self.take_in(vec![job]).await?,
                     None => return Ok(()),
                 },
                 () = sleep_until(later.unwrap_or_else(Instant::now)), if later.is_some() => {}
@@ -112,25 +122,41 @@ impl<P: Ports> Round<P> {
         {
             // A storm's one post goes before everything else, and its changes cost nobody a post.
             let is_post = self.courier.is_post(&tally);
-            let severity = is_post.then_some(Severity::Critical);
-            return Some(Turn { tally: Some(tally), severity });
+            return Some(Turn {
+                what: Next::Tally(tally),
+                severity: is_post.then_some(Severity::Critical),
+            });
         }
+        let group = self.groups.turn(now).map(|(group, severity)| {
+            let is_post = self.courier.is_group_post(&group);
+            Turn { what: Next::Group(group), severity: is_post.then_some(severity) }
+        });
         let Some((job, severity)) = self.lanes.first() else {
-            self.courier.step_back();
-            return None;
+            if group.is_none_or(|group| group.severity.is_none()) {
+                self.courier.step_back();
+            }
+            return group;
         };
         let is_new = self.courier.is_slacks()
             && !self.waiting.has(&job.entry.alert)
             && !self.edits.has(&job.entry.alert)
             && matches!(self.courier.fold(job), Fold::New)
             && self.courier.suppressed(job).is_none();
-        Some(Turn { tally: None, severity: is_new.then_some(severity) })
+        let entry = Turn { what: Next::Entry, severity: is_new.then_some(severity) };
+        // What costs no post goes first, then what is worse.
+        let goes_first = |group: &Turn| match (group.severity, entry.severity) {
+            (None, _) => true,
+            (Some(_), None) => false,
+            (Some(group), Some(entry)) => group >= entry,
+        };
+        Some(group.filter(goes_first).unwrap_or(entry))
     }
 
     async fn take_turn(&mut self, turn: Option<Turn>) -> Result<(), Stopped> {
-        match turn.and_then(|turn| turn.tally) {
-            Some(tally) => self.tell(tally).await,
-            None => match self.lanes.pop() {
+        match turn.map(|turn| turn.what) {
+            Some(Next::Tally(tally)) => self.tell(tally).await,
+            Some(Next::Group(group)) => self.tell_group(group).await,
+            Some(Next::Entry) | None => match self.lanes.pop() {
                 Some(queued) => self.take(queued).await,
                 None => Ok(()),
             },
@@ -146,6 +172,9 @@ impl<P: Ports> Round<P> {
         let is_waiting = self.waiting.has(&queued.job.entry.alert);
         if !is_waiting && matches!(self.courier.fold(&queued.job), Fold::Within(_)) {
             return self.fold(vec![queued]).await;
+        }
+        if !is_waiting && self.courier.fold(&queued.job).is_grouped() {
+            return self.group(vec![queued]).await;
         }
         let Some(queued) = self.withhold(queued).await? else { return Ok(()) };
         if self.due(&queued.job).is_some() {
@@ -176,13 +205,15 @@ impl<P: Ports> Round<P> {
         if self.waiting.has(&alert) {
             if job.entry.notification.kind == Kind::Resolve {
                 // It came and went while nobody wanted to know.
-                self.courier.suppress(job, "it ended while it waited").await?;
+                let why = self.courier.waits_for(job);
+                let why = why.map_or_else(String::new, |why| format!(": {why}"));
+                self.courier.suppress(job, &format!("it ended while it waited{why}")).await?;
                 for waited in self.waiting.end(&alert) {
                     self.finish.waited(&waited.record).await;
                 }
                 self.finished(&queued).await;
             } else {
-                self.wait(queued).await;
+                self.wait(queued, None).await?;
             }
             return Ok(None);
         }
@@ -195,9 +226,11 @@ impl<P: Ports> Round<P> {
                 tracing::info!(channel, rule, %alert, "an alert waits: {reason}");
                 let why = reason.to_string();
                 self.courier.note_down(job, What::Waits { why });
-                self.wait(queued).await;
+                self.courier.count_suppressed(&reason);
+                self.wait(queued, Some(&reason)).await?;
             }
             Some(reason) => {
+                self.courier.count_suppressed(&reason);
                 self.courier.suppress(job, &reason.to_string()).await?;
                 self.finished(&queued).await;
             }
@@ -205,13 +238,15 @@ impl<P: Ports> Round<P> {
         Ok(None)
     }
 
-    async fn wait(&mut self, queued: Queued) {
+    async fn wait(&mut self, queued: Queued, why: Option<&Reason>) -> Result<(), Stopped> {
+        self.courier.note_wait(&queued.job, why).await?;
         if !queued.waited {
             self.finish.waits(&queued.job.record).await;
         }
         if let Some(superfluous) = self.waiting.push(queued.job) {
             self.finish.waited(&superfluous.record).await;
         }
+        Ok(())
     }
 
     async fn finished(&self, queued: &Queued) {
@@ -235,10 +270,19 @@ impl<P: Ports> Round<P> {
 /// What is to be done next.
 #[derive(Debug, Clone, Copy)]
 struct Turn {
-    /// This tally is told; `None` = the entry whose turn it is in the lanes.
-    tally: Option<crate::notification::AlertId>,
+    what: Next,
     /// It is posted, with this severity; `None` = nothing is posted for it.
     severity: Option<Severity>,
+}
+
+#[derive(Debug, Clone, Copy)]
+enum Next {
+    /// This tally is told.
+    Tally(AlertId),
+    /// This group is told.
+    Group(AlertId),
+    /// The entry whose turn it is in the lanes is taken.
+    Entry,
 }
 
 /// Waits until it may be done.

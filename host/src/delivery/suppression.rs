@@ -1,4 +1,4 @@
-//! Whether an alert may be told now: silences and mute times. What may not waits, or is over.
+//! Whether an alert may be told now: silences, inhibition and mute times. What may not waits, or is over.
 //!
 //! In: an entry that would make a message. Out: why not now. Changes of messages that stand are no news
 //! to anybody and are never suppressed. Pure but for the live handles that it asks.
@@ -6,25 +6,41 @@
 use std::collections::VecDeque;
 
 use super::attempt::Job;
+use crate::ledger::State;
+use crate::ledger::open::OpenAlerts;
 use crate::notification::{AlertId, Kind};
 use crate::outbox::Entry;
-use crate::policy::Labels;
 use crate::policy::live::LivePolicy;
 use crate::policy::silence::Silences;
+use crate::policy::{Labels, Manner};
 
 /// Why an alert is not told now, in the words of logs.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Reason {
     /// A silence, by its id.
     Silence(String),
+    /// Another alert that is open.
+    Inhibited(AlertId),
     /// A time interval of its route, by its name.
     MuteTime(String),
+}
+
+impl Reason {
+    /// The label `reason` of metrics.
+    pub fn as_str(&self) -> &'static str {
+        match self {
+            Self::Silence(_) => "silence",
+            Self::Inhibited(_) => "inhibition",
+            Self::MuteTime(_) => "time_interval",
+        }
+    }
 }
 
 impl std::fmt::Display for Reason {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
             Self::Silence(id) => write!(f, "silence {id}"),
+            Self::Inhibited(by) => write!(f, "inhibited by alert {by}"),
             Self::MuteTime(name) => write!(f, "time interval {name}"),
         }
     }
@@ -36,28 +52,72 @@ pub struct Suppression {
     policy: LivePolicy,
     /// `None` = there are none, and none to wait for.
     silences: Option<Silences>,
+    /// Those that inhibit others.
+    open: OpenAlerts,
 }
 
 impl Suppression {
-    /// Suppresses as the policy and the silences say that hold at each moment.
-    pub fn new(policy: LivePolicy, silences: Silences) -> Self {
-        Self { policy, silences: Some(silences) }
+    /// Suppresses as the policy, the silences and the open alerts say that hold at each moment.
+    pub fn new(policy: LivePolicy, silences: Silences, open: OpenAlerts) -> Self {
+        Self { policy, silences: Some(silences), open }
     }
 
-    /// Whether the silences were read; who tells before may tell what is silenced.
+    /// Whether silences and open alerts were read; who tells before may tell what is suppressed.
     pub fn is_ready(&self) -> bool {
+        let inhibits = || self.policy.current().is_some_and(|one| !one.inhibit_rules().is_empty());
         self.silences.as_ref().is_none_or(Silences::is_ready)
+            && (!inhibits() || self.open.is_read())
+    }
+
+    /// The open alerts of the group.
+    pub fn open(&self) -> &OpenAlerts {
+        &self.open
     }
 
     /// Why an entry is not told at `now_ms`, milliseconds since the Unix epoch; `None` = it may be told.
     pub fn of(&self, entry: &Entry, now_ms: i64) -> Option<Reason> {
-        let labels = Labels::of(entry);
+        self.of_labels((&entry.alert, &Labels::of(entry)), &entry.channel, now_ms)
+    }
+
+    /// The same of an alert with these labels, at a target.
+    pub fn of_labels(
+        &self,
+        (alert, labels): (&AlertId, &Labels),
+        target: &str,
+        now_ms: i64,
+    ) -> Option<Reason> {
         let silences = self.silences.as_ref();
-        if let Some(silence) = silences.and_then(|all| all.silencing(&labels, now_ms)) {
+        if let Some(silence) = silences.and_then(|all| all.silencing(labels, now_ms)) {
             return Some(Reason::Silence(silence.id.clone()));
         }
-        let manner = self.policy.current()?.manner(&labels, &entry.channel);
+        let policy = self.policy.current()?;
+        if let Some(by) = self.open.inhibitor(&policy, (alert, labels)) {
+            return Some(Reason::Inhibited(by));
+        }
+        let manner = policy.manner(labels, target);
         manner.muted(now_ms).map(|name| Reason::MuteTime(name.to_owned()))
+    }
+
+    /// The labels that the ledger keeps of an alert that an entry leaves in a state: while it is open and
+    /// can end. Nobody asks for them where there is no policy.
+    pub fn labels(&self, entry: &Entry, after: State) -> Option<Labels> {
+        let is_kept = can_end(entry) && entry.digest.is_none() && after != State::Resolved;
+        (is_kept && self.policy.current().is_some()).then(|| Labels::of(entry))
+    }
+
+    /// The group in which an entry's alert is told, with how that is told; `None` = it is told alone.
+    pub fn group(&self, entry: &Entry) -> Option<(Labels, Manner)> {
+        let policy = self.policy.current()?;
+        let labels = Labels::of(entry);
+        let manner = policy.manner(&labels, &entry.channel);
+        Some((manner.group(&labels)?, manner))
+    }
+
+    /// Whether an entry's alert inhibits others while it is open.
+    pub fn inhibits(&self, entry: &Entry) -> bool {
+        let Some(policy) = self.policy.current() else { return false };
+        let rules = policy.inhibit_rules();
+        !rules.is_empty() && rules.iter().any(|rule| rule.is_source(&Labels::of(entry)))
     }
 }
 

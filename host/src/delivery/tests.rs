@@ -7,6 +7,8 @@ mod edits;
 mod entries;
 mod fallbacks;
 mod faults;
+mod groups;
+mod inhibitions;
 mod pauses;
 mod rebalances;
 mod refusals;

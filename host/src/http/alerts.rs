@@ -81,7 +81,9 @@ async fn ask(
 pub fn since(text: &str, now_ms: i64) -> Result<i64, String> {
     let length = parse_duration(text).and_then(|length| i64::try_from(length.as_millis()).ok());
     let length = length.ok_or_else(|| {
-        format!("`{text}` is no length of time; write numbers and units (s, m, h, d, w) such as 1h")
+        format!(
+            "`{text}` is no length of time; write numbers and units (ms, s, m, h, d, w) such as 1h"
+        )
     })?;
     Ok(now_ms.saturating_sub(length))
 }

@@ -1,11 +1,15 @@
 //! The wire form of a ledger entry: JSON with a version in `v`.
 
+use std::collections::BTreeMap;
+
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::{Entry, LedgerError, Place, State, Told};
 use crate::digest::Digest;
+use crate::group::{Group, Member};
 use crate::notification::{AlertId, Severity};
+use crate::policy::Labels;
 use crate::tally::{Tally, ToldIn};
 
 /// The version that is written, and the only one that is read.
@@ -37,6 +41,10 @@ struct EntryV1 {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     tally: Option<Tally>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    group: Option<Group>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    member: Option<Member>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     fallback: Option<String>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     told: Option<ToldV1>,
@@ -44,6 +52,10 @@ struct EntryV1 {
     last_reply: Option<String>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     standing: Option<Value>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    labels: Option<BTreeMap<String, String>>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    why: Option<String>,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -75,10 +87,14 @@ pub(super) fn to_bytes(entry: &Entry) -> Vec<u8> {
         digest: entry.digest.clone(),
         told_in: entry.told_in.clone(),
         tally: entry.tally.clone(),
+        group: entry.group.clone(),
+        member: entry.member.clone(),
         fallback: entry.fallback.clone(),
         told: entry.told.as_ref().map(told_to_wire),
         last_reply: entry.last_reply.clone(),
         standing: entry.standing.clone(),
+        labels: entry.labels.as_ref().map(Labels::to_map),
+        why: entry.why.clone(),
     };
     // Strings and integers always have a JSON form.
     serde_json::to_vec(&wire).unwrap_or_default()
@@ -113,11 +129,19 @@ pub(super) fn from_bytes(bytes: &[u8]) -> Result<Entry, LedgerError> {
         digest: wire.digest,
         told_in: wire.told_in,
         tally: wire.tally,
+        group: wire.group,
+        member: wire.member,
         fallback: wire.fallback,
         told: wire.told.map(told_from_wire).transpose()?,
         last_reply: wire.last_reply,
         standing: wire.standing,
+        labels: wire.labels.map(|labels| labels_from_wire(&labels)),
+        why: wire.why,
     })
+}
+
+fn labels_from_wire(labels: &BTreeMap<String, String>) -> Labels {
+    labels.iter().map(|(name, value)| (&**name, &**value)).collect()
 }
 
 fn told_to_wire(told: &Told) -> ToldV1 {
@@ -141,6 +165,7 @@ fn told_from_wire(wire: ToldV1) -> Result<Told, LedgerError> {
 mod tests {
     use super::super::tests::entry;
     use super::*;
+    use crate::group::Said;
 
     const ALERT: &str = "0123456789abcdef0123456789abcdef";
 
@@ -159,6 +184,32 @@ mod tests {
         assert_eq!(Entry::from_bytes(text.replace(added, "}").as_bytes()).unwrap(), plain);
         let error = Entry::from_bytes(text.replace(r#""error""#, r#""bad""#).as_bytes());
         assert!(matches!(error, Err(LedgerError::Value { place: "severity", .. })), "{error:?}");
+    }
+
+    /// A group, and an alert that it tells of.
+    fn grouped(plain: &Entry) -> [Entry; 2] {
+        let said = Said { turn: 2, shows: "ab".into(), told_ms: 3, notified_ms: 2 };
+        let labels: BTreeMap<String, String> = [("host".into(), "rpi-03".into())].into();
+        let group = Group {
+            labels: labels.clone(),
+            offset: 7,
+            opened_ms: 1,
+            wait_ms: 30,
+            interval_ms: 300,
+            repeat_ms: Some(4),
+            closed_ms: None,
+            said: Some(said),
+        };
+        let member = Member {
+            group: plain.alert,
+            key: None,
+            labels,
+            last_ms: 5,
+            turn: Some(2),
+            is_news: false,
+        };
+        let own = Entry { group: Some(group), ..plain.clone() };
+        [own, Entry { member: Some(member), ..plain.clone() }]
     }
 
     #[test]
@@ -184,7 +235,11 @@ mod tests {
             let fallback = Entry { fallback: Some("ops".into()), ..with.clone() };
             let standing = Some(serde_json::json!({ "labels": { "rule": "r" } }));
             let standing = Entry { standing, ..without.clone() };
-            for entry in [with, without, sum, replied, tally, within, fallback, standing] {
+            let labels = Some([("rule", "r"), ("host", "rpi-03")].into_iter().collect());
+            let waits = Entry { labels, why: Some("silence s".into()), ..without.clone() };
+            let grouped = grouped(&without);
+            let all = [with, without, sum, replied, tally, within, fallback, standing, waits];
+            for entry in all.into_iter().chain(grouped) {
                 assert_eq!(Entry::from_bytes(&entry.to_bytes()).unwrap(), entry);
             }
         }

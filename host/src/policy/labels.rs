@@ -29,6 +29,11 @@ impl Labels {
         self.0.get(name).map_or("", String::as_str)
     }
 
+    /// All labels that are not empty, as a map.
+    pub fn to_map(&self) -> BTreeMap<String, String> {
+        self.0.clone()
+    }
+
     /// All labels that are not empty, by name.
     pub fn iter(&self) -> impl Iterator<Item = (&str, &str)> {
         self.0.iter().map(|(name, value)| (&**name, &**value))

@@ -260,7 +260,7 @@ fn duration(table: &mut Table<'_, '_>, key: &'static str) -> Option<Duration> {
     let text = table.text(key)?;
     let found = parse_duration(text);
     if found.is_none() {
-        let cure = "write numbers and units (s, m, h, d, w) such as \"30s\", \"5m\", \"1h30m\"";
+        let cure = "write numbers and units (ms, s, m, h, d, w) such as \"30s\", \"5m\", \"1h30m\"";
         table.problem(key, format!("\"{text}\" is not a length of time"), cure);
     }
     found
@@ -276,19 +276,20 @@ pub fn parse_duration(text: &str) -> Option<Duration> {
         let (digits, after) = rest.split_at(rest.bytes().take_while(u8::is_ascii_digit).count());
         let letters = after.bytes().take_while(u8::is_ascii_alphabetic).count();
         let (unit, after) = after.split_at(letters);
-        let seconds = match unit {
-            "s" => 1,
-            "m" => 60,
-            "h" => 3_600,
-            "d" => 86_400,
-            "w" => 604_800,
+        let milliseconds = match unit {
+            "ms" => 1,
+            "s" => 1_000,
+            "m" => 60_000,
+            "h" => 3_600_000,
+            "d" => 86_400_000,
+            "w" => 604_800_000,
             _ => return None,
         };
-        sum = sum.checked_add(digits.parse::<u64>().ok()?.checked_mul(seconds)?)?;
+        sum = sum.checked_add(digits.parse::<u64>().ok()?.checked_mul(milliseconds)?)?;
         rest = after;
     }
     // A thousand years, so that adding to a time cannot overflow.
-    (sum <= 1_000 * 366 * 86_400).then(|| Duration::from_secs(sum))
+    (sum <= 1_000 * 366 * 86_400_000).then(|| Duration::from_millis(sum))
 }
 
 /// Matchers that must be there and say something; `None` = they are wrong.

@@ -12,6 +12,7 @@ use crate::delivery::common::now_ms;
 use crate::http;
 use crate::http::silences::SilencePages;
 use crate::kafka::ClientState;
+use crate::ledger::open::{self, OpenAlerts};
 use crate::policy::live::LivePolicy;
 use crate::policy::reload::{self, Follower};
 use crate::policy::silence::kafka::SilenceWriter;
@@ -26,6 +27,8 @@ pub(super) struct Policing {
     pub(super) policy: LivePolicy,
     /// The group's silences.
     pub(super) silences: Silences,
+    /// The group's open alerts, which inhibit others.
+    pub(super) open: OpenAlerts,
     follower: Option<Follower>,
 }
 
@@ -58,14 +61,21 @@ impl Policing {
         &mut self,
         config: &Arc<Config>,
         (metrics, readiness): (&Metrics, &Readiness),
-        stop: &CancellationToken,
+        (delivers, stop): (bool, &CancellationToken),
     ) -> Result<Followers, RunError> {
         let mut followers = Followers { threads: Vec::new(), watch_stop: None };
         if let Some(follower) = self.follower.take() {
             followers.watch_stop = Some(follower.stop_handle());
-            let (live, metrics) = (self.policy.clone(), metrics.clone());
-            let follow = move || follower.follow(&live, &metrics);
+            let (live, counts) = (self.policy.clone(), metrics.clone());
+            let follow = move || follower.follow(&live, &counts);
             followers.threads.push(spawn("policy".into(), follow)?);
+            if delivers {
+                let (told, stop) = ((metrics.clone(), readiness.clone()), stop.clone());
+                let (live, open) = (self.policy.clone(), self.open.clone());
+                let kafka = config.kafka.clone();
+                let follow = move || open::kafka::follow(&kafka, (&live, &open), told, &stop);
+                followers.threads.push(spawn("open-alerts".into(), follow)?);
+            }
         }
         let (metrics, readiness) = (metrics.clone(), readiness.clone());
         let (kafka, forgets, ends) = (config.kafka.clone(), self.silences.clone(), stop.clone());

@@ -6,7 +6,7 @@ use std::str::FromStr;
 use serde::{Deserialize, Deserializer, Serializer, de};
 
 /// What is written as the text of it.
-pub(super) trait Text: FromStr {
+pub(crate) trait Text: FromStr {
     fn text(&self) -> String;
 }
 
@@ -22,11 +22,11 @@ impl Text for crate::notification::Severity {
     }
 }
 
-pub(super) fn serialize<T: Text, S: Serializer>(value: &T, to: S) -> Result<S::Ok, S::Error> {
+pub(crate) fn serialize<T: Text, S: Serializer>(value: &T, to: S) -> Result<S::Ok, S::Error> {
     to.serialize_str(&value.text())
 }
 
-pub(super) fn deserialize<'de, T: Text, D: Deserializer<'de>>(from: D) -> Result<T, D::Error>
+pub(crate) fn deserialize<'de, T: Text, D: Deserializer<'de>>(from: D) -> Result<T, D::Error>
 where
     T::Err: Display,
 {

@@ -65,6 +65,7 @@ pub(super) struct Delivery {
     pub(super) slack_errors: Series<1, CounterCell>,
     pub(super) unclear: Series<2, CounterCell>,
     pub(super) storms: Series<1, CounterCell>,
+    pub(super) suppressed: Series<1, CounterCell>,
     pub(super) refused: Series<1, Gauge>,
     pub(super) sink_posts: Series<2, CounterCell>,
     pub(super) sink_errors: Series<2, CounterCell>,
@@ -189,6 +190,7 @@ impl Delivery {
         let unclear =
             "Messages of which it was not clear whether Slack has them, and what was done";
         let storms = "Storms: queues that became a tally";
+        let suppressed = "Notifications that wait or are over instead of being told, by reason";
         let refused = "1 while a channel is not asked, since it refused again and again";
         let sink_posts = "Notifications taken by other targets or given up, by outcome";
         let sink_errors = "Errors of other targets, or that kept them from answering";
@@ -202,6 +204,7 @@ impl Delivery {
             slack_errors: c.counter("firebell_slack_errors", ["class"], errors),
             unclear: c.counter("firebell_slack_unclear", ["severity", "decision"], unclear),
             storms: c.counter("firebell_storms", ["channel"], storms),
+            suppressed: c.counter("firebell_suppressed", ["reason"], suppressed),
             refused: c.gauge("firebell_channel_refused", ["channel"], refused),
             sink_posts: c.counter("firebell_sink_posts", ["target", "outcome"], sink_posts),
             sink_errors: c.counter("firebell_sink_errors", ["target", "class"], sink_errors),

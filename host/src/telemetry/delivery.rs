@@ -13,6 +13,12 @@ impl Metrics {
         self.inner.delivery.storms.add([channel], 1);
     }
 
+    /// A notification waits, or is over, instead of being told; `reason` is `silence`, `inhibition` or
+    /// `time_interval`.
+    pub fn suppressed(&self, reason: &'static str) {
+        self.inner.delivery.suppressed.add([reason], 1);
+    }
+
     /// Whether a channel is not asked, since it refused again and again.
     pub fn channel_refused(&self, channel: &str, refused: bool) {
         let set = |gauge: &prometheus_client::metrics::gauge::Gauge| gauge.set(refused.into());

@@ -90,6 +90,7 @@ fn the_pure_cores_know_no_io_and_no_clock() {
         "digest",
         "effect",
         "evaluation",
+        "group",
         "limits",
         "matching",
         "nearest",

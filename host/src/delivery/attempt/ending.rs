@@ -59,8 +59,10 @@ impl<P: Ports> Courier<P> {
             place,
             digest: job.entry.digest.clone(),
             tally: known.and_then(|known| known.tally.clone()),
+            group: known.and_then(|known| known.group.clone()),
             fallback: job.via.clone(),
             told: Some(told(&job.entry, known)),
+            labels: self.common.suppression.labels(&job.entry, state),
             ..new
         };
         self.common.keep(self.book.note(known), &self.ending).await
@@ -68,7 +70,7 @@ impl<P: Ports> Courier<P> {
 
     /// Writes that nothing more is done about an entry. A message that stands stays known.
     pub(super) async fn abandon(&self, job: &Job, known: Option<&Known>) -> Result<(), Stopped> {
-        self.end_untold(job, known, State::Abandoned).await
+        self.end_untold(job, known, State::Abandoned, None).await
     }
 
     pub(super) async fn end_untold(
@@ -76,6 +78,7 @@ impl<P: Ports> Courier<P> {
         job: &Job,
         known: Option<&Known>,
         state: State,
+        why: Option<String>,
     ) -> Result<(), Stopped> {
         let standing = known.filter(|known| known.place.is_some());
         let new = job.noted(standing.map_or(state, |known| known.state));
@@ -85,9 +88,16 @@ impl<P: Ports> Courier<P> {
             digest: standing.and_then(|known| known.digest.clone()),
             told_in: known.and_then(|known| known.told_in.clone()),
             tally: known.and_then(|known| known.tally.clone()),
+            group: known.and_then(|known| known.group.clone()),
             fallback: standing.and_then(|known| known.fallback.clone()),
             told: standing.and_then(|known| known.told.clone()),
             last_reply: standing.and_then(|known| known.last_reply.clone()),
+            // What was given up is open all the same.
+            labels: match job.entry.notification.kind {
+                Kind::Resolve => None,
+                Kind::Fire | Kind::Update => self.common.suppression.labels(&job.entry, state),
+            },
+            why,
             // What a target was told before it refused this still holds there; what is over passes.
             standing: known
                 .filter(|_| job.entry.notification.kind != Kind::Resolve)

@@ -67,7 +67,9 @@ impl<P: Ports> Courier<P> {
             outbox_offset: known.map_or(-1, |known| known.outbox_offset),
             digest: known.and_then(|known| known.digest.clone()),
             tally: known.and_then(|known| known.tally.clone()),
+            group: known.and_then(|known| known.group.clone()),
             fallback: Some(to.to_owned()),
+            labels: known.and_then(|known| known.labels.clone()),
             ..new
         };
         self.common.keep(self.book.note(ahead), &self.ending).await

@@ -110,7 +110,11 @@ impl<P: Ports> Courier<P> {
     /// What the ledger says of an entry that its target has.
     fn handed(&self, job: &Job, known: Option<&Known>) -> Known {
         let state = state_after(job.entry.notification.kind, known.map(|known| known.state));
-        Known { told: Some(told(&job.entry, known)), ..job.noted(state).opened_like(known) }
+        Known {
+            told: Some(told(&job.entry, known)),
+            labels: self.common.suppression.labels(&job.entry, state),
+            ..job.noted(state).opened_like(known)
+        }
     }
 }
 

@@ -3,7 +3,7 @@
 
 use super::{Courier, Job, Next, Outcome, Tries};
 use crate::config::OnAmbiguous;
-use crate::delivery::blocks::{Story, reply, reply_plain};
+use crate::delivery::blocks::{Message, Story, reply, reply_plain};
 use crate::delivery::common::{Stopped, now_ms};
 use crate::delivery::decision::{News, Step, news, step};
 use crate::delivery::ports::Ports;
@@ -44,6 +44,7 @@ impl<P: Ports> Courier<P> {
         // Not the offset: the message is still to be changed.
         let severity = job.entry.notification.severity;
         let known = Known {
+            labels: self.common.suppression.labels(&job.entry, known.state),
             told: known.told.map(|told| Told { severity, ..told }),
             last_reply: Some(job.entry.intent.to_string()),
             updated_ms: now_ms(),
@@ -83,6 +84,28 @@ impl<P: Ports> Courier<P> {
         place: &Place,
         news: News,
     ) -> Result<bool, Stopped> {
+        let broadcast = self.common.broadcast_worsening && matches!(news, News::Worse(_));
+        let story = Story {
+            opened_by: &known.opened_by,
+            opened_ms: known.told.as_ref().map(|told| told.opened_ms),
+            ..Story::default()
+        };
+        let manners = self.common.manners.clone();
+        let form = |is_plain| {
+            let form = if is_plain { reply_plain } else { reply };
+            form(&job.entry, &manners, &story, news)
+        };
+        self.say_in_thread(job, place, broadcast, &form).await
+    }
+
+    /// The same with any message, in its full or its plain form.
+    pub(super) async fn say_in_thread(
+        &mut self,
+        job: &Job,
+        place: &Place,
+        broadcast: bool,
+        form: &(dyn Fn(bool) -> Message + Sync),
+    ) -> Result<bool, Stopped> {
         if job.unclear {
             let settled = self.since + self.common.patience.settle;
             self.ending.idle(tokio::time::sleep_until(settled)).await?;
@@ -95,16 +118,9 @@ impl<P: Ports> Courier<P> {
         ending.idle(self.ready(channel, job.entry.notification.severity)).await?;
         self.use_up(channel);
         let mut tries = self.tries();
-        let broadcast = self.common.broadcast_worsening && matches!(news, News::Worse(_));
-        let story = Story {
-            opened_by: &known.opened_by,
-            opened_ms: known.told.as_ref().map(|told| told.opened_ms),
-            ..Story::default()
-        };
         loop {
             self.ending.idle(self.common.gate.pass(Method::Post)).await?;
-            let form = if tries.plain { reply_plain } else { reply };
-            let message = form(&job.entry, &self.common.manners, &story, news);
+            let message = form(tries.plain);
             let asked = self.common.slack.reply(place, &message, broadcast);
             let asked = self.ending.busy(asked).await?;
             if asked.code().is_some_and(is_thread_gone) {

@@ -25,6 +25,8 @@ pub(in crate::delivery) enum Fold {
     Over(Outcome),
     /// Its alert is told in this tally already, which changes.
     Within(AlertId),
+    /// It is told in a group's message.
+    Grouped,
     /// It makes a message, or could go into a tally.
     New,
     /// It changes a message, or is one that tells of many already.
@@ -40,6 +42,17 @@ pub(in crate::delivery) enum Telling {
     Later,
     /// Its message stands and may say something old.
     Again,
+}
+
+/// What became of a change of a message that tells of many.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Changed {
+    /// It says it, or never will.
+    Done,
+    /// Another one was posted that says it.
+    Posted,
+    /// Not now.
+    Later,
 }
 
 impl<P: Ports> Courier<P> {
@@ -72,7 +85,7 @@ impl<P: Ports> Courier<P> {
     /// The tallies that others opened in the channel, each with the sum of its alerts.
     pub(in crate::delivery) fn take_tallies_over(&mut self) -> Vec<(Known, Sum)> {
         let tallies = self.book.tallies(&self.channel);
-        self.inherited = tallies.iter().map(|(known, _)| known.alert).collect();
+        self.inherited.extend(tallies.iter().map(|(known, _)| known.alert));
         tallies
     }
 
@@ -82,14 +95,26 @@ impl<P: Ports> Courier<P> {
         match step(&job.entry, job.record.offset, known.as_ref()) {
             Step::Duplicate => Fold::Over(Outcome::Duplicate),
             Step::Repeated => Fold::Over(Outcome::Repeated),
+            // It was to be told in a group, and is silenced there.
+            Step::Untold
+                if known.as_ref().is_some_and(Known::is_held)
+                    && self.told_by(&job.entry).is_some() =>
+            {
+                Fold::Grouped
+            }
             Step::Untold => Fold::Over(Outcome::Untold),
             Step::Update(_) => Fold::Own,
             Step::Post if job.entry.digest.is_some() => Fold::Own,
+            Step::Post if self.told_by(&job.entry).is_some() => Fold::Grouped,
             Step::Post => {
                 let known = known.filter(|known| stays_within(&job.entry, known));
                 let tally = known.and_then(|known| known.told_in).map(|told_in| told_in.tally);
                 let is_known = |tally: &AlertId| self.book.tally(tally, &self.channel).is_some();
-                tally.filter(is_known).map_or(Fold::New, Fold::Within)
+                match tally.filter(is_known) {
+                    Some(tally) => Fold::Within(tally),
+                    None if self.group_of(&job.entry).is_some() => Fold::Grouped,
+                    None => Fold::New,
+                }
             }
         }
     }
@@ -118,8 +143,10 @@ impl<P: Ports> Courier<P> {
     fn note_within(&self, job: &Job, known: Option<&Known>, told_in: ToldIn) -> OutgoingRecord {
         let kind = job.entry.notification.kind;
         let same = known.filter(|_| kind != Kind::Fire);
-        let new = job.noted(state_after(kind, same.map(|known| known.state)));
-        self.book.note(Known { told_in: Some(told_in), ..new.opened_like(same) })
+        let state = state_after(kind, same.map(|known| known.state));
+        let labels = self.common.suppression.labels(&job.entry, state);
+        let new = job.noted(state).opened_like(same);
+        self.book.note(Known { told_in: Some(told_in), labels, ..new })
     }
 
     /// Whether somebody sent an entry before us: then it needs no tally.
@@ -133,12 +160,12 @@ impl<P: Ports> Courier<P> {
         if job.unclear { self.look_before_the_first(job).await } else { Ok(None) }
     }
 
-    /// Opens a tally, of which `first` is the first alert, and writes that down.
+    /// Opens a tally, of which the entry at `offset` is the first alert, and writes that down.
     ///
     /// # Errors
     /// When work on the partition ends before.
-    pub(in crate::delivery) async fn open_tally(&self, first: &Job) -> Result<AlertId, Stopped> {
-        let (offset, opened_ms) = (first.record.offset, now_ms());
+    pub(in crate::delivery) async fn open_tally(&self, offset: i64) -> Result<AlertId, Stopped> {
+        let opened_ms = now_ms();
         let tally = Tally { offset, opened_ms, closed_ms: None, said: None };
         let intent = self.intent_of(&tally);
         let alert = AlertId::of(&intent, opened_ms, &Sum::default().notification(false, &[]));
@@ -209,7 +236,10 @@ impl<P: Ports> Courier<P> {
         }
         let job = self.tally_job(&known, &tally, &sum);
         match &known.place {
-            Some(place) => self.change_message(&job, &known, place, said).await,
+            Some(place) => match self.change_told(&job, &known, place, said.closed).await? {
+                Changed::Later => Ok(Telling::Later),
+                Changed::Done | Changed::Posted => self.have_said(alert, said).await,
+            },
             None => {
                 let outcome = self.post(&job, Some(&known)).await?;
                 self.tell(&job.entry, outcome, "");
@@ -255,20 +285,20 @@ impl<P: Ports> Courier<P> {
         Job::new(record, entry, unclear)
     }
 
-    /// Changes a tally's message, if that can be done at once: nothing waits for it.
-    async fn change_message(
+    /// Changes the message of a tally or a group, if that can be done at once: nothing waits for it.
+    pub(super) async fn change_told(
         &mut self,
         job: &Job,
         known: &Known,
         place: &Place,
-        said: Said,
-    ) -> Result<Telling, Stopped> {
+        is_over: bool,
+    ) -> Result<Changed, Stopped> {
         let diverted = known.fallback.clone().map(|to| job.diverted(to));
         let job = diverted.as_ref().unwrap_or(job);
         for is_plain in [false, true] {
             let is_held = self.common.gate.is_held(Method::Update);
             if is_held || !self.common.tally_edits.try_take() {
-                return Ok(Telling::Later);
+                return Ok(Changed::Later);
             }
             let message = self.message(job, Some(known), &known.opened_by, is_plain);
             let asked = self.ending.busy(self.common.slack.update(place, &message)).await?;
@@ -276,27 +306,27 @@ impl<P: Ports> Courier<P> {
             self.remember(job.target(), verdict, &asked.detail);
             if verdict != Verdict::Sent {
                 let class = verdict.as_str();
-                tracing::warn!(class, tally = %known.alert, "slack: {}", asked.detail);
+                tracing::warn!(class, alert = %known.alert, "slack: {}", asked.detail);
             }
             match verdict {
                 Verdict::Sent => {
                     self.note(job, Some(known), Some(place.clone())).await?;
                     self.tell(&job.entry, Outcome::Updated, "");
-                    return self.have_said(&known.alert, said).await;
+                    return Ok(Changed::Done);
                 }
                 // Nobody needs to be told again that it is over.
-                Verdict::Repost if said.closed => break,
+                Verdict::Repost if is_over => return Ok(Changed::Done),
                 Verdict::Repost | Verdict::PermanentChannel => {
                     let own = Job { via: None, ..job.diverted(String::new()) };
                     let outcome = self.post(&own, Some(known)).await?;
                     self.tell(&own.entry, outcome, "");
-                    return self.have_said(&known.alert, said).await;
+                    return Ok(Changed::Posted);
                 }
                 Verdict::PermanentMessage | Verdict::Unknown => {}
-                _ => return Ok(Telling::Later),
+                _ => return Ok(Changed::Later),
             }
         }
-        self.have_said(&known.alert, said).await
+        Ok(Changed::Done)
     }
 
     async fn have_said(&self, alert: &AlertId, said: Said) -> Result<Telling, Stopped> {

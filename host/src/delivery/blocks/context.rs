@@ -5,6 +5,7 @@ use serde_json::{Value, json};
 use super::{DATE_SECONDS_MAX, Manners, Piece, Story, date, text_element};
 use crate::delivery::decision::day;
 use crate::delivery::text::{shorten, visible};
+use crate::group;
 use crate::notification::Kind;
 use crate::outbox::Entry;
 use crate::tally;
@@ -18,6 +19,9 @@ pub(super) fn footer(entry: &Entry, story: &Story<'_>) -> String {
     }
     if entry.intent.rule == tally::RULE {
         return format!("{severity} · storm · tally {}", entry.alert);
+    }
+    if group::is_groups(&entry.intent.rule) {
+        return format!("{severity} · group {}", entry.alert);
     }
     let state = match entry.notification.kind {
         Kind::Fire => " · firing".to_owned(),

@@ -23,6 +23,8 @@ const TITLE_UNITS_MAX: usize = 300;
 /// Units, and spans, of the text that comes with what got worse.
 const BODY_UNITS_MAX: usize = 1_000;
 const SPANS_MAX: usize = 20;
+/// Units of the lines of a group.
+const GROUP_UNITS_MAX: usize = 4_000;
 
 /// The full form of a reply.
 pub fn reply(entry: &Entry, manners: &Manners, story: &Story<'_>, news: News) -> Message {
@@ -44,7 +46,7 @@ pub fn reply(entry: &Entry, manners: &Manners, story: &Story<'_>, news: News) ->
     Message {
         text: fallback(&head, TEXT_UNITS_MAX),
         blocks: Some(blocks),
-        metadata: metadata(entry, news),
+        metadata: metadata(entry, word(news)),
     }
 }
 
@@ -62,8 +64,30 @@ pub fn reply_plain(entry: &Entry, manners: &Manners, story: &Story<'_>, news: Ne
     Message {
         text: fallback(&lines.join("\n"), TEXT_UNITS_MAX),
         blocks: None,
-        metadata: metadata(entry, news),
+        metadata: metadata(entry, word(news)),
     }
+}
+
+/// A reply about a group: all that it says is in the notification.
+pub fn group_reply(entry: &Entry, manners: &Manners, is_plain: bool) -> Message {
+    let story = Story::default();
+    let head = super::head(entry, &story, &shorten(&title(entry), TITLE_UNITS_MAX));
+    let footer = footer(entry, &story);
+    let metadata = metadata(entry, entry.notification.kind.as_str());
+    if is_plain {
+        let lines = [head, spoken(&entry.notification.body, manners), footer];
+        let text = fallback(&lines.join("\n"), TEXT_UNITS_MAX);
+        return Message { text, blocks: None, metadata };
+    }
+    let mut elements = vec![section(vec![text_element(&head, Some("bold"))])];
+    let body = pieces(&entry.notification.body, manners);
+    elements.extend(paragraphs(body, GROUP_UNITS_MAX, SPANS_MAX).0);
+    let footer = json!({"type": "plain_text", "text": footer, "emoji": false});
+    let blocks = json!([
+        {"type": "rich_text", "elements": elements},
+        {"type": "context", "elements": [footer]},
+    ]);
+    Message { text: fallback(&head, TEXT_UNITS_MAX), blocks: Some(blocks), metadata }
 }
 
 /// The news, then what it is about.
@@ -84,17 +108,21 @@ fn capitalised(words: &str) -> String {
     letters.next().map(|first| first.to_uppercase().chain(letters).collect()).unwrap_or_default()
 }
 
+fn word(news: News) -> &'static str {
+    match news {
+        News::Worse(_) => "worse",
+        News::Over => "over",
+    }
+}
+
 /// The ids by which a reply is found again in its thread.
-fn metadata(entry: &Entry, news: News) -> Value {
+fn metadata(entry: &Entry, word: &str) -> Value {
     json!({
         "event_type": REPLY_TYPE,
         "event_payload": {
             "id": entry.alert.to_string(),
             "intent": entry.intent.to_string(),
-            "reply": match news {
-                News::Worse(_) => "worse",
-                News::Over => "over",
-            },
+            "reply": word,
             "severity": entry.notification.severity.as_str(),
         },
     })

@@ -6,6 +6,7 @@ use proptest::prelude::*;
 
 mod evidence;
 mod forms;
+mod groups;
 mod oracle;
 mod replies;
 

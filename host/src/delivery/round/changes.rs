@@ -64,7 +64,7 @@ impl<P: Ports> Round<P> {
             self.edits.put_back(jobs, due);
             return Ok(());
         }
-        if matches!(self.courier.fold(first), Fold::New | Fold::Within(_)) {
+        if matches!(self.courier.fold(first), Fold::New | Fold::Within(_) | Fold::Grouped) {
             for job in jobs {
                 self.lanes.push(Queued { waited: true, ..Queued::new(job) });
             }

@@ -24,11 +24,19 @@ struct Folded {
     /// The last record of each key: one that is tried again must not overtake a later one.
     records: HashMap<Option<Vec<u8>>, OutgoingRecord>,
     entries: Vec<(Queued, Outcome)>,
+    /// The alerts of the records.
+    alerts: HashSet<AlertId>,
     tallies: HashSet<AlertId>,
     /// Alerts of which something goes back to the lanes, and so must what follows; whether it stays.
     back: HashMap<AlertId, bool>,
     /// Alerts that went into the open tally.
     came: usize,
+}
+
+/// What goes into a tally.
+enum Tallied<'a> {
+    Entry(&'a Queued),
+    Group(AlertId),
 }
 
 impl<P: Ports> Round<P> {
@@ -51,28 +59,76 @@ impl<P: Ports> Round<P> {
         }
     }
 
-    /// Puts into the tally what goes there, and begins and ends storms.
+    /// Puts into the tally what goes there, and begins and ends storms. A group that waits for its post
+    /// counts as one alert.
     pub(super) async fn relieve(&mut self) -> Result<(), Stopped> {
         let Some(room) = self.courier.room() else { return self.calm(usize::MAX).await };
+        let now = Instant::now();
         if let Some(most) = self.storm.most() {
             let taken = self.lanes.take(most);
             self.fold(taken).await?;
+            self.fold_groups(most, now).await?;
         }
         if self.lanes.alerts() > room {
             // What needs no message is no reason for a storm.
             let taken = self.lanes.take(Severity::Error);
             self.fold(taken).await?;
         }
-        while self.lanes.alerts() > room {
-            let Some(least) = self.lanes.least(Severity::Critical) else { break };
-            let alerts = self.lanes.alerts();
-            if self.storm.raise(least, Instant::now()) {
+        loop {
+            let groups = self.groups_to_post(now);
+            let alerts = self.lanes.alerts() + groups.len();
+            if alerts <= room {
+                break;
+            }
+            let of_groups = groups.into_iter().map(|(_, severity)| severity);
+            let of_groups = of_groups.filter(|severity| *severity < Severity::Critical).min();
+            let least = self.lanes.least(Severity::Critical).into_iter().chain(of_groups).min();
+            let Some(least) = least else { break };
+            if self.storm.raise(least, now) {
                 self.courier.it_storms(alerts);
             }
             let taken = self.lanes.take(least);
             self.fold(taken).await?;
+            self.fold_groups(least, now).await?;
         }
         self.calm(room).await
+    }
+
+    /// Puts groups that were not told yet, and are not worse than `most`, into the tally: each alert of
+    /// theirs, as if it had been told alone.
+    async fn fold_groups(&mut self, most: Severity, now: Instant) -> Result<(), Stopped> {
+        let mut groups = self.groups_to_post(now);
+        groups.retain(|(_, severity)| *severity <= most);
+        for (group, _) in groups {
+            let Some(tally) = self.tally_for(Tallied::Group(group)).await? else { continue };
+            let (folded, is_over) = self.courier.dissolve(&group, tally).await?;
+            if is_over {
+                self.groups.close(&group);
+            } else {
+                self.groups.wait(&group, Instant::now() + self.patience.suppressed);
+            }
+            self.storm.came(folded);
+            self.tallies.changed(tally, self.patience.tally_every, now);
+        }
+        Ok(())
+    }
+
+    /// The tally that takes what comes now, which is opened if there is none.
+    async fn tally_for(&mut self, first: Tallied<'_>) -> Result<Option<AlertId>, Stopped> {
+        if let Some(tally) = self.tallies.open {
+            return Ok(Some(tally));
+        }
+        let offset = match first {
+            Tallied::Entry(queued) => Some(queued.job.record.offset),
+            Tallied::Group(group) => self.courier.offset_of_group(&group),
+        };
+        let Some(offset) = offset else { return Ok(None) };
+        let tally = self.courier.open_tally(offset).await?;
+        if !self.courier.can_change() {
+            // Its one message tells what came for a while.
+            self.tallies.wait(tally, Instant::now() + self.storm.period());
+        }
+        Ok(Some(*self.tallies.open.insert(tally)))
     }
 
     /// Ends a storm that is over.
@@ -92,7 +148,7 @@ impl<P: Ports> Round<P> {
     pub(super) async fn fold(&mut self, entries: Vec<Queued>) -> Result<(), Stopped> {
         let mut folded = Folded::default();
         for queued in entries {
-            if folded.entries.len() >= RECORDS_MAX {
+            if folded.entries.len() >= RECORDS_MAX || self.overtakes(&queued, &folded) {
                 let rest = Folded { back: std::mem::take(&mut folded.back), ..Folded::default() };
                 self.write(std::mem::replace(&mut folded, rest)).await?;
             }
@@ -120,10 +176,23 @@ impl<P: Ports> Round<P> {
                     folded.back.insert(alert, true);
                     self.lanes.push(queued.staying());
                 }
+                // It is no reason for a storm.
+                Fold::Grouped => self.group(vec![queued]).await?,
                 Fold::New => self.fold_new(queued, &mut folded).await?,
             }
         }
         self.write(folded).await
+    }
+
+    /// Whether something may be written at once about an alert of which an older record waits to be.
+    fn overtakes(&self, queued: &Queued, folded: &Folded) -> bool {
+        let alert = &queued.job.entry.alert;
+        let waits_too = || {
+            let is_free = !self.edits.has(alert) && !self.waiting.has(alert);
+            let fold = is_free.then(|| self.courier.fold(&queued.job));
+            matches!(fold, Some(Fold::Over(_) | Fold::Within(_)))
+        };
+        folded.alerts.contains(alert) && !waits_too()
     }
 
     /// An entry that would make a message.
@@ -146,17 +215,7 @@ impl<P: Ports> Round<P> {
             folded.entries.push((queued, outcome));
             return Ok(());
         }
-        let tally = match self.tallies.open {
-            Some(tally) => tally,
-            None => {
-                let tally = self.courier.open_tally(&queued.job).await?;
-                if !self.courier.can_change() {
-                    // Its one message tells what came for a while.
-                    self.tallies.wait(tally, Instant::now() + self.storm.period());
-                }
-                *self.tallies.open.insert(tally)
-            }
-        };
+        let Some(tally) = self.tally_for(Tallied::Entry(&queued)).await? else { return Ok(()) };
         let record = self.courier.put_into(tally, &queued.job);
         folded.came += 1;
         folded.add(queued, tally, record);
@@ -183,7 +242,8 @@ impl<P: Ports> Round<P> {
     /// may have to wait for Slack.
     pub(super) fn later(&self, now: Instant) -> Option<Instant> {
         let tally = self.tallies.first().map(|(_, due)| due).filter(|due| *due > now);
-        [tally, self.storm.looked_at()].into_iter().flatten().min()
+        let group = self.groups.next(now);
+        [tally, self.storm.looked_at(), group].into_iter().flatten().min()
     }
 
     /// Posts a tally, or changes its message.
@@ -209,6 +269,7 @@ impl<P: Ports> Round<P> {
 impl Folded {
     fn add(&mut self, queued: Queued, tally: AlertId, record: OutgoingRecord) {
         self.records.insert(record.key.clone(), record);
+        self.alerts.insert(queued.job.entry.alert);
         self.entries.push((queued, Outcome::Tallied));
         self.tallies.insert(tally);
     }

@@ -12,6 +12,7 @@ use crate::delivery::sinks::{Sinks, signature};
 use crate::delivery::suppression::Suppression;
 use crate::demo::receiver::{Receiver, Say};
 use crate::ledger::State;
+use crate::ledger::open::OpenAlerts;
 use crate::notification::Kind;
 use crate::policy::Policy;
 use crate::policy::live::LivePolicy;
@@ -164,7 +165,11 @@ async fn who_was_told_before_a_silence_is_told_of_the_end_in_it_and_of_what_come
     let (kafka, slack, receiver) = (Kafka::default(), slack(&[]).await, receiver().await);
     let silences = Silences::default();
     silences.set_ready();
-    let suppression = Suppression::new(LivePolicy::new(Policy::default()), silences.clone());
+    let suppression = Suppression::new(
+        LivePolicy::new(Policy::default()),
+        silences.clone(),
+        OpenAlerts::default(),
+    );
     let _host = Host::start(&kafka, &slack, &Setup { suppression, ..setup(&receiver.url, 60) });
     let say = |n, kind| kafka.append(&entry(n, HOOK, kind, Some("rpi-03")));
     say(1, Kind::Fire);
@@ -193,7 +198,8 @@ async fn what_is_silenced_is_not_told_to_a_webhook_either() {
     let silences = Silences::default();
     silences.set_ready();
     silence_what(&silences, "rule = invalid-user");
-    let suppression = Suppression::new(LivePolicy::new(Policy::default()), silences);
+    let suppression =
+        Suppression::new(LivePolicy::new(Policy::default()), silences, OpenAlerts::default());
     let host = Host::start(&kafka, &slack, &Setup { suppression, ..setup(&receiver.url, 60) });
     kafka.append(&fire(1, HOOK));
     kafka.until(Kafka::is_worked_off).await;

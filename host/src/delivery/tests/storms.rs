@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
 
 use super::crashes::draw;
+use super::suppressions::{silence_what, silenced};
 use super::world::{Host, Kafka, Setup, entry, fire, slack, texts};
 use crate::demo::slack::{Fault, Message, RandomFaults, SlackStandIn};
 use crate::ledger::{Entry as Note, State};
@@ -59,6 +60,10 @@ fn accounts(kafka: &Kafka) -> (Vec<Note>, Vec<Note>) {
 /// Waits until the tallies say what the ledger has.
 async fn until_told(kafka: &Kafka, slack: &SlackStandIn) {
     kafka.until(Kafka::is_worked_off).await;
+    until_tallied(kafka, slack).await;
+}
+
+async fn until_tallied(kafka: &Kafka, slack: &SlackStandIn) {
     kafka
         .until(|kafka| {
             let (_, folded) = accounts(kafka);
@@ -167,6 +172,35 @@ async fn a_tally_follows_its_alerts_and_what_becomes_critical_is_posted() {
     let (posted, folded) = accounts(&kafka);
     assert_eq!(posted.len() + folded.len(), 30);
     assert!(posted.iter().chain(&folded).all(|note| note.state == State::Resolved));
+}
+
+#[tokio::test]
+async fn what_waits_is_written_after_what_the_tally_has_of_its_alert() {
+    let (kafka, slack) = (Kafka::default(), slack(&["general"]).await);
+    let (silences, silenced) = silenced("nowhere");
+    silence_what(&silences, "quiet = yes");
+    let labelled = |n, kind, quiet: &str| {
+        let mut entry = of(n, Severity::Info, kind, Some("flaps"));
+        entry.notification.labels = vec![("quiet".into(), quiet.into())];
+        entry
+    };
+    append(&kafka, [labelled(0, Kind::Fire, "no"), labelled(1, Kind::Resolve, "no")]);
+    append(&kafka, [labelled(2, Kind::Fire, "yes")]);
+    append(&kafka, (10..40).map(|n| of(n, Severity::Info, Kind::Fire, None)));
+    let setup = Setup { suppression: silenced.suppression, ..setup() };
+    let _host = Host::start(&kafka, &slack, &setup);
+    let alert = labelled(0, Kind::Fire, "no").alert;
+    let all = |kafka: &Kafka| -> Vec<Note> {
+        let broker = kafka.broker();
+        let notes = broker.ledger.iter().filter_map(|(_, _, value)| value.as_deref());
+        let notes = notes.map(|value| Note::from_bytes(value).unwrap());
+        notes.filter(|note| note.alert == alert).collect()
+    };
+    kafka.until(|kafka| accounts(kafka).1.len() >= 31).await;
+    until_tallied(&kafka, &slack).await;
+    let notes = all(&kafka);
+    assert!(notes.iter().any(|note| note.state == State::Resolved), "{notes:?}");
+    assert!(notes.last().unwrap().is_held(), "{notes:?}");
 }
 
 #[tokio::test]

@@ -4,6 +4,7 @@ use super::world::{Host, Kafka, Setup, entry, fire, slack, texts};
 use crate::delivery::common::now_ms;
 use crate::delivery::suppression::Suppression;
 use crate::ledger::State;
+use crate::ledger::open::OpenAlerts;
 use crate::notification::{Kind, Severity};
 use crate::policy::live::LivePolicy;
 use crate::policy::silence::{Silence, Silences};
@@ -16,7 +17,11 @@ pub(super) fn silenced(channel: &str) -> (Silences, Setup) {
     let silences = Silences::default();
     silences.set_ready();
     silence(&silences, channel);
-    let suppression = Suppression::new(LivePolicy::new(Policy::default()), silences.clone());
+    let suppression = Suppression::new(
+        LivePolicy::new(Policy::default()),
+        silences.clone(),
+        OpenAlerts::default(),
+    );
     (silences, Setup { suppression, ..Setup::default() })
 }
 

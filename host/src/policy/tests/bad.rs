@@ -47,7 +47,7 @@ years = []
 "##;
     insta::assert_snapshot!(problems(text).join("\n"), @r##"
     2: route.reciever: unknown key; did you mean `receiver`?
-    3: route.group_wait: "soon" is not a length of time; write numbers and units (s, m, h, d, w) such as "30s", "5m", "1h30m"
+    3: route.group_wait: "soon" is not a length of time; write numbers and units (ms, s, m, h, d, w) such as "30s", "5m", "1h30m"
     4: route.group_interval: is zero; write a length such as "5m", or leave the key out
     5: route.repeat_interval: expected a text in quotes, found a whole number
     6: route.group_by: has "..." and labels; "..." means all labels: write it alone
@@ -117,6 +117,7 @@ fn a_length_of_time_has_numbers_and_units() {
     assert_eq!(secs("1h30m"), Some(5_400));
     assert_eq!(secs("1w2d"), Some(777_600));
     assert_eq!(secs("0s"), Some(0));
+    assert_eq!(parse_duration("1s500ms"), Some(std::time::Duration::from_millis(1_500)));
     for wrong in ["", "5", "m", "5 m", "-5m", "1.5h", "5y", "99999999999999999999s", "9999999w"] {
         assert_eq!(secs(wrong), None, "{wrong}");
     }
