@@ -9,6 +9,7 @@ use tokio_util::sync::CancellationToken;
 use super::blocks::Manners;
 use super::breaker::Breakers;
 use super::budget::Budget;
+use super::canary::Canary;
 use super::directory::Directory;
 use super::gate::Gate;
 use super::journal::Journal;
@@ -44,6 +45,8 @@ pub struct Common<P> {
     pub on_ambiguous: Ambiguity,
     /// What is written down for people.
     pub journal: Journal,
+    /// Who hears that the canary arrived; `None` = none is sent.
+    pub canary: Option<Canary>,
     /// What is not to be told now.
     pub suppression: Suppression,
     /// Whether a reply that says that an alert got worse is shown in the channel too.

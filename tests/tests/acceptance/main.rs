@@ -12,6 +12,7 @@ mod alerts;
 mod asked;
 mod bad_input;
 mod broker_away;
+mod canary;
 mod conditions;
 mod crash;
 mod guests;
