@@ -113,6 +113,7 @@ impl Bytes<'_> {
             fields: self.several(24, |bytes| (bytes.text(), bytes.several(4, Self::span))),
             labels: self.several(3, |bytes| (bytes.text(), bytes.text())),
             evidence: self.several(24, Self::record),
+            excerpt: self.several(1, Self::text).pop(),
             alert_key: self.several(1, Self::text).pop(),
             window_start_ms: self.several(1, Self::number).pop(),
             channel: None,
@@ -137,6 +138,7 @@ fuzz_target!(init: {
             .into(),
         link_hosts: vec!["runbooks.example.com".into()],
         public_url: Some("https://firebell.example.com".into()),
+        hides_values: false,
     };
     let how = bytes.byte();
     // Names of topics and rules are the operator's, and short.

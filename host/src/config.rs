@@ -95,6 +95,7 @@ const KEYS: &[&str] = &[
     "delivery.policy",
     "delivery.ledger_retention_hours",
     "delivery.history_retention_hours",
+    "delivery.evidence_values",
     "http.public_url",
     "ops.channel",
     "ops.dead_letters_per_minute",
@@ -282,6 +283,8 @@ pub struct DeliveryConfig {
     pub ledger_retention: Duration,
     /// `history_retention_hours`: how long it is kept what happened to alerts, when the topic is created.
     pub history_retention: Duration,
+    /// `evidence_values`: whether messages show what is in the record behind an alert.
+    pub evidence_values: bool,
 }
 
 /// Bytes of `[http] public_url`: every message has room for a link to it.

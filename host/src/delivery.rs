@@ -213,6 +213,7 @@ fn common<P>(
             mentions: named(|slack| &slack.mentions),
             link_hosts: section.map(|slack| slack.link_hosts.clone()).unwrap_or_default(),
             public_url: config.http.as_ref().and_then(|http| http.public_url.clone()),
+            hides_values: !config.delivery.evidence_values,
         },
         on_ambiguous: section.map(|slack| slack.on_ambiguous).unwrap_or_default(),
         suppression: suppression.clone(),

@@ -19,7 +19,7 @@ use super::ports::Ports;
 use super::sinks::Sinks;
 use super::slack::{Asked, Slack};
 use super::suppression::Suppression;
-use super::verdict::Verdict;
+use super::verdict::{Reply, Verdict};
 use crate::backoff::Backoff;
 use crate::config::Ambiguity;
 use crate::dead_letter::Origin;
@@ -156,6 +156,9 @@ impl<P: Ports> Common<P> {
             return verdict;
         }
         self.metrics.slack_errors(verdict.as_str(), 1);
+        if asked.reply == Reply::Untrusted {
+            self.gate.distrust(&asked.detail);
+        }
         match verdict {
             Verdict::Throttled(wait) => {
                 self.gate.hold(asked.method, wait.unwrap_or(self.patience.throttle));

@@ -27,6 +27,7 @@ mod security;
 mod seed;
 mod sinks;
 mod slack_sdk;
+mod slack_tls;
 mod stale;
 mod state;
 mod state_model;
