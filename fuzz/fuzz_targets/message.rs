@@ -50,12 +50,15 @@ const TEXTS: [&str; 8] = [
 const LONG_BYTES: usize = 7_000;
 
 /// Reads bytes as whatever is wanted; behind the end there are zeros.
-struct Bytes<'a>(&'a [u8]);
+struct Bytes<'a> {
+    left: &'a [u8],
+    may_be_long: bool,
+}
 
 impl Bytes<'_> {
     fn byte(&mut self) -> u8 {
-        let Some((first, rest)) = self.0.split_first() else { return 0 };
-        self.0 = rest;
+        let Some((first, rest)) = self.left.split_first() else { return 0 };
+        self.left = rest;
         *first
     }
 
@@ -74,15 +77,17 @@ impl Bytes<'_> {
         let once = match how % 4 {
             0 => self.choose(&TEXTS).to_owned(),
             _ => {
-                let length = usize::from(self.byte()).min(self.0.len());
-                let (taken, rest) = self.0.split_at(length);
-                self.0 = rest;
+                let length = usize::from(self.byte()).min(self.left.len());
+                let (taken, rest) = self.left.split_at(length);
+                self.left = rest;
                 String::from_utf8_lossy(taken).into_owned()
             }
         };
-        // Seldom: long ones make each try slow.
+        // Once: long ones make each try slow.
         match how / 4 {
-            61.. => once.repeat(LONG_BYTES / once.len().max(1)),
+            56.. if !once.is_empty() && std::mem::take(&mut self.may_be_long) => {
+                once.repeat(LONG_BYTES / once.len())
+            }
             _ => once,
         }
     }
@@ -135,7 +140,7 @@ fuzz_target!(init: {
     // The backtrace of a finding says less than the finding.
     std::panic::set_hook(Box::new(|panic| eprintln!("{panic}")));
 }, |bytes: &[u8]| {
-    let mut bytes = Bytes(bytes);
+    let mut bytes = Bytes { left: bytes, may_be_long: true };
     let manners = Manners {
         mentions: [("oncall", "S0AB"), ("robin", "U0CD"), ("all", "channel")]
             .map(|(name, id)| (name.into(), id.into()))
