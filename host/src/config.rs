@@ -15,6 +15,7 @@ use crate::secret::Secret;
 use crate::target::Targets;
 
 mod ambiguity;
+mod canary;
 mod delivery;
 mod environment;
 mod kafka;
@@ -28,6 +29,7 @@ pub(crate) mod slack;
 mod tables;
 
 pub use ambiguity::{Ambiguity, OnAmbiguous};
+pub use canary::CanaryConfig;
 pub use environment::Environment;
 pub use ops::OpsConfig;
 pub use problem::{ConfigErrors, Problem};
@@ -93,10 +95,17 @@ const KEYS: &[&str] = &[
     "delivery.policy",
     "delivery.ledger_retention_hours",
     "delivery.history_retention_hours",
+    "delivery.evidence_values",
     "http.public_url",
     "ops.channel",
     "ops.dead_letters_per_minute",
     "ops.lag_seconds",
+    "ops.canary.topic",
+    "ops.canary.interval_seconds",
+    "ops.canary.channel",
+    "ops.canary.ping_url",
+    "ops.canary.ping_url_env",
+    "ops.canary.ping_url_file",
     "webhooks.*.url",
     "webhooks.*.url_env",
     "webhooks.*.url_file",
@@ -274,6 +283,8 @@ pub struct DeliveryConfig {
     pub ledger_retention: Duration,
     /// `history_retention_hours`: how long it is kept what happened to alerts, when the topic is created.
     pub history_retention: Duration,
+    /// `evidence_values`: whether messages show what is in the record behind an alert.
+    pub evidence_values: bool,
 }
 
 /// Bytes of `[http] public_url`: every message has room for a link to it.
@@ -321,7 +332,7 @@ impl Config {
             let slack = slack::read(root.table("slack"), context);
             let sinks = sinks::read(&mut root, context);
             let delivery = delivery::read(root.table("delivery"), context);
-            let ops = ops::read(root.table("ops"));
+            let ops = ops::read(root.table("ops"), context, slack.as_ref());
             let tables = tables::read(root.table("tables"));
             root.finish();
             Self { kafka, rules, slack, sinks, http, delivery, ops, tables }

@@ -13,6 +13,7 @@ pub mod blocks;
 pub mod book;
 pub mod breaker;
 pub mod budget;
+pub mod canary;
 pub mod common;
 pub mod credentials;
 pub mod decision;
@@ -56,6 +57,7 @@ use crate::topics::InternalTopics;
 use blocks::Manners;
 use breaker::Breakers;
 use budget::Budget;
+use canary::Canary;
 use common::{Common, Ending, now_ms};
 use directory::Directory;
 use dispatch::{Dispatch, Ended};
@@ -139,6 +141,11 @@ pub async fn run(
     // Both end with this function.
     let mut background = tokio::task::JoinSet::new();
     background.spawn(recovery);
+    let canary_config = config.ops.as_ref().and_then(|ops| ops.canary.as_ref());
+    let canary = canary_config.map(|canary| Canary::new(canary, &metrics));
+    if let (Some(canary), Some(url)) = (&canary, canary_config.and_then(|c| c.ping_url.as_ref())) {
+        background.spawn(canary.clone().pinging(url)?);
+    }
     let kafka = Arc::new(config.kafka.clone());
     let retention_ms =
         i64::try_from(config.delivery.ledger_retention.as_millis()).unwrap_or(i64::MAX);
@@ -149,7 +156,7 @@ pub async fn run(
         let (events, inbox) = mpsc::channel(EVENTS_MAX);
         let ports = KafkaPorts::start(&kafka, events, metrics.clone(), readiness.clone())?;
         let (journal, noted) = Journal::new(metrics.clone());
-        let shared = (&suppression, &patience);
+        let shared = (&suppression, &patience, &canary);
         let common = common(&config, (&slack, &sinks, &gate), shared, (ports, journal), &metrics);
         let common = Arc::new(common);
         let written = CancellationToken::new();
@@ -186,7 +193,7 @@ pub async fn run(
 fn common<P>(
     config: &Config,
     (slack, sinks, gate): (&Arc<Slack>, &Arc<Sinks>, &Arc<Gate>),
-    (suppression, patience): (&Suppression, &Patience),
+    (suppression, patience, canary): (&Suppression, &Patience, &Option<Canary>),
     (ports, journal): (P, Journal),
     metrics: &Metrics,
 ) -> Common<P> {
@@ -207,9 +214,11 @@ fn common<P>(
             mentions: named(|slack| &slack.mentions),
             link_hosts: section.map(|slack| slack.link_hosts.clone()).unwrap_or_default(),
             public_url: config.http.as_ref().and_then(|http| http.public_url.clone()),
+            hides_values: !config.delivery.evidence_values,
         },
         on_ambiguous: section.map(|slack| slack.on_ambiguous).unwrap_or_default(),
         suppression: suppression.clone(),
+        canary: canary.clone(),
         journal,
         broadcast_worsening: section.is_some_and(|slack| slack.broadcast_worsening),
         paces: Paces::new(messages_per_second, burst),

@@ -67,6 +67,7 @@ impl Digest {
             labels: vec![],
             channel: None,
             evidence: vec![],
+            excerpt: None,
         }
     }
 

@@ -178,6 +178,7 @@ impl Effect {
                     labels,
                     channel,
                     evidence: _,
+                    excerpt: _,
                 } = notification.as_ref();
                 let spans = |spans: &[Span]| -> usize {
                     spans.iter().map(|span| PART + span_bytes(span)).sum()

@@ -43,6 +43,7 @@
 pub mod alerts;
 pub mod backoff;
 pub mod batch;
+pub mod canary;
 pub mod causes;
 pub mod check;
 pub mod config;

@@ -133,6 +133,9 @@ pub struct Notification {
     pub channel: Option<String>,
     /// Records of the window that it is about, the first ones; set by the host.
     pub evidence: Vec<RecordId>,
+    /// What is in the record that caused it, as text, from the beginning; where it is about a window. Set
+    /// by the host.
+    pub excerpt: Option<String>,
 }
 
 /// Identity of one intent: the same record, seen again by the same rule, gives the same one.
@@ -237,6 +240,7 @@ mod tests {
             labels: vec![],
             channel: None,
             evidence: vec![],
+            excerpt: None,
         }
     }
 

@@ -137,6 +137,7 @@ impl Ops {
             fields: vec![],
             labels: vec![("group".into(), self.group.clone())],
             evidence: vec![],
+            excerpt: None,
             channel: None,
         };
         entries.push(Entry {

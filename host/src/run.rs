@@ -34,6 +34,7 @@ use crate::topics::kafka::{Topics, TopicsError};
 use crate::topics::{InternalTopics, Partitions};
 use crate::worker::{EffectWriter, SwapNote, Worker};
 
+mod canary;
 mod ops;
 mod policy;
 mod status;
@@ -160,6 +161,8 @@ async fn work(
     if let Some(library) = library {
         let parts = (&config, &metrics, &readiness, &stop);
         evaluation = Some(Evaluating::start(library, parts, partitions, &policing)?);
+        let parts = (Arc::clone(&config), metrics.clone(), readiness.clone());
+        tokio::spawn(canary::send(parts.0, parts.1, parts.2, stop.clone()));
     }
     // Delivery goes on while the workers finish: what they still commit may be sent.
     let deliver_stop = CancellationToken::new();

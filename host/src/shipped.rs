@@ -16,6 +16,11 @@ pub struct Shipped {
 /// All of them, by name.
 pub const SHIPPED: &[Shipped] = &[
     Shipped {
+        name: "canary",
+        component: include_bytes!("../../plugins/components/canary.wasm"),
+        toml: include_str!("../../plugins/canary/rule.toml"),
+    },
+    Shipped {
         name: "first-seen",
         component: include_bytes!("../../plugins/components/first-seen.wasm"),
         toml: include_str!("../../plugins/first-seen/rule.toml"),

@@ -183,6 +183,7 @@ impl Sum {
             fields: vec![],
             labels: vec![],
             evidence: vec![],
+            excerpt: None,
             channel: None,
         }
     }

@@ -10,6 +10,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use prometheus_client::encoding::text;
 use prometheus_client::registry::Registry;
 
+mod canary;
 mod catalogue;
 mod delivery;
 mod histogram;
@@ -24,6 +25,7 @@ pub use readiness::{Readiness, ReadinessSnapshot};
 pub use recent::{RecentProblem, RecentProblems};
 pub use snapshot::{ChannelCounts, LagCounts, RuleCounts, Snapshot, TopicCounts};
 
+use canary::LastSeen;
 use catalogue::{Delivery, Reading, Rules};
 use series::decimal;
 
@@ -74,6 +76,7 @@ struct Inner {
     reading: Reading,
     rules: Rules,
     delivery: Delivery,
+    canary: LastSeen,
     recent: RecentProblems,
 }
 
@@ -91,10 +94,13 @@ impl Metrics {
         let reading = Reading::new(&mut registry);
         let rules = Rules::new(&mut registry);
         let delivery = Delivery::new(&mut registry);
+        let canary = LastSeen::default();
+        canary.register(&mut registry);
         catalogue::build(&mut registry);
         process::register(&mut registry, started_ms);
         let recent = RecentProblems::default();
-        Self { inner: Arc::new(Inner { registry, started_ms, reading, rules, delivery, recent }) }
+        let inner = Inner { registry, started_ms, reading, rules, delivery, canary, recent };
+        Self { inner: Arc::new(inner) }
     }
 
     /// `n` records of a topic were read and evaluated.
@@ -214,21 +220,6 @@ impl Metrics {
         self.inner.delivery.slack_errors.add([class], n);
     }
 
-    /// An outbox entry was answered by Slack, so many seconds after it was written.
-    pub fn delivery_seconds(&self, seconds: f64) {
-        self.inner.delivery.seconds.observe(seconds);
-    }
-
-    /// Outbox entries that are read and not yet answered.
-    pub fn outbox_pending(&self, n: u64) {
-        self.inner.delivery.pending.set(signed(n));
-    }
-
-    /// Whether delivery is paused, for example by a refused token.
-    pub fn delivery_paused(&self, paused: bool) {
-        self.inner.delivery.paused.set(i64::from(paused));
-    }
-
     /// The policy's file was read: `swapped` or `rejected`.
     pub fn policy_reload(&self, outcome: &'static str) {
         self.inner.rules.policy_reloads.add([outcome], 1);
@@ -332,6 +323,9 @@ mod tests {
         m.sink_posts("webhook:oncall", "posted");
         m.sink_errors("webhook:oncall", "transient");
         m.history_dropped(1);
+        m.canary_awaited();
+        m.canary_arrived(1, std::time::Duration::from_millis(40));
+        m.canary_ping("ok");
         m.delivery_seconds(0.02);
         m.outbox_pending(3);
         m.delivery_paused(true);

@@ -32,6 +32,7 @@ pub mod records;
 pub mod scene;
 pub mod site;
 pub mod slack;
+pub mod tls;
 pub mod watchdog;
 
 use std::fmt::Debug;

@@ -25,6 +25,7 @@ pub fn entry(rule: &str, channel: &str, offset: i64, kind: Kind, key: Option<&st
         fields: vec![],
         labels: vec![("host.name".into(), "rpi-03".into())],
         evidence: vec![],
+        excerpt: None,
         channel: None,
     };
     Entry {

@@ -1,5 +1,6 @@
 //! The Slack stand-in, driven from tests that are not async.
 
+use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
 use firebell::demo::slack::{Fault, Message, Options, RandomFaults, SlackStandIn};
@@ -81,6 +82,11 @@ impl Slack {
     /// `slack.api_url` for it.
     pub fn api_url(&self) -> String {
         self.stand_in.api_url()
+    }
+
+    /// Where it listens.
+    pub fn address(&self) -> SocketAddr {
+        self.stand_in.address()
     }
 
     /// All posts in the order of their arrival.

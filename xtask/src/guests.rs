@@ -272,7 +272,9 @@ mod tests {
             let imports = imports(&fs::read(&guest.component).unwrap()).unwrap();
             let (state, tables) = match guest.name.as_str() {
                 "invalid-user" | "notify-relay" | "v1" => (false, false),
-                "invalid-login-burst" | "heartbeat" | "first-seen" | "kv" => (true, false),
+                "invalid-login-burst" | "heartbeat" | "first-seen" | "canary" | "kv" => {
+                    (true, false)
+                }
                 "table-join" => (false, true),
                 _ => continue,
             };

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use super::Report;
+use crate::canary::COMPONENT;
 use crate::causes::with_causes;
 use crate::config::{Config, Problem};
 use crate::engine::Engine;
@@ -59,8 +60,11 @@ fn load(config: &Config) -> (Vec<Arc<Rule>>, Report) {
         report.passed.push(format!("rule {}: {topics} to {channels}", rule.name));
     }
     if rules.is_empty() && report.problems.is_empty() {
-        let shipped: Vec<String> =
-            SHIPPED.iter().map(|rule| format!("\"builtin:{}\"", rule.name)).collect();
+        let shipped: Vec<String> = SHIPPED
+            .iter()
+            .filter(|rule| rule.name != COMPONENT)
+            .map(|rule| format!("\"builtin:{}\"", rule.name))
+            .collect();
         let cure = format!(
             "put a NAME.wasm there, or a NAME.toml with component = {}",
             shipped.join(" or ")

@@ -16,6 +16,7 @@ impl Default for DeliveryConfig {
             policy: None,
             ledger_retention: hours(LEDGER_RETENTION_HOURS_DEFAULT),
             history_retention: hours(HISTORY_RETENTION_HOURS_DEFAULT),
+            evidence_values: true,
         }
     }
 }
@@ -30,6 +31,7 @@ pub(super) fn read(mut table: Table<'_, '_>, context: Context<'_>) -> DeliveryCo
     let default = DeliveryConfig::default();
     let ledger = table.whole("ledger_retention_hours", 1..=24 * 366);
     let history = table.whole("history_retention_hours", 1..=24 * 366);
+    let values = table.flag("evidence_values");
     table.finish();
     DeliveryConfig {
         policy,
@@ -37,6 +39,7 @@ pub(super) fn read(mut table: Table<'_, '_>, context: Context<'_>) -> DeliveryCo
             .map_or(default.ledger_retention, |written| hours(written.unsigned_abs())),
         history_retention: history
             .map_or(default.history_retention, |written| hours(written.unsigned_abs())),
+        evidence_values: values.unwrap_or(default.evidence_values),
     }
 }
 

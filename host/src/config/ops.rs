@@ -1,7 +1,9 @@
 //! `[ops]`: the host's own alerts.
 
+use super::canary::{self, CanaryConfig};
 use super::reader::Table;
 use super::slack::channel;
+use super::{Context, SlackConfig, SlackMode};
 use crate::target::Target;
 
 /// Dead letters in a minute that are told.
@@ -18,10 +20,16 @@ pub struct OpsConfig {
     pub dead_letters_per_minute: u64,
     /// `lag_seconds`: more is told.
     pub lag_seconds: u64,
+    /// `[ops.canary]`; `None` = none is sent.
+    pub canary: Option<CanaryConfig>,
 }
 
 /// Reads the section; `None` = the host's own alerts are told to nobody.
-pub(super) fn read(mut table: Table<'_, '_>) -> Option<OpsConfig> {
+pub(super) fn read(
+    mut table: Table<'_, '_>,
+    context: Context<'_>,
+    slack: Option<&SlackConfig>,
+) -> Option<OpsConfig> {
     let exists = table.exists();
     let name = match exists {
         true => table.required_text("channel", "\"firebell-ops\""),
@@ -37,11 +45,14 @@ pub(super) fn read(mut table: Table<'_, '_>) -> Option<OpsConfig> {
     }
     let letters = table.whole("dead_letters_per_minute", 0..=1_000_000);
     let lag = table.whole("lag_seconds", 1..=7 * 24 * 3_600);
+    let is_webhook = slack.is_some_and(|slack| matches!(slack.mode, SlackMode::Webhook(_)));
+    let canary = canary::read(table.table("canary"), context, name, is_webhook);
     table.finish();
     exists.then(|| OpsConfig {
         channel: name.to_owned(),
         dead_letters_per_minute: letters.unwrap_or(DEAD_LETTERS_PER_MINUTE_DEFAULT).unsigned_abs(),
         lag_seconds: lag.unwrap_or(LAG_SECONDS_DEFAULT).unsigned_abs(),
+        canary,
     })
 }
 

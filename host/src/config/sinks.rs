@@ -193,12 +193,16 @@ fn read_url(table: &mut Table<'_, '_>, context: Context<'_>, example: &'static s
         None => ("url", Secret::new(table.required_text("url", example).unwrap_or_default())),
     };
     let text = url.reveal();
-    let fits = is_http_url(text) && url::Url::parse(text).is_ok() && !text.contains('#');
-    if !text.is_empty() && !fits {
+    if !text.is_empty() && !is_address(text) {
         let cure = format!("write http:// or https://, host and path, such as {example}");
         table.problem(key, "what it holds is not an http(s) address", cure);
     }
     url
+}
+
+/// Whether something can be asked for under this address.
+pub(super) fn is_address(text: &str) -> bool {
+    is_http_url(text) && url::Url::parse(text).is_ok() && !text.contains('#')
 }
 
 fn read_timeout(table: &mut Table<'_, '_>) -> Duration {

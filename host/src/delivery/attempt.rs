@@ -20,6 +20,7 @@ use super::sinks::Way;
 use super::slack::Asked;
 use super::verdict::{Method, Verdict};
 use crate::backoff::Backoff;
+use crate::canary::{self, is_its};
 use crate::history::What;
 use crate::ledger::{Entry as Known, Place};
 use crate::notification::{AlertId, Kind};
@@ -212,6 +213,9 @@ impl<P: Ports> Courier<P> {
             self.common.metrics.delivery_seconds(waited as f64 / 1_000.0);
         }
         self.tell(&job.entry, outcome, "");
+        if let Some(canary) = &self.common.canary {
+            canary.hear(&job.entry, outcome);
+        }
         Ok(outcome)
     }
 
@@ -359,6 +363,8 @@ impl<P: Ports> Courier<P> {
         let form = if is_plain { plain } else { message };
         let entry = job.via.is_some().then(|| fallback::entry(job));
         let entry = entry.as_ref().unwrap_or(&job.entry);
+        let canary = is_its(entry).then(|| canary::told(entry, now_ms()));
+        let entry = canary.as_ref().unwrap_or(entry);
         let told = known.and_then(|known| known.told.as_ref());
         let story = Story {
             opened_by,

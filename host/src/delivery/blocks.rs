@@ -20,7 +20,7 @@ pub mod groups;
 mod replies;
 
 use context::{footer, when};
-use evidence::{evidence, evidence_words};
+use evidence::{evidence, evidence_words, excerpt};
 pub use replies::{REPLY_TYPE, group_reply, reply, reply_plain};
 
 /// `event_type` of the metadata that every message carries.
@@ -57,6 +57,8 @@ pub struct Manners {
     pub link_hosts: Vec<String>,
     /// Where people reach the host's page, without a slash at its end (`http.public_url`).
     pub public_url: Option<String>,
+    /// Whether what is in records is left out (`delivery.evidence_values`).
+    pub hides_values: bool,
 }
 
 /// What is known of an alert beyond the entry that is told.
@@ -124,6 +126,7 @@ pub fn plain(entry: &Entry, manners: &Manners, story: &Story<'_>) -> Message {
         add(format!("{}: {}", visible(name, false), spoken(value, manners)));
     }
     add(evidence_words(entry, LEVELS[0].records));
+    add(excerpt(entry, manners).map_or_else(String::new, |text| format!("record: {text}")));
     if entry.event_time_ms >= 0 {
         add(date_words(entry.event_time_ms));
     }
@@ -212,6 +215,10 @@ fn blocks(
     let evidence = evidence(entry, level.records);
     if !evidence.is_empty() {
         elements.push(section(evidence));
+    }
+    if let Some(excerpt) = excerpt(entry, manners) {
+        let name = text_element("record: ", Some("bold"));
+        elements.push(section(vec![name, text_element(&excerpt, Some("code"))]));
     }
     let when = when(entry, manners, story);
     if !when.is_empty() {

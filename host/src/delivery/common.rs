@@ -9,6 +9,7 @@ use tokio_util::sync::CancellationToken;
 use super::blocks::Manners;
 use super::breaker::Breakers;
 use super::budget::Budget;
+use super::canary::Canary;
 use super::directory::Directory;
 use super::gate::Gate;
 use super::journal::Journal;
@@ -18,7 +19,7 @@ use super::ports::Ports;
 use super::sinks::Sinks;
 use super::slack::{Asked, Slack};
 use super::suppression::Suppression;
-use super::verdict::Verdict;
+use super::verdict::{Reply, Verdict};
 use crate::backoff::Backoff;
 use crate::config::Ambiguity;
 use crate::dead_letter::Origin;
@@ -44,6 +45,8 @@ pub struct Common<P> {
     pub on_ambiguous: Ambiguity,
     /// What is written down for people.
     pub journal: Journal,
+    /// Who hears that the canary arrived; `None` = none is sent.
+    pub canary: Option<Canary>,
     /// What is not to be told now.
     pub suppression: Suppression,
     /// Whether a reply that says that an alert got worse is shown in the channel too.
@@ -153,6 +156,9 @@ impl<P: Ports> Common<P> {
             return verdict;
         }
         self.metrics.slack_errors(verdict.as_str(), 1);
+        if asked.reply == Reply::Untrusted {
+            self.gate.distrust(&asked.detail);
+        }
         match verdict {
             Verdict::Throttled(wait) => {
                 self.gate.hold(asked.method, wait.unwrap_or(self.patience.throttle));

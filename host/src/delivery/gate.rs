@@ -104,6 +104,27 @@ impl Gate {
         }
     }
 
+    /// Says that who answers in Slack's place is not trusted, once for each reason. All goes on being
+    /// tried: a proxy or a clock is mended without us.
+    pub fn distrust(&self, reason: &str) {
+        let mut said = self.reason.lock().unwrap_or_else(PoisonError::into_inner);
+        if said.as_deref() == Some(reason) {
+            return;
+        }
+        tracing::error!(
+            reason,
+            "slack's certificate is not trusted; nothing is sent, nothing is lost, it is tried again"
+        );
+        *said = Some(reason.to_owned());
+        let text = format!(
+            "slack's certificate is not trusted ({reason}); delivery goes on by itself when it is. Where a \
+             proxy stands in between, put its issuer's certificate where this system keeps those that it \
+             trusts, or into the file that SSL_CERT_FILE names, and start the host again"
+        );
+        self.readiness.set_not_ready(PART, text);
+        self.metrics.delivery_paused(true);
+    }
+
     /// Closes for all, because Slack takes nothing from us; says so, once for each reason.
     pub fn close(&self, reason: &str) {
         let mut said = self.reason.lock().unwrap_or_else(PoisonError::into_inner);
@@ -201,6 +222,17 @@ mod tests {
         assert!(gate.succeeded(Method::Post) && readiness.snapshot().is_ready());
         let anew = waited(None).await;
         assert!((40..80).contains(&anew), "{anew}");
+    }
+
+    #[tokio::test]
+    async fn who_is_not_trusted_is_tried_again_and_told() {
+        let readiness = Readiness::default();
+        let gate = Gate::new(Metrics::new(), readiness.clone());
+        gate.distrust("invalid peer certificate: UnknownIssuer");
+        gate.pass(Method::Post).await;
+        let told = readiness.snapshot().parts[PART].clone().unwrap();
+        assert!(told.contains("UnknownIssuer") && told.contains("SSL_CERT_FILE"), "{told}");
+        assert!(gate.succeeded(Method::Auth) && readiness.snapshot().is_ready());
     }
 
     #[tokio::test]

@@ -1,5 +1,7 @@
 //! What Slack and other targets have in common: a client that repeats nothing, and one exchange.
 
+use std::error::Error;
+use std::io;
 use std::time::Duration;
 
 use reqwest::header::RETRY_AFTER;
@@ -67,8 +69,11 @@ pub(super) async fn exchange(
     request: reqwest::RequestBuilder,
 ) -> Result<Answered, (Reply, String)> {
     let response = request.send().await.map_err(|error| {
-        let reply =
-            if error.is_connect() || error.is_builder() { Reply::NotSent } else { Reply::Broken };
+        let reply = match () {
+            () if distrusts(&error) => Reply::Untrusted,
+            () if error.is_connect() || error.is_builder() => Reply::NotSent,
+            () => Reply::Broken,
+        };
         // The address of a webhook is a secret.
         (reply, with_causes(&error.without_url()))
     })?;
@@ -80,6 +85,23 @@ pub(super) async fn exchange(
     Ok((status, retry_after, whole(response).await))
 }
 
+/// Whether somebody answered whose certificate is not trusted.
+fn distrusts(error: &(dyn Error + 'static)) -> bool {
+    let mut next = Some(error);
+    while let Some(error) = next {
+        if let Some(rustls::Error::InvalidCertificate(_)) = error.downcast_ref() {
+            return true;
+        }
+        // What is in an I/O error is not its source; it may be another one.
+        let within = error.downcast_ref::<io::Error>().and_then(io::Error::get_ref);
+        next = match within {
+            Some(within) => Some(within),
+            None => error.source(),
+        };
+    }
+    false
+}
+
 async fn whole(mut response: Response) -> Option<Vec<u8>> {
     let mut bytes = Vec::new();
     while let Some(chunk) = response.chunk().await.ok()? {
@@ -89,4 +111,20 @@ async fn whole(mut response: Response) -> Option<Vec<u8>> {
         bytes.extend_from_slice(&chunk);
     }
     Some(bytes)
+}
+
+#[cfg(test)]
+mod tests {
+    use rustls::CertificateError;
+
+    use super::*;
+
+    #[test]
+    fn a_certificate_that_is_not_trusted_is_found_however_deep_it_is() {
+        let certificate = rustls::Error::InvalidCertificate(CertificateError::UnknownIssuer);
+        let deep = io::Error::other(io::Error::new(io::ErrorKind::InvalidData, certificate));
+        assert!(distrusts(&deep));
+        let other = rustls::Error::General("something else".into());
+        assert!(!distrusts(&io::Error::other(other)) && !distrusts(&io::Error::other("text")));
+    }
 }

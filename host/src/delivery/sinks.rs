@@ -179,7 +179,7 @@ impl Sink {
 fn refusal(exchanged: Result<Answered, (Reply, String)>) -> Option<Answer> {
     let later = |class, wait, detail| Some(Answer::Later { class, wait, detail });
     match exchanged {
-        Err((Reply::NotSent, detail)) => later("transient", None, detail),
+        Err((Reply::NotSent | Reply::Untrusted, detail)) => later("transient", None, detail),
         Err((_, detail)) => later("ambiguous", None, detail),
         Ok((200..=299, ..)) => None,
         Ok((429, wait, _)) => later("throttled", wait, "HTTP 429".into()),

@@ -1,6 +1,7 @@
 //! Delivery against the Slack stand-in and a Kafka in memory: faults, crashes, order.
 
 mod alerts;
+mod canary;
 mod crashes;
 mod digests;
 mod edits;

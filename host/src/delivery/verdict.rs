@@ -51,6 +51,8 @@ pub enum Reply {
     },
     /// No connection could be made: nothing was sent.
     NotSent,
+    /// Who answered has a certificate that is not trusted: nothing was sent.
+    Untrusted,
     /// The request was, or may have been, sent; no whole answer came (timeout, reset).
     Broken,
 }
@@ -115,7 +117,7 @@ pub const WORKSPACE_LIMIT: &str = "message_limit_exceeded";
 /// What a reply to `method` means.
 pub fn verdict(method: Method, reply: &Reply) -> Verdict {
     match reply {
-        Reply::NotSent => Verdict::RetryLater,
+        Reply::NotSent | Reply::Untrusted => Verdict::RetryLater,
         Reply::Broken => Verdict::Ambiguous,
         // A proxy in between may say 429 with any body.
         Reply::Answer { status: 429, body, retry_after } => match body {

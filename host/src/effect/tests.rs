@@ -15,6 +15,7 @@ fn notify(row: u32, title: &str) -> RowEffect {
         labels: vec![],
         channel: None,
         evidence: vec![],
+        excerpt: None,
     };
     RowEffect { row, effect: Effect::Notify(Box::new(notification)) }
 }

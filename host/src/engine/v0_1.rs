@@ -235,6 +235,7 @@ impl From<types::Notification> for Notification {
             labels: notification.labels,
             channel: notification.channel,
             evidence: Vec::new(),
+            excerpt: None,
         }
     }
 }

@@ -7,6 +7,7 @@ use firebell_state::{Firing, Moment};
 
 use crate::dead_letter::{DeadLetter, RuleVersion, Stage, owned_headers};
 use crate::effect::{Effect, EmittedContent, RowEffect};
+use crate::evaluation::evidence::excerpt;
 use crate::evaluation::slot::{Failed, Outcome};
 use crate::evaluation::stateful::Fired;
 use crate::evaluation::{Evaluation, RuleReport};
@@ -28,7 +29,7 @@ pub(super) struct Source<'a> {
 
 /// One thing to write.
 enum Item {
-    Entry(Entry),
+    Entry(Box<Entry>),
     Emitted(OutgoingRecord),
     DeadLetter(DeadLetter),
 }
@@ -230,8 +231,10 @@ impl Collected {
             let record = rows[row as usize];
             let index = numbered.next(row);
             let refused = match effect {
-                Effect::Notify(notification) => {
+                Effect::Notify(mut notification) => {
                     report.notifications[notification.severity as usize] += 1;
+                    let value = source.records[record as usize].value;
+                    notification.excerpt = excerpt(&notification, value);
                     let intent =
                         IntentId { record: source.id(record), rule: rule.name.to_string(), index };
                     let timestamp_ms = source.records[record as usize].timestamp_ms;
@@ -240,7 +243,7 @@ impl Collected {
                         moments.get(row as usize).map_or(timestamp_ms, |moment| moment.event_ms);
                     let ids = (intent, alert);
                     let entry = source.entry(rule, ids, event_time_ms, *notification);
-                    entry.map(|entry| entry.map(Item::Entry))
+                    entry.map(|entry| entry.map(|entry| Item::Entry(Box::new(entry))))
                 }
                 Effect::Emit { topic, content } => {
                     report.emitted(&topic);
@@ -310,7 +313,7 @@ impl Collected {
                         let alert = AlertId::of(&intent, due_ms, &notification);
                         let ids = (intent, alert);
                         let entry = source.entry(rule, ids, event_ms, *notification);
-                        entry.map(|entry| entry.map(Item::Entry))
+                        entry.map(|entry| entry.map(|entry| Item::Entry(Box::new(entry))))
                     }
                     Effect::Emit { topic, content } => {
                         report.emitted(&topic);
@@ -337,7 +340,7 @@ impl Collected {
         self.items.sort_by_key(|(record, rule, _)| (*record, *rule));
         for (_, _, item) in self.items.drain(..) {
             match item {
-                Item::Entry(entry) => out.entries.push(entry),
+                Item::Entry(entry) => out.entries.push(*entry),
                 Item::Emitted(record) => out.emitted.push(record),
                 Item::DeadLetter(letter) => out.dead_letters.push(letter),
             }

@@ -102,6 +102,9 @@ function tiles(c, rate) {
     tile("waiting for Slack", count(c.outbox_pending)),
     tile("records written", count(c.emitted)),
     tile("commits", count(c.commits), mean(c.commit_seconds, c.commits)),
+    ...(c.canary_age_seconds === null ? [] : [
+      tile("canary", duration(c.canary_age_seconds), "since it was last seen", c.canary_age_seconds > 300 ? "bad" : ""),
+    ]),
   );
 }
 

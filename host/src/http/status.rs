@@ -162,6 +162,7 @@ fn counts_json(s: &Snapshot) -> Value {
         "outbox_pending": s.outbox_pending,
         "lag_records": s.lag_records(),
         "lag_seconds": s.lag_seconds(),
+        "canary_age_seconds": s.canary_age_seconds(),
     })
 }
 

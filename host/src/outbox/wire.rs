@@ -59,6 +59,8 @@ struct NotificationV1 {
     channel: Option<String>,
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     evidence: Vec<(String, i32, i64)>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    excerpt: Option<String>,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -140,6 +142,7 @@ fn notification_to_wire(from: &Notification) -> NotificationV1 {
             .iter()
             .map(|record| (record.topic.to_string(), record.partition, record.offset))
             .collect(),
+        excerpt: from.excerpt.clone(),
     }
 }
 
@@ -160,6 +163,7 @@ fn notification_from_wire(wire: NotificationV1) -> Result<Notification, OutboxEr
             .into_iter()
             .map(|(topic, partition, offset)| RecordId { topic: topic.into(), partition, offset })
             .collect(),
+        excerpt: wire.excerpt,
     })
 }
 
@@ -207,7 +211,7 @@ mod tests {
     fn notification() -> impl Strategy<Value = Notification> {
         let spans = || proptest::collection::vec(span(), 0..4);
         (
-            any::<(Option<String>, Option<i64>, String, Option<String>)>(),
+            any::<(Option<String>, Option<i64>, String, Option<String>, Option<String>)>(),
             prop::sample::select(vec![Severity::Info, Severity::Critical]),
             prop::sample::select(vec![Kind::Fire, Kind::Update, Kind::Resolve]),
             spans(),
@@ -222,7 +226,7 @@ mod tests {
                     offset,
                 };
                 let evidence = evidence.into_iter().map(record).collect();
-                let (alert_key, window_start_ms, title, channel) = texts;
+                let (alert_key, window_start_ms, title, channel, excerpt) = texts;
                 Notification {
                     alert_key,
                     window_start_ms,
@@ -234,6 +238,7 @@ mod tests {
                     labels,
                     channel,
                     evidence,
+                    excerpt,
                 }
             })
     }
@@ -269,6 +274,7 @@ mod tests {
             labels: vec![],
             channel: None,
             evidence: vec![],
+            excerpt: None,
         };
         entry_of(notification, 42, "general".into())
     }
@@ -317,8 +323,9 @@ mod tests {
         let mut entry = seed();
         entry.notification.evidence =
             vec![RecordId { topic: "SYSLOG".into(), partition: 3, offset: 40 }];
+        entry.notification.excerpt = Some("{\"a\":1}".into());
         let text = String::from_utf8(entry.to_bytes()).unwrap();
-        let added = r#","evidence":[["SYSLOG",3,40]]}}"#;
+        let added = r#","evidence":[["SYSLOG",3,40]],"excerpt":"{\"a\":1}"}}"#;
         assert!(text.ends_with(added), "{text}");
         let plain = String::from_utf8(seed().to_bytes()).unwrap();
         assert_eq!(text.replace(added, "}}"), plain);

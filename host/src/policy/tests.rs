@@ -192,6 +192,7 @@ fn entry(severity: Severity, kind: Kind) -> Entry {
         labels: vec![("host".into(), "a".into()), ("rule".into(), "forged".into())],
         channel: None,
         evidence: vec![],
+        excerpt: None,
     };
     let record = RecordId { topic: "SYSLOG".into(), partition: 0, offset: 1 };
     let intent = IntentId { record, rule: "ssh-login".into(), index: 0 };

@@ -23,9 +23,10 @@ use crate::telemetry::{Metrics, RuleState};
 
 mod files;
 mod loader;
+mod own;
 mod problems;
 
-use files::Files;
+use files::{Files, WantedRule};
 use loader::Loader;
 pub use problems::Problem;
 use problems::{Noted, Problems};
@@ -68,6 +69,8 @@ pub struct Library {
     /// What the files were when they were read.
     folder: Snapshot,
     files: Files,
+    /// The host's own rule.
+    canary: Option<WantedRule>,
     loader: Loader,
     problems: Problems,
     tables: Tables,
@@ -96,6 +99,7 @@ impl Library {
             metrics,
             folder: Snapshot::default(),
             files: Files::new(dir.clone()),
+            canary: own::canary(config),
             loader: Loader::new(
                 engine,
                 Defaults { limits: config.rules.limits, channel, tables: tables.clone() },
@@ -145,7 +149,11 @@ impl Library {
         self.files.update(&self.folder, &change, &self.loader);
         self.folder = change.snapshot;
         let old = self.view.current();
-        let wanted = self.files.wanted(&old, self.loader.limits());
+        let mut wanted = self.files.wanted(&old, self.loader.limits());
+        if let Some(canary) = &self.canary {
+            wanted.names.insert(Arc::clone(&canary.name));
+            wanted.rules.push(canary.clone());
+        }
         let mut noted = wanted.noted;
         // What was good goes on, unless something better is loaded below.
         let last_good = |name: &Arc<str>| old.rules.get_key_value(name);

@@ -21,6 +21,7 @@ fn told_in(rule: &str, key: Option<&str>, severity: Severity, at: i64) -> ToldIn
         fields: vec![],
         labels: vec![],
         evidence: vec![],
+        excerpt: None,
         channel: None,
     };
     ToldIn::new(id(1), rule, &notification, at)

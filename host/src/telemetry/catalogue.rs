@@ -71,6 +71,8 @@ pub(super) struct Delivery {
     pub(super) sink_errors: Series<2, CounterCell>,
     pub(super) history_dropped: Series<0, CounterCell>,
     pub(super) seconds: Histogram,
+    pub(super) canary_seconds: Histogram,
+    pub(super) canary_pings: Series<1, CounterCell>,
     pub(super) pending: Gauge,
     pub(super) paused: Gauge,
 }
@@ -198,7 +200,10 @@ impl Delivery {
         let seconds = "Seconds from the writing of an outbox entry to Slack's or its target's yes";
         let pending = "Outbox entries that are read and not yet answered";
         let paused = "1 while delivery is paused, for example by a refused token";
+        let canary = "Seconds from the sending of a canary to its message";
+        let pings = "Pings after a canary, by outcome";
         let histogram = Histogram::new(DELIVERY_BUCKETS);
+        let round_trips = Histogram::new(DELIVERY_BUCKETS);
         Self {
             posts: c.counter("firebell_slack_posts", ["channel", "outcome"], posts),
             slack_errors: c.counter("firebell_slack_errors", ["class"], errors),
@@ -211,6 +216,8 @@ impl Delivery {
             history_dropped: c.counter("firebell_history_dropped", [], dropped),
             seconds: c.put("firebell_delivery_seconds", seconds, histogram),
             pending: c.put("firebell_outbox_pending_entries", pending, Gauge::default()),
+            canary_seconds: c.put("firebell_canary_round_trip_seconds", canary, round_trips),
+            canary_pings: c.counter("firebell_canary_pings", ["outcome"], pings),
             paused: c.put("firebell_delivery_paused", paused, Gauge::default()),
         }
     }

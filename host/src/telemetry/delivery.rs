@@ -1,8 +1,23 @@
-//! What delivery counts of nights that are bad on either side.
+//! What delivery counts: its pace, and nights that are bad on either side.
 
-use super::Metrics;
+use super::{Metrics, signed};
 
 impl Metrics {
+    /// An outbox entry was answered by Slack, so many seconds after it was written.
+    pub fn delivery_seconds(&self, seconds: f64) {
+        self.inner.delivery.seconds.observe(seconds);
+    }
+
+    /// Outbox entries that are read and not yet answered.
+    pub fn outbox_pending(&self, n: u64) {
+        self.inner.delivery.pending.set(signed(n));
+    }
+
+    /// Whether delivery is paused, for example by a refused token.
+    pub fn delivery_paused(&self, paused: bool) {
+        self.inner.delivery.paused.set(i64::from(paused));
+    }
+
     /// Nobody knew whether Slack has a message; `decision` is `found`, `absent`, `send` or `drop`.
     pub fn slack_unclear(&self, severity: &'static str, decision: &'static str) {
         self.inner.delivery.unclear.add([severity, decision], 1);

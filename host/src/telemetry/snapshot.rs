@@ -1,6 +1,7 @@
 //! The counts at one moment, as the page and `firebell demo` show them.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use super::{Metrics, RuleState};
 
@@ -37,6 +38,9 @@ pub struct Snapshot {
     pub outbox_pending: u64,
     /// Whether delivery is paused.
     pub delivery_paused: bool,
+    /// When the canary that arrived last was sent, milliseconds since the Unix epoch; `None` = none is
+    /// awaited here.
+    pub canary_sent_ms: Option<u64>,
     /// Notifications that Slack answered with yes, and the sum of their seconds since the outbox.
     pub delivered: u64,
     /// The sum of [`Snapshot::delivered`]'s seconds.
@@ -115,6 +119,7 @@ impl Metrics {
             generation: unsigned(m.rules.generation.get()),
             outbox_pending: unsigned(m.delivery.pending.get()),
             delivery_paused: m.delivery.paused.get() != 0,
+            canary_sent_ms: m.canary.get(),
             delivered: m.delivery.seconds.count(),
             delivery_seconds: m.delivery.seconds.sum(),
             ..Snapshot::default()
@@ -199,6 +204,12 @@ impl Snapshot {
         self.lags().map(|lag| lag.seconds).fold(0.0, f64::max)
     }
 
+    /// Seconds since the canary that arrived last was sent; `None` = none is awaited here.
+    pub fn canary_age_seconds(&self) -> Option<f64> {
+        let age_ms = self.now_ms.saturating_sub(self.canary_sent_ms?);
+        Some(Duration::from_millis(age_ms).as_secs_f64())
+    }
+
     fn lags(&self) -> impl Iterator<Item = &LagCounts> {
         self.topics.values().flat_map(|topic| topic.partitions.values())
     }
@@ -250,6 +261,13 @@ mod tests {
         assert_eq!(s.rules["r"].failures["trap"], 1);
         assert_eq!(s.topics["A"].partitions[&1].records, 8);
         assert_eq!(s.channels["general"].posts["posted"], 4);
+        assert_eq!(s.canary_age_seconds(), None);
+        m.canary_arrived(i64::try_from(s.now_ms).unwrap() - 90_000, Duration::ZERO);
+        let age = m.snapshot().canary_age_seconds().unwrap();
+        assert!((90.0..180.0).contains(&age), "{age}");
+        // One that was overtaken makes it no older.
+        m.canary_arrived(1, Duration::ZERO);
+        assert!(m.snapshot().canary_age_seconds().unwrap() < 180.0);
         m.rule_forget("r");
         assert_eq!(m.snapshot().rules["r"].state, None);
     }

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use crate::canary::is_its;
 use crate::dead_letter::Origin;
 use crate::evaluation::{Evaluation, Repartition};
 use crate::outbox::{self, Entry};
@@ -47,10 +48,11 @@ impl EffectWriter {
             let policy = self.policy.current();
             for entry in evaluation.entries.drain(..) {
                 match &policy {
-                    Some(policy) => {
+                    // As the host's own alerts, it goes past the policy: where it stands is configured.
+                    Some(policy) if !is_its(&entry) => {
                         policy.route(entry).iter().for_each(|entry| self.notify(entry, pending));
                     }
-                    None => self.notify(&entry, pending),
+                    _ => self.notify(&entry, pending),
                 }
             }
         }

@@ -34,6 +34,7 @@ fn entry(offset: i64, key: Option<&str>, kind: Kind, body: Vec<Span>) -> Entry {
         labels: vec![],
         channel: None,
         evidence: vec![],
+        excerpt: None,
     };
     Entry {
         alert: AlertId::of(&intent, SEED_MS, &notification),

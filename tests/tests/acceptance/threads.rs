@@ -29,6 +29,7 @@ fn entry(key: &str, minute: i64, kind: Kind, severity: Severity) -> Entry {
         labels: vec![],
         channel: None,
         evidence: vec![],
+        excerpt: None,
     };
     Entry {
         alert: AlertId::of(&intent, SEED_MS, &notification),

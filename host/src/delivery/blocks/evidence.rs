@@ -1,12 +1,12 @@
-//! The records behind a notification: where they are, and how to read them.
+//! The records behind a notification: where they are, how to read them, and what is in the last one.
 //!
-//! A notification has their places and not what is in them, which may be long, secret or deleted.
+//! A notification has their places; of what is in them only the beginning of the record that caused it.
 
 use std::fmt::Write as _;
 
 use serde_json::Value;
 
-use super::text_element;
+use super::{Manners, text_element};
 use crate::delivery::text::{shorten, visible};
 use crate::notification::Span;
 use crate::outbox::Entry;
@@ -14,6 +14,8 @@ use crate::record::RecordId;
 
 /// Units of the list; topics have long names.
 const LIST_UNITS_MAX: usize = 600;
+/// Units of what is in a record; hidden characters become longer when they are shown.
+const EXCERPT_UNITS_MAX: usize = 400;
 
 /// The line about them as elements, with at most `max` of them; empty where none are known.
 pub(super) fn evidence(entry: &Entry, max: usize) -> Vec<Value> {
@@ -42,6 +44,14 @@ pub(super) fn evidence_words(entry: &Entry, max: usize) -> String {
             format!("records: {list}{left_out}read by {}", command(entry))
         }
     }
+}
+
+/// The beginning of the record that caused a notification, on one line; `None` = it is not known, or not
+/// to be shown.
+pub(super) fn excerpt(entry: &Entry, manners: &Manners) -> Option<String> {
+    let text = entry.notification.excerpt.as_deref().filter(|_| !manners.hides_values)?;
+    let shown = visible(text, false);
+    (!shown.trim().is_empty()).then(|| shorten(&shown, EXCERPT_UNITS_MAX))
 }
 
 fn command(entry: &Entry) -> String {

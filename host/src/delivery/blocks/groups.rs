@@ -45,6 +45,7 @@ pub fn notification(
         fields: vec![],
         labels: vec![],
         evidence: vec![],
+        excerpt: None,
         channel: None,
     }
 }

@@ -27,6 +27,7 @@ fn entry(title: &str, body: Vec<Span>, fields: Vec<(String, Vec<Span>)>) -> Entr
         labels: vec![],
         channel: None,
         evidence: vec![],
+        excerpt: None,
     };
     let event_time_ms = 1_520_176_464_000;
     Entry {
@@ -50,6 +51,7 @@ fn manners() -> Manners {
         mentions: mentions.map(|(name, id)| (name.into(), id.into())).into(),
         link_hosts: vec!["runbooks.example.com".into(), "*.grafana.example".into()],
         public_url: Some("https://firebell.example.com".into()),
+        hides_values: false,
     }
 }
 
@@ -310,6 +312,7 @@ proptest! {
         body in proptest::collection::vec(span(), 0..30),
         records in proptest::collection::vec(any::<(String, i32, i64)>(), 0..25),
         fields in proptest::collection::vec((any::<String>(), proptest::collection::vec(span(), 0..4)), 0..25),
+        excerpt in proptest::option::of("[<>!@#&*_~`|a-z \n\"\u{0}\u{202e}]{0,300}"),
         event_time_ms: i64,
         opened_ms: Option<i64>,
         is_over: bool,
@@ -327,6 +330,7 @@ proptest! {
             offset,
         };
         entry.notification.evidence = records.into_iter().map(record).collect();
+        entry.notification.excerpt = excerpt;
         let story = Story { opened_ms, is_over, ..STORY };
         let full = message(&entry, &manners(), &story);
         prop_assert!(full.blocks.is_some(), "the least level always fits");

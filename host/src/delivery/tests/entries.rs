@@ -19,6 +19,7 @@ pub(crate) fn entry(n: i64, channel: &str, kind: Kind, key: Option<&str>) -> Ent
         labels: vec![],
         channel: None,
         evidence: vec![],
+        excerpt: None,
     };
     Entry {
         alert: AlertId::of(&intent, 0, &notification),

@@ -16,6 +16,7 @@ use crate::dead_letter::Origin;
 use crate::delivery::blocks::Manners;
 use crate::delivery::breaker::Breakers;
 use crate::delivery::budget::Budget;
+use crate::delivery::canary::Canary;
 use crate::delivery::common::{Common, now_ms};
 use crate::delivery::credentials;
 use crate::delivery::directory::Directory;
@@ -213,6 +214,7 @@ impl Ports for MemoryPorts {
 #[derive(Debug, Clone)]
 pub(super) struct Setup {
     pub(super) on_ambiguous: Ambiguity,
+    pub(super) canary: Option<Canary>,
     pub(super) suppression: Suppression,
     pub(super) broadcast_worsening: bool,
     pub(super) messages_per_second: f64,
@@ -249,6 +251,7 @@ impl Default for Setup {
         };
         Self {
             on_ambiguous: Ambiguity::default(),
+            canary: None,
             suppression: Suppression::default(),
             broadcast_worsening: false,
             messages_per_second: 100_000.0,
@@ -308,6 +311,7 @@ impl Host {
             manners: Manners::default(),
             on_ambiguous: setup.on_ambiguous,
             journal,
+            canary: setup.canary.clone(),
             suppression: setup.suppression.clone(),
             paces: Paces::new(setup.messages_per_second, setup.burst),
             budget: Budget::new(setup.workspace_messages_per_second, setup.burst),

@@ -50,7 +50,7 @@ pub(super) struct Files {
 }
 
 /// A rule that the folder asks for.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(super) struct WantedRule {
     pub(super) name: Arc<str>,
     /// The file that makes it a rule.

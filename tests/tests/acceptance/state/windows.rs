@@ -124,6 +124,13 @@ fn an_alert_names_the_records_that_it_is_about() {
     assert_eq!(places, all);
     let command = format!("firebell state {} --records", entry.intent.rule);
     assert!(blocks.contains(&command), "no {command} in {blocks}");
+    // What is in the one that made the window tell is shown, and in no other.
+    let last = entry.notification.excerpt.as_deref().unwrap();
+    let caused = &scene.kafka.read(&scene.topic);
+    let caused = caused.iter().find(|one| one.partition == entry.intent.record.partition).unwrap();
+    assert_eq!(last, caused.text());
+    let (_, shown) = blocks.split_once("record: ").unwrap();
+    assert!(shown.contains("Invalid user mini"), "{blocks}");
 }
 
 #[test]

@@ -309,7 +309,7 @@ impl Cluster {
     /// All entries that are committed.
     pub(crate) fn entries(&self) -> Vec<Entry> {
         let entries = self.came.iter().filter_map(|(_, came)| match came {
-            Came::Entry(entry) => Some(entry.clone()),
+            Came::Entry(entry) => Some(entry.as_ref().clone()),
             Came::Letter(_) => None,
         });
         entries.collect()

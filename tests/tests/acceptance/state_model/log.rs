@@ -25,7 +25,7 @@ pub(crate) struct Stored {
 /// What came of records of a partition.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) enum Came {
-    Entry(Entry),
+    Entry(Box<Entry>),
     Letter(DeadLetter),
 }
 
@@ -46,7 +46,8 @@ pub(crate) fn records(log: &[Stored], first: i64) -> Vec<Record<'_>> {
 
 /// Entries and dead letters in the order of their records.
 pub(crate) fn came(out: Evaluation) -> Vec<Came> {
-    let mut came: Vec<Came> = out.entries.into_iter().map(Came::Entry).collect();
+    let mut came: Vec<Came> =
+        out.entries.into_iter().map(|entry| Came::Entry(Box::new(entry))).collect();
     for letter in out.dead_letters {
         let offset = letter.record.offset;
         let later = |came: &Came| match came {

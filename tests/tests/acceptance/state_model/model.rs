@@ -162,6 +162,7 @@ impl Model {
                 labels: vec![],
                 channel: None,
                 evidence: vec![],
+                excerpt: None,
             };
             let intent = IntentId { record: record.clone(), rule: rule.to_owned(), index: 0 };
             let alert = AlertId::of(&intent, event_time_ms, &notification);

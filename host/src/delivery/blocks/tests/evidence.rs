@@ -36,6 +36,35 @@ fn the_records_behind_a_notification_are_named_and_it_is_said_how_to_read_them()
 }
 
 #[test]
+#[allow(clippy::invisible_characters, reason = "word joiners are what keeps formatting off")]
+fn what_is_in_the_record_at_hand_is_shown_as_it_is_unless_that_is_off() {
+    let mut entry = of(vec![record("SYSLOG", 0, 17)]);
+    let value =
+        "{\"message\":\"Invalid user <!channel> *now* `x` https://evil.example/\"}\n\u{202e}";
+    entry.notification.excerpt = Some(value.into());
+    let message = render(&entry);
+    assert_eq!(complaints(&message), Vec::<String>::new());
+    insta::assert_snapshot!(message.blocks.as_ref().unwrap()[1]["elements"][1], @r#"{"elements":[{"style":{"bold":true},"text":"record: ","type":"text"},{"style":{"code":true},"text":"{\"message\":\"Invalid user <!channel> *now* `x` https://evil.example/\"} \\u{202e}","type":"text"}],"type":"rich_text_section"}"#);
+    insta::assert_snapshot!(plain(&entry, &manners(), &STORY).text.replace('\u{2060}', "[j]"), @r#"
+    🟡 4 invalid logins
+    records: SYSLOG/0/17 · read by firebell state invalid-user --records
+    record: {"message":"Invalid user &lt;!channel&gt; [j]*[j]now[j]*[j] [j]`[j]x[j]`[j] https[j]://evil.example/"} \u{202e}
+    2018-03-04 15:14:24 UTC
+    warning · firing · invalid-user · SYSLOG/0/42
+    "#);
+    let shy = Manners { hides_values: true, ..manners() };
+    for hidden in [super::message(&entry, &shy, &STORY), plain(&entry, &shy, &STORY)] {
+        let all = format!("{} {:?}", hidden.text, hidden.blocks);
+        assert!(!all.contains("Invalid user") && all.contains("SYSLOG/0/17"), "{all}");
+    }
+    // Hidden characters are longer when they are shown.
+    entry.notification.excerpt = Some("\u{202e}".repeat(100));
+    let long = render(&entry);
+    assert_eq!(complaints(&long), Vec::<String>::new());
+    assert!(long.blocks.unwrap().to_string().contains("more characters"));
+}
+
+#[test]
 fn records_that_the_rule_shows_itself_are_not_named_twice() {
     let mut entry = of(vec![record("SYSLOG", 0, 17), record("SYSLOG", 0, 19)]);
     let shown = vec![Span::Text("SYSLOG/0/17, SYSLOG/0/19".into())];
