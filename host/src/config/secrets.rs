@@ -198,7 +198,7 @@ mod tests {
         assert!(!errors.to_string().contains("SECRET"), "{errors}");
         let config = parse(&GOOD.replace(
             "[slack]",
-            "[kafka.properties]\n\"sasl.password\" = { env = \"PASSWORD\" }\n[slack]",
+            "[kafka.properties]\n\"security.protocol\" = \"SASL_SSL\"\n\"sasl.password\" = { env = \"PASSWORD\" }\n[slack]",
         ))
         .unwrap();
         assert!(!format!("{config:?}").contains("xoxb"), "{config:?}");
