@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use rdkafka::admin::{
     AdminClient, AdminOptions, ConfigResource, NewTopic, ResourceSpecifier, TopicReplication,
@@ -25,6 +25,10 @@ const TIMEOUT: Duration = Duration::from_secs(10);
 const SERVE_INTERVAL: Duration = Duration::from_millis(50);
 /// The name under which `/readyz` and the log know these clients.
 const PART: &str = "topics";
+/// How long there may be too few brokers for the topics' replication factor.
+const TOO_FEW_BROKERS_MAX: Duration = Duration::from_secs(15);
+/// Between two attempts meanwhile.
+const TOO_FEW_BROKERS_POLL: Duration = Duration::from_millis(500);
 /// `retention.ms` of the outbox: a delivery that stands still for longer loses.
 const OUTBOX_RETENTION: &str = "604800000";
 /// `retention.ms` of the repartition topic: evaluation that stands still for longer loses.
@@ -307,16 +311,24 @@ impl Topics {
         for (key, value) in settings {
             topic = topic.set(key, value);
         }
-        let created = self.admin().await.create_topics([&topic], &options()).await;
-        let created = created.map_err(|source| TopicsError::Broker {
-            doing: format!("create topic `{name}`"),
-            source,
-        })?;
-        for result in created {
-            match result {
+        let begin = Instant::now();
+        loop {
+            let created = self.admin().await.create_topics([&topic], &options()).await;
+            let created = created.map_err(|source| TopicsError::Broker {
+                doing: format!("create topic `{name}`"),
+                source,
+            })?;
+            let refused = created.into_iter().find_map(Result::err);
+            match refused {
                 // Another host was quicker.
-                Ok(_) | Err((_, RDKafkaErrorCode::TopicAlreadyExists)) => {}
-                Err((topic, code)) => {
+                None | Some((_, RDKafkaErrorCode::TopicAlreadyExists)) => break,
+                // So says Kafka also while a broker that was just started, or was cut off, does not count yet.
+                Some((_, RDKafkaErrorCode::InvalidReplicationFactor))
+                    if begin.elapsed() < TOO_FEW_BROKERS_MAX =>
+                {
+                    tokio::time::sleep(TOO_FEW_BROKERS_POLL).await;
+                }
+                Some((topic, code)) => {
                     return Err(TopicsError::Create { topic, reason: code.to_string() });
                 }
             }
@@ -364,7 +376,7 @@ mod tests {
             Config::parse(Path::new("f.toml"), text, &Environment::of("h", 1, [])).unwrap();
         let readiness = Readiness::default();
         let topics = Topics::new(&config.kafka, Metrics::new(), readiness.clone()).unwrap();
-        let begin = std::time::Instant::now();
+        let begin = Instant::now();
         let asked = tokio::spawn(async move { topics.ensure().await });
         let told = loop {
             if let Some(Some(told)) = readiness.snapshot().parts.get(PART).cloned() {

@@ -5,6 +5,7 @@
 //! written down before it is told; so after a crash the same is told again, under the same ids.
 
 use super::{Courier, Job, Outcome};
+use crate::canary::is_its;
 use crate::delivery::blocks::groups::{Saying, notification};
 use crate::delivery::common::{Stopped, now_ms};
 use crate::delivery::decision::state_after;
@@ -30,8 +31,9 @@ const KEY_BYTES_MAX: usize = 100;
 impl<P: Ports> Courier<P> {
     /// The group that an entry belongs to by the policy, with its manner; `None` = it is told alone.
     pub(in crate::delivery) fn group_of(&self, entry: &Entry) -> Option<(Labels, Manner)> {
-        // The end of what nobody was told of in a group is told alone, as are digests.
-        if !self.is_slacks() || entry.digest.is_some() || entry.notification.kind == Kind::Resolve {
+        // The end of what nobody was told of in a group is told alone, as are digests and canaries.
+        let is_alone = entry.digest.is_some() || entry.notification.kind == Kind::Resolve;
+        if !self.is_slacks() || is_alone || is_its(entry) {
             return None;
         }
         self.common.suppression.group(entry)

@@ -25,6 +25,10 @@ const TIMEOUT: Duration = Duration::from_secs(10);
 const WAIT: Duration = Duration::from_millis(200);
 /// Without a record for so long, reading to the end has failed.
 const SILENCE_MAX: Duration = Duration::from_secs(30);
+/// A broker may hear of a topic that was just created a little later than of its creation.
+const UNHEARD_MAX: Duration = Duration::from_secs(3);
+/// Between two questions meanwhile.
+const UNHEARD_POLL: Duration = Duration::from_millis(200);
 /// How often it is looked for silences that nobody needs any more.
 const FORGET_EVERY: Duration = Duration::from_secs(3_600);
 /// The name under which `/readyz` knows the follower.
@@ -109,10 +113,18 @@ fn read(
     let consumer = reader(kafka, "silences", client, &[("fetch.wait.max.ms", "100")])
         .map_err(SilencesError::Client)?;
     let failed = |source| SilencesError::Read { topic: Arc::clone(&topic), source };
-    let metadata = consumer.fetch_metadata(Some(&topic), TIMEOUT).map_err(failed)?;
-    let found = metadata.topics().iter().find(|found| found.name() == &*topic);
-    if found.is_none_or(|found| found.error().is_some() || found.partitions().is_empty()) {
-        return Err(SilencesError::Missing(topic));
+    let begin = Instant::now();
+    loop {
+        let metadata = consumer.fetch_metadata(Some(&topic), TIMEOUT).map_err(failed)?;
+        let found = metadata.topics().iter().find(|found| found.name() == &*topic);
+        if found.is_some_and(|found| found.error().is_none() && !found.partitions().is_empty()) {
+            break;
+        }
+        if begin.elapsed() > UNHEARD_MAX {
+            return Err(SilencesError::Missing(topic));
+        }
+        #[allow(clippy::disallowed_methods, reason = "this thread may wait")]
+        std::thread::sleep(UNHEARD_POLL);
     }
     let mut list = TopicPartitionList::new();
     list.add_partition_offset(&topic, 0, Offset::Beginning).map_err(failed)?;
