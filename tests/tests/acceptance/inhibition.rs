@@ -19,6 +19,8 @@ pub(crate) fn scene_under(stem: &str, policy: &str) -> Scene {
     let mut scene = Scene::new(Kafka::newest(), stem);
     let path = scene.site.config_path("one").with_file_name("policy.toml");
     std::fs::write(&path, policy).unwrap();
+    // Whoever is killed leaves its partitions soon.
+    scene.site.set("kafka.properties", "\"session.timeout.ms\"", "\"6000\"");
     scene.site.set("delivery", "policy", &quoted(&path.display().to_string()));
     scene
 }

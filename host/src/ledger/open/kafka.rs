@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use rdkafka::consumer::Consumer;
-use rdkafka::error::KafkaError;
+use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::message::Message;
 use rdkafka::{Offset, TopicPartitionList};
 use tokio_util::sync::CancellationToken;
@@ -80,6 +80,10 @@ fn read(
     let found = metadata.topics().iter().find(|found| found.name() == &*topic);
     let partitions: BTreeSet<i32> =
         found.into_iter().flat_map(|found| found.partitions()).map(|one| one.id()).collect();
+    if partitions.is_empty() {
+        // It was just created, and this broker has not heard of it.
+        return Err(KafkaError::MetadataFetch(RDKafkaErrorCode::UnknownTopicOrPartition));
+    }
     let mut list = TopicPartitionList::new();
     for partition in &partitions {
         list.add_partition_offset(&topic, *partition, Offset::Beginning)?;
