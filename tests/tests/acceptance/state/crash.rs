@@ -37,12 +37,14 @@ fn record(number: usize) -> (String, i32, i64) {
     (format!("host-{host}"), (number % 4) as i32, at_ms)
 }
 
-/// The titles that so many records give.
-fn wanted(records: usize) -> Vec<String> {
+/// The titles that the records in the topic give. Those count, not what was sent: when a broker is
+/// killed with an answer on its way, not even an idempotent producer gets each record in once.
+fn wanted(scene: &Scene) -> Vec<String> {
     let mut counts: BTreeMap<(String, i64), usize> = BTreeMap::new();
-    for number in 0..records {
-        let (host, _, at_ms) = record(number);
-        *counts.entry((host, at_ms / WINDOW_MS)).or_default() += 1;
+    for record in scene.kafka.read(&scene.topic) {
+        let value: serde_json::Value = serde_json::from_slice(&record.value.unwrap()).unwrap();
+        let host = value["host"].as_str().unwrap().to_owned();
+        *counts.entry((host, record.timestamp_ms / WINDOW_MS)).or_default() += 1;
     }
     let alerts = counts.into_iter().filter(|(_, count)| *count >= 4);
     alerts.map(|((host, window), _)| title(&host, window * WINDOW_MS)).collect()
@@ -94,10 +96,6 @@ fn decided(scene: &Scene) -> BTreeMap<String, usize> {
     counted(entries.iter().map(|entry| title(entry.value.as_deref().unwrap())))
 }
 
-fn records_in_the_topic(scene: &Scene) -> usize {
-    scene.kafka.read(&scene.topic).len()
-}
-
 fn differences(found: BTreeMap<String, usize>, wanted: &BTreeMap<String, usize>) -> Vec<String> {
     let odd = found.into_iter().filter(|(title, count)| wanted.get(title) != Some(count));
     odd.map(|(title, count)| format!("{count} times: {title}")).collect()
@@ -147,7 +145,7 @@ fn killed_hosts_and_brokers_change_no_alert() {
         attempt(&host, partition, at_ms)
     };
     let (to, pause) = ((&scene.kafka, scene.topic.as_str()), Duration::from_millis(20));
-    let written = Load::during(to, pause, load, |_| {
+    Load::during(to, pause, load, |_| {
         for number in 0..crashes {
             std::thread::sleep(Duration::from_millis(500 + random(3_000)));
             crash(number, &scene, &mut hosts, &mut broker);
@@ -156,8 +154,7 @@ fn killed_hosts_and_brokers_change_no_alert() {
     for (host, name) in hosts.iter_mut().zip(HOSTS) {
         host.get_or_insert_with(|| scene.site.spawn(name));
     }
-    assert_eq!(records_in_the_topic(&scene), written, "the test lost or repeated records itself");
-    let wanted = wanted(written);
+    let wanted = wanted(&scene);
     assert!(wanted.len() > crashes, "too few alerts to say something: {}", wanted.len());
     assert_each_once(&scene, &wanted);
     assert_eq!(scene.dead_letters().len(), 0);
