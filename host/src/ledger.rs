@@ -311,9 +311,21 @@ impl Ledger {
         sum
     }
 
-    /// Forgets what was last written before `before_ms` and returns the keys, for tombstones.
+    /// Forgets what was last written before `before_ms` and returns the keys, for tombstones. What waits
+    /// in a group to be told stays, since the ledger alone knows of it, and so does a group that has alerts.
     pub fn expire(&mut self, before_ms: i64) -> Vec<Vec<u8>> {
-        let old = self.entries.iter().filter(|(_, entry)| entry.updated_ms < before_ms);
+        let waits = |entry: &Entry| {
+            entry.member.as_ref().is_some_and(|member| entry.is_held() || member.is_news)
+        };
+        let is_old = |entry: &Entry| entry.updated_ms < before_ms && !waits(entry);
+        let lives = |group: &AlertId| {
+            let keys = self.members.get(group).into_iter().flatten();
+            keys.filter_map(|key| self.entries.get(key)).any(|member| !is_old(member))
+        };
+        let old = self
+            .entries
+            .iter()
+            .filter(|(_, entry)| is_old(entry) && !(entry.is_open_group() && lives(&entry.alert)));
         let old: Vec<_> = old.map(|(key, _)| key.clone()).collect();
         old.iter().for_each(|key| self.remove(key));
         old
@@ -341,96 +353,4 @@ impl Ledger {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    pub(super) fn entry(alert: &str, channel: &str, updated_ms: i64) -> Entry {
-        let opened_by = "SYSLOG/0/42#invalid-user#0".to_owned();
-        Entry {
-            place: Some(Place { channel_id: "C1".into(), ts: "1520176464.000100".into() }),
-            last_intent: "SYSLOG/0/43#invalid-user#0".into(),
-            outbox_offset: 17,
-            updated_ms,
-            ..Entry::new(alert.parse().unwrap(), channel, opened_by, State::Open)
-        }
-    }
-
-    const A: &str = "00000000000000000000000000000001";
-    const B: &str = "00000000000000000000000000000002";
-
-    #[test]
-    fn one_alert_in_two_channels_is_two_entries() {
-        let mut ledger = Ledger::default();
-        ledger.put(entry(A, "general", 1));
-        ledger.put(entry(A, "ops", 2));
-        assert_eq!(ledger.len(), 2);
-        assert_eq!(ledger.get(&A.parse().unwrap(), "ops").unwrap().updated_ms, 2);
-        assert!(ledger.get(&B.parse().unwrap(), "ops").is_none());
-    }
-
-    #[test]
-    fn a_ledger_is_restored_by_its_records_in_order() {
-        let mut ledger = Ledger::default();
-        let (first, second) = (entry(A, "general", 1), entry(B, "general", 2));
-        for entry in [&first, &second] {
-            ledger.restore(&entry.key(), Some(&entry.to_bytes())).unwrap();
-        }
-        ledger.restore(&first.key(), None).unwrap();
-        assert!(ledger.get(&first.alert, "general").is_none());
-        assert_eq!(ledger.get(&second.alert, "general"), Some(&second));
-        assert!(ledger.restore(b"x", Some(b"{")).is_err());
-        assert_eq!(ledger.len(), 1);
-    }
-
-    #[test]
-    fn what_is_old_is_forgotten_and_named_for_tombstones() {
-        let mut ledger = Ledger::default();
-        ledger.put(entry(A, "general", 1_000));
-        ledger.put(entry(B, "general", 2_000));
-        assert_eq!(ledger.expire(2_000), [entry(A, "general", 0).key()]);
-        assert_eq!(ledger.len(), 1);
-        assert!(ledger.expire(2_000).is_empty());
-    }
-
-    #[test]
-    fn a_tally_has_the_sum_of_the_alerts_that_are_told_in_it() {
-        let tally = Tally { offset: 3, opened_ms: 1, closed_ms: None, said: None };
-        let of = |told_in: &Option<ToldIn>, n: usize, state| Entry {
-            told_in: told_in.clone(),
-            state,
-            ..entry(&format!("{n:032x}"), "general", 1)
-        };
-        let mut ledger = Ledger::default();
-        let alert = A.parse().unwrap();
-        ledger.put(Entry { tally: Some(tally.clone()), ..entry(A, "general", 1) });
-        let told_in = ToldIn {
-            tally: alert,
-            rule: "r".into(),
-            key: None,
-            severity: Severity::Info,
-            fires: 2,
-            first_ms: 1,
-            last_ms: 2,
-        };
-        ledger.put(of(&Some(told_in.clone()), 7, State::Open));
-        ledger.put(of(&Some(told_in.clone()), 8, State::Resolved));
-        // Again: the same alert is not counted twice.
-        ledger.put(of(&Some(told_in), 8, State::Resolved));
-        ledger.put(of(&None, 9, State::Open));
-        let tallies = ledger.tallies("general");
-        assert_eq!(tallies[0].1, ledger.sum(&alert));
-        assert_eq!(ledger.channels_of_many(), ["general".to_owned()].into());
-        assert_eq!(tallies.len(), 1);
-        let said = tallies[0].1.said(false);
-        assert_eq!((said.alerts, said.resolved), (4, 1));
-    }
-
-    #[test]
-    fn offsets_of_an_outbox_that_was_made_anew_are_forgotten() {
-        let mut ledger = Ledger::default();
-        ledger.put(entry(A, "general", 1));
-        assert!(!ledger.outbox_ends_at(18));
-        assert!(ledger.outbox_ends_at(17));
-        assert_eq!(ledger.get(&A.parse().unwrap(), "general").unwrap().outbox_offset, -1);
-    }
-}
+mod tests;

@@ -6,6 +6,7 @@
 use std::collections::VecDeque;
 
 use super::attempt::Job;
+use crate::canary::is_its;
 use crate::ledger::State;
 use crate::ledger::open::OpenAlerts;
 use crate::notification::{AlertId, Kind};
@@ -76,7 +77,17 @@ impl Suppression {
 
     /// Why an entry is not told at `now_ms`, milliseconds since the Unix epoch; `None` = it may be told.
     pub fn of(&self, entry: &Entry, now_ms: i64) -> Option<Reason> {
-        self.of_labels((&entry.alert, &Labels::of(entry)), &entry.channel, now_ms)
+        let labels = Labels::of(entry);
+        if is_its(entry) {
+            // A canary goes past the policy.
+            return self.of_silences(&labels, now_ms);
+        }
+        self.of_labels((&entry.alert, &labels), &entry.channel, now_ms)
+    }
+
+    fn of_silences(&self, labels: &Labels, now_ms: i64) -> Option<Reason> {
+        let silence = self.silences.as_ref()?.silencing(labels, now_ms)?;
+        Some(Reason::Silence(silence.id.clone()))
     }
 
     /// The same of an alert with these labels, at a target.
@@ -86,9 +97,8 @@ impl Suppression {
         target: &str,
         now_ms: i64,
     ) -> Option<Reason> {
-        let silences = self.silences.as_ref();
-        if let Some(silence) = silences.and_then(|all| all.silencing(labels, now_ms)) {
-            return Some(Reason::Silence(silence.id.clone()));
+        if let Some(silenced) = self.of_silences(labels, now_ms) {
+            return Some(silenced);
         }
         let policy = self.policy.current()?;
         if let Some(by) = self.open.inhibitor(&policy, (alert, labels)) {
@@ -101,7 +111,8 @@ impl Suppression {
     /// The labels that the ledger keeps of an alert that an entry leaves in a state: while it is open and
     /// can end. Nobody asks for them where there is no policy.
     pub fn labels(&self, entry: &Entry, after: State) -> Option<Labels> {
-        let is_kept = can_end(entry) && entry.digest.is_none() && after != State::Resolved;
+        let is_alert = can_end(entry) && entry.digest.is_none() && !is_its(entry);
+        let is_kept = is_alert && after != State::Resolved;
         (is_kept && self.policy.current().is_some()).then(|| Labels::of(entry))
     }
 
@@ -115,7 +126,7 @@ impl Suppression {
 
     /// Whether an entry's alert inhibits others while it is open.
     pub fn inhibits(&self, entry: &Entry) -> bool {
-        let Some(policy) = self.policy.current() else { return false };
+        let Some(policy) = self.policy.current().filter(|_| !is_its(entry)) else { return false };
         let rules = policy.inhibit_rules();
         !rules.is_empty() && rules.iter().any(|rule| rule.is_source(&Labels::of(entry)))
     }

@@ -42,10 +42,10 @@ impl<P: Ports> Courier<P> {
     /// The group that tells of an entry's alert, and what happens to it is told there.
     pub(in crate::delivery) fn told_by(&self, entry: &Entry) -> Option<Known> {
         let known = self.book.known(entry)?;
-        let member = known.member.filter(|_| entry.digest.is_none())?;
+        let member = known.member.clone().filter(|_| entry.digest.is_none())?;
         let stays = match entry.notification.kind {
-            Kind::Fire => known.state == State::Suppressed && known.labels.is_some(),
-            Kind::Update | Kind::Resolve => known.state != State::Abandoned,
+            Kind::Fire => known.is_held(),
+            Kind::Update | Kind::Resolve => !has_gone(&known),
         };
         self.book.group(&member.group, &self.channel).filter(|_| stays)
     }
@@ -103,7 +103,9 @@ impl<P: Ports> Courier<P> {
         let (entry, kind) = (&job.entry, job.entry.notification.kind);
         let known = self.book.known(entry);
         let before = known.as_ref().and_then(|known| known.member.clone());
-        let before = before.filter(|before| before.group == group);
+        // What ended before it was told begins anew.
+        let has_gone = known.as_ref().is_some_and(has_gone);
+        let before = before.filter(|before| before.group == group && !has_gone);
         let same = known.as_ref().filter(|_| before.is_some());
         let was_held = same.is_some_and(Known::is_held);
         let after = state_after(kind, same.map(|known| known.state));
@@ -114,6 +116,8 @@ impl<P: Ports> Courier<P> {
         let told = self.told_in_group(job, same, told_before);
         let gets_worse = told_before.is_some_and(|before| told.severity > before.severity);
         let fires = before.is_none() || kind == Kind::Fire;
+        let comes_again =
+            kind == Kind::Fire && same.is_some_and(|known| known.state == State::Resolved);
         let was_news = before.as_ref().is_some_and(|before| before.is_news);
         let is_news =
             !is_over_untold && (was_news || fires || (gets_worse && after == State::Open));
@@ -126,7 +130,8 @@ impl<P: Ports> Courier<P> {
             key,
             labels: Labels::of(entry).to_map(),
             last_ms: entry.event_time_ms,
-            turn: before.and_then(|before| before.turn),
+            // What was told as over and comes again is news like any other, also when it may not be told yet.
+            turn: before.and_then(|before| before.turn).filter(|_| !comes_again),
             is_news,
         };
         let known = Known {
@@ -208,6 +213,12 @@ impl<P: Ports> Courier<P> {
         let open = members.iter().filter(|known| stands(known) != Stands::Ended);
         let severities = open.filter_map(|known| Some(known.told.as_ref()?.severity));
         severities.max().unwrap_or(Severity::Info)
+    }
+
+    /// Whether a group may be told in a tally: nothing of it was told, nor may have been.
+    pub(in crate::delivery) fn may_dissolve(&self, group: &AlertId) -> bool {
+        let place = self.book.group(group, &self.channel).and_then(|known| known.place);
+        place.is_none() && !self.inherited.contains(group) && self.is_group_untold(group)
     }
 
     /// Whether nothing of a group was told yet, and something may be told now.
@@ -311,6 +322,11 @@ fn lines(members: &[Known]) -> Lines {
     Lines::new(
         members.iter().filter(|known| known.state != State::Suppressed).filter_map(line).collect(),
     )
+}
+
+/// Whether an alert was given up, or was over before anybody was told of it.
+fn has_gone(known: &Known) -> bool {
+    known.state == State::Abandoned || known.state == State::Suppressed && !known.is_held()
 }
 
 fn stands(known: &Known) -> Stands {

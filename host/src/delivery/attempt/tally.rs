@@ -9,6 +9,7 @@ use std::sync::Arc;
 use tokio::task::JoinSet;
 
 use super::{Courier, Job, Outcome};
+use crate::canary::is_its;
 use crate::delivery::common::{Stopped, now_ms};
 use crate::delivery::decision::{Step, state_after, step};
 use crate::delivery::ports::{OutboxRecord, Ports};
@@ -104,7 +105,8 @@ impl<P: Ports> Courier<P> {
             }
             Step::Untold => Fold::Over(Outcome::Untold),
             Step::Update(_) => Fold::Own,
-            Step::Post if job.entry.digest.is_some() => Fold::Own,
+            // A canary in a tally shows nothing.
+            Step::Post if job.entry.digest.is_some() || is_its(&job.entry) => Fold::Own,
             Step::Post if self.told_by(&job.entry).is_some() => Fold::Grouped,
             Step::Post => {
                 let known = known.filter(|known| stays_within(&job.entry, known));
@@ -317,7 +319,8 @@ impl<P: Ports> Courier<P> {
                 // Nobody needs to be told again that it is over.
                 Verdict::Repost if is_over => return Ok(Changed::Done),
                 Verdict::Repost | Verdict::PermanentChannel => {
-                    let own = Job { via: None, ..job.diverted(String::new()) };
+                    let own =
+                        Job { via: None, unclear: job.unclear, ..job.diverted(String::new()) };
                     let outcome = self.post(&own, Some(known)).await?;
                     self.tell(&own.entry, outcome, "");
                     return Ok(Changed::Posted);

@@ -123,7 +123,7 @@ impl<P: Ports> Round<P> {
     /// Groups that wait for a post, none of it told yet: each counts as one alert.
     pub(super) fn groups_to_post(&self, now: Instant) -> Vec<(AlertId, Severity)> {
         let mut waiting = self.groups.waiting(now);
-        waiting.retain(|(group, _)| self.courier.is_group_untold(group));
+        waiting.retain(|(group, _)| self.courier.may_dissolve(group));
         waiting
     }
 }

@@ -173,6 +173,18 @@ async fn what_is_silenced_is_held_out_of_its_group_until_it_may_be_told() {
     until_text(&kafka, &slack, &["🚨 2 firing: host=a"]).await;
     kafka.until(|_| replies(&slack) == ["🚨 message 0"]).await;
     assert!(!slack.messages()[0].blocks.to_string().contains("message 3"), "an event was over");
+    // What ended untold and goes on after all is news.
+    append(&kafka, [critical(5, Kind::Update, "ends")]);
+    kafka.until(|_| replies(&slack) == ["🚨 message 0", "🚨 message 5"]).await;
+    until_text(&kafka, &slack, &["🚨 3 firing: host=a"]).await;
+    // And so is what was told as over and came again while it could not be told.
+    append(&kafka, [critical(6, Kind::Resolve, "held")]);
+    until_text(&kafka, &slack, &["🚨 2 firing, 1 resolved: host=a"]).await;
+    silence_what(&silences, "severity = critical");
+    append(&kafka, [critical(7, Kind::Fire, "held")]);
+    kafka.until(|kafka| members(kafka).iter().any(Note::is_held)).await;
+    silences.set("s", None);
+    kafka.until(|_| replies(&slack).last().is_some_and(|last| last == "🚨 message 7")).await;
 }
 
 #[tokio::test]

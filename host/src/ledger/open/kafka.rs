@@ -50,8 +50,10 @@ pub fn follow(
                 tracing::warn!(?wait, "open alerts: {text}");
                 readiness.set_not_ready(PART, text);
             }
-        } else if open.is_read() {
-            open.set_read(false);
+        } else {
+            if open.is_read() {
+                open.set_read(false);
+            }
             readiness.forget(PART);
         }
         #[allow(clippy::disallowed_methods, reason = "a thread of its own")]

@@ -115,7 +115,13 @@ impl<P: Ports> Courier<P> {
             return self.close_group(&now).await;
         }
         self.say_again(&mut now).await?;
-        Ok(GroupTelling::Told { next_ms: self.next_ms(&now), worst: now.lines.worst() })
+        if now.group.said.is_some() {
+            // What another life may have said was looked up.
+            self.inherited.remove(alert);
+        }
+        // What is held counts as well: it may be told any moment.
+        let worst = self.worst_of_group(alert);
+        Ok(GroupTelling::Told { next_ms: self.next_ms(&now), worst })
     }
 
     fn now(&self, (alert, known, group): (AlertId, Known, Group), now_ms: i64) -> Now {
@@ -224,7 +230,6 @@ impl<P: Ports> Courier<P> {
         let notified_ms = before.filter(|_| !is_notified).map_or(told_ms, |said| said.notified_ms);
         let said = Said { turn, shows: now.shows(), told_ms, notified_ms };
         self.change_group(now, |group| group.said = Some(said)).await?;
-        self.inherited.remove(&now.alert);
         Ok(GroupTelling::Told { next_ms: None, worst: now.lines.worst() })
     }
 
