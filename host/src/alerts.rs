@@ -65,9 +65,9 @@ pub struct Alert {
     pub state: &'static str,
     /// The rule.
     pub rule: String,
-    /// The last severity; empty = not in the history any more.
+    /// The last severity; empty = neither in the history any more nor told.
     pub severity: String,
-    /// The last title; empty = not in the history any more.
+    /// The last title; empty = neither in the history any more nor told.
     pub title: String,
     /// When the history first saw it, milliseconds since the Unix epoch.
     pub since_ms: i64,
@@ -157,6 +157,12 @@ fn alert(known: Option<Known>, mut events: Vec<Event>, (id, channel): (AlertId, 
         if let What::TakenUp { severity: last, title: words, .. } = &event.what {
             (severity, title) = (last.clone(), words.clone());
         }
+    }
+    if title.is_empty()
+        && let Some(told) = known.as_ref().and_then(|known| known.told.as_ref())
+    {
+        // It was taken up before the time that was asked for.
+        (severity, title) = (told.severity.as_str().to_owned(), told.title.clone());
     }
     let last_ms = events.last().map(|event| event.at_ms);
     let told_ms = known.as_ref().map(|known| known.updated_ms);

@@ -311,6 +311,23 @@ impl Config {
         }
     }
 
+    /// Reads a configuration for who only asks Kafka something: secrets of other sections than `[kafka]`
+    /// need not be here.
+    ///
+    /// # Errors
+    /// As [`Config::load`].
+    pub fn load_to_ask(path: &Path) -> Result<Self, ConfigErrors> {
+        let environment = Environment::process().assuming_secrets();
+        let config = Self::complete(Self::examine(path, &environment))?;
+        if environment.assumed().is_empty() {
+            return Ok(config);
+        }
+        let (_, mut problems) = Self::examine(path, &Environment::process());
+        let is_kafkas = |key: &str| key.starts_with("kafka.");
+        problems.retain(|problem| problem.key.as_deref().is_some_and(is_kafkas));
+        if problems.is_empty() { Ok(config) } else { Err(ConfigErrors { problems }) }
+    }
+
     /// Reads a configuration's text. `path` is where it is said to be: relative paths in it start
     /// from its folder.
     ///

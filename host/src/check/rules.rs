@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::Report;
+use super::{Report, file_of};
 use crate::canary::COMPONENT;
 use crate::causes::with_causes;
 use crate::config::{Config, Problem};
@@ -59,6 +59,7 @@ fn load(config: &Config) -> (Vec<Arc<Rule>>, Report) {
         let (topics, channels) = (topics.join(", "), channels.join(", "));
         report.passed.push(format!("rule {}: {topics} to {channels}", rule.name));
     }
+    find_loops(config, &rules, &mut report);
     if rules.is_empty() && report.problems.is_empty() {
         let shipped: Vec<String> = SHIPPED
             .iter()
@@ -72,4 +73,38 @@ fn load(config: &Config) -> (Vec<Arc<Rule>>, Report) {
         report.notes.push(Problem::new("there is no rule").file(dir).cure(cure));
     }
     (rules, report)
+}
+
+/// What comes back to where it came from: without a condition that stops it, it never ends.
+fn find_loops(config: &Config, rules: &[Arc<Rule>], report: &mut Report) {
+    let reads = |rule: &Rule, topic: &str| rule.subscription.topics.iter().any(|of| **of == *topic);
+    let own = format!("{}.", config.kafka.group_id);
+    for rule in rules {
+        let file = file_of(config, &rule.name);
+        for topic in rule.emit.iter().filter(|topic| reads(rule, topic)) {
+            let note = format!(
+                "the rule may emit to {topic}, which it reads: what it emits comes back to it"
+            );
+            let cure = "let its condition pass over what it emitted, or emit to another topic";
+            report.notes.push(Problem::new(note).file(&file).key("emit").cure(cure));
+        }
+        for topic in rule.subscription.topics.iter().filter(|topic| topic.starts_with(&own)) {
+            let note = format!(
+                "the rule reads {topic}, which is this group's own: its alerts make records there"
+            );
+            let cure = "read another topic";
+            report.notes.push(Problem::new(note).file(&file).key("topics").cure(cure));
+        }
+        for (name, sink) in &config.sinks.kafka_sinks {
+            let target = format!("kafka:{name}");
+            if reads(rule, &sink.topic) && rule.channels.contains(&target) {
+                let message = format!(
+                    "{target} writes to {}, which the rule reads: its alerts come back to it",
+                    sink.topic
+                );
+                let cure = "let one of them have another topic";
+                report.problems.push(Problem::new(message).file(&file).key("channels").cure(cure));
+            }
+        }
+    }
 }

@@ -60,7 +60,7 @@ pub(super) fn run(global: Global, arguments: &Arguments) -> Result<ExitCode, Fai
         Some(Action::Show { file, .. }) => (file, None),
         None => (&arguments.file, arguments.since),
     };
-    let config = Config::load(&file.config)?;
+    let config = Config::load_to_ask(&file.config)?;
     logs::start(global.log_format, "warn", None);
     let kafka = &config.kafka;
     let client = Arc::new(ClientState::new("kafka", kafka, Metrics::new(), Readiness::default()));

@@ -4,8 +4,9 @@ use std::process::ExitCode;
 use std::sync::Arc;
 
 use anyhow::Context as _;
+use firebell::causes::with_causes;
 use firebell::config::{Config, ConfigErrors, Problem};
-use firebell::run::{Only, Options, run as run_host};
+use firebell::run::{Only, Options, RunError, run as run_host};
 use firebell::telemetry::{Metrics, Readiness};
 
 use super::{ConfigFile, Failure, Global, logs, signals};
@@ -65,9 +66,17 @@ pub(super) fn run(global: Global, arguments: &Arguments) -> Result<ExitCode, Fai
     };
     let result = runtime.block_on(async {
         let shutdown = signals::shutdown_token().context("cannot listen to signals")?;
-        run_host(options, shutdown).await.context("the host ended")
+        Ok::<_, anyhow::Error>(run_host(options, shutdown).await)
     });
     runtime.shutdown_background();
-    result?;
-    Ok(ExitCode::SUCCESS)
+    match result? {
+        Ok(()) => Ok(ExitCode::SUCCESS),
+        // What the operator must change is no failure of the host: it need not be started again.
+        Err(RunError::Policy(errors)) => Err(errors.into()),
+        Err(error @ RunError::Rules(_)) => {
+            let problem = Problem::new(with_causes(&error)).key("rules.dir");
+            Err(ConfigErrors { problems: vec![problem] }.into())
+        }
+        Err(error) => Err(anyhow::Error::from(error).context("the host ended").into()),
+    }
 }

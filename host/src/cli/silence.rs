@@ -80,7 +80,7 @@ pub(super) fn run(global: Global, arguments: &Arguments) -> Result<ExitCode, Fai
         Action::Add(Add { file, .. }) => file,
         Action::List { file, .. } | Action::Expire { file, .. } => file,
     };
-    let config = Config::load(&file.config)?;
+    let config = Config::load_to_ask(&file.config)?;
     logs::start(global.log_format, "warn", None);
     let client =
         Arc::new(ClientState::new("kafka", &config.kafka, Metrics::new(), Readiness::default()));

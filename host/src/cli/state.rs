@@ -11,6 +11,7 @@ use firebell::state::kafka::Changelog;
 use firebell::state::query::{Answer, Question, parse_time, time};
 use firebell::telemetry::{Metrics, Readiness};
 
+use super::failure::failed;
 use super::{ConfigFile, Failure, Global, Output, logs};
 
 /// Arguments of `firebell state`.
@@ -36,7 +37,7 @@ pub(super) struct Arguments {
 
 /// Reads the changelog topic, which has the state of all hosts, and tells what a rule keeps.
 pub(super) fn run(global: Global, arguments: &Arguments) -> Result<ExitCode, Failure> {
-    let config = Config::load(&arguments.file.config)?;
+    let config = Config::load_to_ask(&arguments.file.config)?;
     logs::start(global.log_format, "warn", None);
     let question = Question {
         rule: arguments.rule.clone(),
@@ -50,7 +51,7 @@ pub(super) fn run(global: Global, arguments: &Arguments) -> Result<ExitCode, Fai
     } else {
         show(&answer, global.output, &question.rule);
     }
-    Ok(ExitCode::SUCCESS)
+    Ok(if answer.others.is_empty() { ExitCode::SUCCESS } else { failed() })
 }
 
 fn client(kafka: &KafkaConfig) -> Arc<ClientState> {

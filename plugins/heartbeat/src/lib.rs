@@ -57,7 +57,9 @@ impl Rule for Heartbeat {
         out.put_as(host, &Seen { last_ms: now_ms, silent: false }, None);
         out.set_timer(host, Due::event_time(now_ms + i64::from(self.silence_seconds) * 1000));
         if seen.is_some_and(|seen| seen.silent) {
-            out.notify(Notification::resolve(format!("{host} is back")).key(host));
+            let back = Notification::resolve(format!("{host} is back"));
+            // With the labels of its beginning, so that a policy sends it where that went.
+            out.notify(back.key(host).label("host", host));
         }
     }
 
