@@ -250,6 +250,8 @@ pub fn words(what: &What) -> String {
 mod tests {
     use super::*;
     use crate::history::tests::event;
+    use crate::ledger::Told;
+    use crate::notification::Severity;
 
     const ALERT: &str = "0123456789abcdef0123456789abcdef";
 
@@ -336,6 +338,20 @@ mod tests {
         );
         assert_eq!(alert.to_json(false).get("events"), None);
         assert_eq!(of(Some(State::Open), vec![]).rule, "a#b");
+    }
+
+    #[test]
+    fn what_was_taken_up_before_the_time_that_is_asked_for_has_the_words_of_the_ledger() {
+        let told = Some(Told {
+            opened_ms: 1,
+            rule: "a#b".into(),
+            title: "told".into(),
+            severity: Severity::Error,
+        });
+        let found =
+            Found { ledger: vec![Known { told, ..known(State::Open) }], ..Found::default() };
+        let alert = &found.alerts()[0];
+        assert_eq!((alert.title.as_str(), alert.severity.as_str()), ("told", "error"));
     }
 
     #[test]

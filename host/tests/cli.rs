@@ -121,13 +121,14 @@ fn every_bad_configuration_input_has_its_message() {
         &["firebell.toml:4: kafka.workers: expected a whole number, found a text", "1 problem"],
     );
     let not_set = |good: &str| good.replace("TOKEN", "SLACK_BOT_TOKEN");
-    Site::configured(not_set).check(
-        2,
-        &[
-            "firebell.toml:5: slack.token_env: environment variable SLACK_BOT_TOKEN is not set; set it before the start: export SLACK_BOT_TOKEN=…",
-            "1 problem",
-        ],
-    );
+    let site = Site::configured(not_set);
+    let said = site.firebell(&["run"]);
+    let told = "firebell.toml:5: slack.token_env: environment variable SLACK_BOT_TOKEN is not set; set it before the start: export SLACK_BOT_TOKEN=…";
+    assert!(said.code == 2 && said.err.contains(told), "{}", said.err);
+    // Where nothing is asked, it need not be there.
+    site.check(0, &["ok: configuration firebell.toml"]);
+    let said = site.firebell(&["check", "--offline"]);
+    assert!(said.out.contains("environment variable SLACK_BOT_TOKEN is not here"), "{}", said.out);
     let empty = |good: &str| good.replace("TOKEN", "EMPTY");
     Site::configured(empty).check(
         2,
@@ -228,6 +229,66 @@ fn every_bad_rule_is_told_with_file_place_and_cure_and_the_good_ones_pass() {
             "9 problems",
         ],
     );
+}
+
+#[test]
+fn what_comes_back_to_where_it_came_from_is_told() {
+    let sink = "[kafka_sinks.seed]\ntopic = \"SYSLOG\"\n";
+    let site = Site::configured(|good| format!("{good}{sink}"));
+    let rule = "component = \"builtin:invalid-user\"\n";
+    site.write(
+        "rules/a.toml",
+        format!("{rule}topics = [\"SYSLOG\"]\nchannels = [\"kafka:seed\"]\n"),
+    )
+    .write("rules/b.toml", format!("{rule}topics = [\"SYSLOG\"]\nemit = [\"SYSLOG\", \"OUT\"]\n"))
+    .write("rules/c.toml", format!("{rule}topics = [\"firebell.outbox\"]\n"));
+    let said = site.firebell(&["check", "--offline"]);
+    assert_eq!(said.code, 2, "{}", said.out);
+    let of = |file: &str| -> Vec<&str> {
+        said.out.lines().filter(|line| line.contains(&format!("rules/{file}.toml: "))).collect()
+    };
+    assert_eq!(
+        [of("a"), of("b"), of("c")],
+        [
+            [
+                "rules/a.toml: channels: kafka:seed writes to SYSLOG, which the rule reads: its alerts come back to it; let one of them have another topic",
+            ],
+            [
+                "note: rules/b.toml: emit: the rule may emit to SYSLOG, which it reads: what it emits comes back to it; let its condition pass over what it emitted, or emit to another topic",
+            ],
+            [
+                "note: rules/c.toml: topics: the rule reads firebell.outbox, which is this group's own: its alerts make records there; read another topic",
+            ],
+        ]
+    );
+}
+
+#[test]
+fn a_server_that_is_told_something_wrong_ends_with_2() {
+    let policy = "[delivery]\npolicy = \"policy.toml\"\n";
+    let wrong = Site::configured(|good| format!("{good}{policy}"));
+    wrong.write("policy.toml", "[route]\nreceiver = \"nobody\"\n");
+    let said = wrong.firebell(&["run", "--only", "evaluate"]);
+    assert_eq!(said.code, 2, "{}", said.err);
+    assert!(said.err.contains("nobody"), "{}", said.err);
+    let nowhere = Site::configured(|good| good.replace("[rules]", "[rules]\ndir = \"elsewhere\""));
+    let said = nowhere.firebell(&["run"]);
+    assert_eq!(said.code, 2, "{}", said.err);
+    assert!(said.err.contains("elsewhere"), "{}", said.err);
+}
+
+#[test]
+fn who_asks_kafka_alone_needs_no_token_of_slack() {
+    let site = Site::configured(|good| good.replace("\"TOKEN\"", "\"ELSEWHERE\""));
+    let said = site.firebell(&["silence", "list"]);
+    // There is no broker here, but that is all.
+    assert_eq!(said.code, 1, "{}", said.err);
+    assert!(!said.err.contains("ELSEWHERE"), "{}", said.err);
+    let secret = "[kafka.properties]\n\"security.protocol\" = \"SASL_SSL\"\n\"sasl.password\" = { env = \"NOPE\" }\n";
+    let site = Site::configured(|good| format!("{good}{secret}"));
+    let said = site.firebell(&["silence", "list"]);
+    assert_eq!(said.code, 2, "{}", said.err);
+    assert!(said.err.contains("NOPE"), "{}", said.err);
 }
 
 #[test]
