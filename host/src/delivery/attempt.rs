@@ -213,25 +213,31 @@ impl<P: Ports> Courier<P> {
             self.common.metrics.delivery_seconds(waited as f64 / 1_000.0);
         }
         self.tell(&job.entry, outcome, "");
-        let known = self.book.known(&job.entry);
         if outcome == Outcome::Untold && job.entry.notification.kind == Kind::Resolve {
-            self.end_source(known.clone()).await?;
+            self.end_source(&job.entry).await?;
         }
-        let is_elsewhere = known.is_some_and(|known| known.fallback.is_some());
-        if let Some(canary) = self.common.canary.as_ref().filter(|_| !is_elsewhere) {
-            canary.hear(&job.entry, outcome);
+        if is_its(&job.entry) {
+            self.hear_canary(&job.entry, outcome);
         }
         Ok(outcome)
     }
 
     /// Notes that an alert ended of which nobody was told: it inhibits no others any more.
-    async fn end_source(&self, known: Option<Known>) -> Result<(), Stopped> {
-        match known.filter(|known| known.labels.is_some()) {
+    async fn end_source(&self, entry: &Entry) -> Result<(), Stopped> {
+        match self.book.known(entry).filter(|known| known.labels.is_some()) {
             Some(known) => {
                 let ended = Known { labels: None, updated_ms: now_ms(), ..known };
                 self.common.keep(self.book.note(ended), &self.ending).await
             }
             None => Ok(()),
+        }
+    }
+
+    /// Tells who awaits a canary of it, unless it is in the fallback channel.
+    fn hear_canary(&self, entry: &Entry, outcome: Outcome) {
+        let is_elsewhere = self.book.known(entry).is_some_and(|known| known.fallback.is_some());
+        if let Some(canary) = self.common.canary.as_ref().filter(|_| !is_elsewhere) {
+            canary.hear(entry, outcome);
         }
     }
 

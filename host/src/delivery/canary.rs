@@ -11,7 +11,7 @@ use tokio::sync::Notify;
 use super::attempt::Outcome;
 use super::common::now_ms;
 use super::http::{ClientError, client, exchange};
-use crate::canary::{is_its, is_late, took};
+use crate::canary::{is_late, took};
 use crate::config::CanaryConfig;
 use crate::outbox::Entry;
 use crate::secret::Secret;
@@ -37,10 +37,10 @@ impl Canary {
         Self { interval, metrics, ping }
     }
 
-    /// Hears what became of an entry, of whatever rule.
+    /// Hears what became of one.
     pub(super) fn hear(&self, entry: &Entry, outcome: Outcome) {
         // What is told elsewhere, or is only found to have been told, is not what was to be shown.
-        if !is_its(entry) || !matches!(outcome, Outcome::Posted | Outcome::Updated) {
+        if !matches!(outcome, Outcome::Posted | Outcome::Updated) {
             return;
         }
         let took = took(entry, now_ms());
