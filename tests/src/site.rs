@@ -126,17 +126,27 @@ impl Site {
     pub fn rule(&self, name: &str, component: &Path, toml: &str) -> &Self {
         let bytes = std::fs::read(component)
             .unwrap_or_else(|error| panic!("can't read {}: {error}", component.display()));
-        self.put(&format!("{name}.wasm"), &bytes);
-        self.put(&format!("{name}.toml"), toml.as_bytes());
+        let files = [(format!("{name}.wasm"), &*bytes), (format!("{name}.toml"), toml.as_bytes())];
+        // All are written before one is put there. On a busy machine a host may still see the first
+        // without the second: where that matters, a test puts them there one by one.
+        let written = files.map(|(file, content)| (self.part(content), file));
+        for (part, file) in written {
+            std::fs::rename(part, self.rules().join(file)).unwrap();
+        }
         self
     }
 
     /// Writes a file of the rules folder beside it and renames it into place, as careful tools do.
     pub fn put(&self, file: &str, content: &[u8]) -> &Self {
+        std::fs::rename(self.part(content), self.rules().join(file)).unwrap();
+        self
+    }
+
+    /// A file with this content, beside the rules folder.
+    fn part(&self, content: &[u8]) -> PathBuf {
         let part = self.dir.path().join(unique("part"));
         std::fs::write(&part, content).unwrap();
-        std::fs::rename(part, self.rules().join(file)).unwrap();
-        self
+        part
     }
 
     /// Removes a file of the rules folder.

@@ -120,6 +120,10 @@ fn a_version_that_refuses_the_state_is_not_taken_until_it_is_mended() {
     let host = scene.site.start();
     let posted = &mut vec!["v1: of a".to_owned()];
     answered(&scene, posted, "v1 a 1");
+    // What it is to refuse by comes first: without it the new version takes what was kept.
+    let before = generation(&host);
+    scene.site.put("migrates.toml", scene.toml("[config]\nrefuse = true").as_bytes());
+    eventually("the next generation", || (generation(&host) > before).then_some(()));
     scene.rule("migrates", &guest("migrates-v2"), "[config]\nrefuse = true");
     eventually("the roll back", || (reloads(&host, "rolled_back") >= 1.0).then_some(()));
     posted.push("v1: of a".into());
