@@ -8,6 +8,7 @@ mod evidence;
 pub mod health;
 mod input;
 mod keeping;
+mod migration;
 mod moments;
 mod route;
 mod slice;
@@ -20,7 +21,7 @@ use std::fmt;
 use std::sync::Arc;
 
 pub use health::Health;
-pub use keeping::{Migrated, Tick};
+pub use keeping::Tick;
 pub use route::Repartition;
 pub use slot::{CallReport, Clock};
 pub use stateful::LateReport;
@@ -30,6 +31,7 @@ use crate::engine::{CallFailure, Logs};
 use crate::matching::{RuleBatch, Scratch, Survivors};
 use crate::outbox::Entry;
 use crate::record::{OutgoingRecord, Record, TopicPartition};
+use crate::rules::agreement::Agreement;
 use crate::rules::{Mode, Rule, RuleSet};
 use crate::state::{Adopted, States};
 
@@ -180,6 +182,8 @@ pub struct WorkerSet {
     /// Where records go whose rules group by something; `None` = they are evaluated where they are.
     repartition: Option<Repartition>,
     states: States,
+    /// `Some` = it is not to run before all workers have agreed.
+    agreement: Option<Arc<Agreement>>,
     /// The partitions that feed the repartition topic; empty = not known.
     feed: Vec<TopicPartition>,
     /// Stream time at each record of the batch.
@@ -236,6 +240,7 @@ impl WorkerSet {
             clock: None,
             repartition: None,
             states: States::default(),
+            agreement: None,
             feed: Vec::new(),
             streams: Vec::new(),
             moments: Moments::default(),
@@ -255,6 +260,18 @@ impl WorkerSet {
     pub fn with_repartition(mut self, repartition: Repartition) -> Self {
         self.repartition = Some(repartition);
         self
+    }
+
+    /// Has the workers agree on it before the first of them runs it.
+    #[must_use]
+    pub fn with_agreement(mut self, agreement: Option<Arc<Agreement>>) -> Self {
+        self.agreement = agreement;
+        self
+    }
+
+    /// What the workers must agree on before they run it.
+    pub fn agreement(&self) -> Option<&Agreement> {
+        self.agreement.as_deref()
     }
 
     /// The rule set that it runs.
@@ -391,7 +408,8 @@ pub struct RollBack {
 }
 
 impl RollBack {
-    fn of(rule: &Rule, reason: String) -> Self {
+    /// This version of a rule, for this reason.
+    pub fn of(rule: &Rule, reason: String) -> Self {
         Self { rule: Arc::clone(&rule.name), version: rule.version.clone(), reason }
     }
 }

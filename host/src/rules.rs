@@ -1,5 +1,6 @@
 //! Rules: what a user writes, loaded, checked and published as one immutable set.
 
+pub mod agreement;
 pub mod definition;
 mod finding;
 pub mod folder;

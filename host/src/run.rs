@@ -21,6 +21,7 @@ use crate::evaluation::{Repartition, RollBack, WorkerSet};
 use crate::history;
 use crate::http::{self, HttpError, Pages};
 use crate::kafka::ClientState;
+use crate::rules::agreement::Agreement;
 use crate::rules::folder::FolderError;
 use crate::rules::library::{Library, View};
 use crate::rules::publish::Publisher;
@@ -329,12 +330,15 @@ impl Evaluating {
         let names = InternalTopics::of(&kafka.group_id);
         let repartition = Repartition { topic: names.repartition, partitions: partitions.state };
         let changelog = Changelog { topic: names.changelog, partitions: partitions.state };
-        let build = move |set: &Arc<RuleSet>| worker_set(set).with_repartition(repartition.clone());
+        let build = move |set: &Arc<RuleSet>, agreement: Option<&Arc<Agreement>>| {
+            let set = worker_set(set).with_repartition(repartition.clone());
+            set.with_agreement(agreement.cloned())
+        };
         for number in 0..kafka.workers {
             let worker = Worker {
                 number,
                 kafka: Arc::clone(&kafka),
-                slot: publisher.slot(build(&library.view().current())),
+                slot: publisher.slot(build(&library.view().current(), None)),
                 effects: EffectWriter::new(
                     &kafka.group_id,
                     number,

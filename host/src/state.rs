@@ -15,8 +15,10 @@ use crate::rules::Rule;
 pub mod kafka;
 pub mod query;
 mod stale;
+mod way_back;
 pub mod wire;
 
+use way_back::WayBack;
 use wire::EntryKey;
 
 /// State of a partition's rules, and how far its time has come.
@@ -55,6 +57,8 @@ pub struct Lent {
 #[derive(Debug, Default)]
 pub struct States {
     partitions: BTreeMap<TopicPartition, Partition>,
+    /// By partition and rule.
+    ways_back: BTreeMap<(TopicPartition, Arc<str>), WayBack>,
 }
 
 impl States {
@@ -186,6 +190,7 @@ impl States {
     /// What was sealed last is committed.
     pub fn committed(&mut self) {
         self.all_mut().for_each(RuleState::committed);
+        self.forget_ways_back();
     }
 
     /// Everything is as it was committed last; stream time is for the caller to set back.
@@ -200,6 +205,7 @@ impl States {
     /// Forgets a partition that is given up.
     pub fn revoke(&mut self, partition: &TopicPartition) {
         self.partitions.remove(partition);
+        self.ways_back.retain(|(of, _), _| of != partition);
     }
 
     /// Takes an entry of the changelog in; `value` is `None` for a tombstone.

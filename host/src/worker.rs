@@ -31,6 +31,7 @@ mod assignment;
 mod clock;
 mod effects;
 mod report;
+mod rules;
 mod stale;
 
 use clock::WallClock;
@@ -101,6 +102,8 @@ pub struct SwapNote {
 struct Session<'w> {
     worker: &'w Worker,
     set: &'w mut Box<WorkerSet>,
+    /// What is to run next.
+    next: &'w mut Option<rules::Next>,
     source: &'w Source,
     committer: CommitterHandle,
     progress: Progress,
@@ -121,11 +124,12 @@ impl Worker {
         let part = format!("worker-{}", self.number);
         self.readiness.set_not_ready(part.clone(), "joining the consumer group");
         let Some(mut set) = self.first_set() else { return };
+        let mut next = None;
         let seed = u64::from(std::process::id()) << 8 | self.number as u64;
         let mut backoff = Backoff::new(Duration::from_millis(200), Duration::from_secs(10), seed);
         while !self.stop.is_cancelled() {
             let began = Instant::now();
-            let Err(error) = self.session(&mut set) else { break };
+            let Err(error) = self.session(&mut set, &mut next) else { break };
             if began.elapsed() > Duration::from_secs(60) {
                 backoff.succeeded();
             }
@@ -139,18 +143,6 @@ impl Worker {
         tracing::info!(worker = self.number, "worker ended");
     }
 
-    fn first_set(&self) -> Option<Box<WorkerSet>> {
-        loop {
-            if let Some(set) = self.slot.take() {
-                return Some(set);
-            }
-            if self.stop.is_cancelled() {
-                return None;
-            }
-            self.pause(BUSY_WAIT);
-        }
-    }
-
     #[allow(clippy::disallowed_methods, reason = "a worker has a thread of its own")]
     fn pause(&self, wait: Duration) {
         let until = Instant::now() + wait;
@@ -159,7 +151,11 @@ impl Worker {
         }
     }
 
-    fn session(&self, set: &mut Box<WorkerSet>) -> Result<(), SessionError> {
+    fn session(
+        &self,
+        set: &mut Box<WorkerSet>,
+        next: &mut Option<rules::Next>,
+    ) -> Result<(), SessionError> {
         let (metrics, readiness) = (self.metrics.clone(), self.readiness.clone());
         // First the producer: it ends what a crashed process left open, which would keep the
         // group's offsets from being read.
@@ -182,6 +178,7 @@ impl Worker {
         let mut session = Session {
             worker: self,
             set,
+            next,
             source: &source,
             committer,
             progress: Progress::default(),
@@ -371,69 +368,6 @@ impl Session<'_> {
             }
         }
         self.commit_offsets();
-        Ok(())
-    }
-
-    /// Takes up a new rule set, between two batches.
-    fn take_up_rules(&mut self) -> Result<(), SessionError> {
-        let Some(mut new) = self.worker.slot.take() else { return Ok(()) };
-        let began = Instant::now();
-        new.take_states(self.set);
-        let migrated = new.migrate(None);
-        let old_rules = &self.set.set().rules;
-        if migrated.failed.iter().any(|failed| old_rules.contains_key(&failed.rule)) {
-            // The old versions run on with their state; the next set comes without the new ones.
-            new.undo_migration(&migrated);
-            self.set.take_states(&mut new);
-            self.worker.slot.retire(new);
-            self.roll_back(migrated.failed);
-            return Ok(());
-        }
-        self.roll_back(migrated.failed);
-        let old = std::mem::replace(self.set, new);
-        self.worker.metrics.swap(began.elapsed().as_secs_f64());
-        let partitions = self.progress.partitions();
-        let positions = partitions.filter_map(|one| Some((one.clone(), self.progress.next(one)?)));
-        let positions: Vec<_> = positions.collect();
-        let (old_set, new_set) = (Arc::clone(old.set()), Arc::clone(self.set.set()));
-        self.worker.slot.retire(old);
-        let note = SwapNote { old: old_set, new: new_set, positions };
-        if self.worker.swaps.try_send(note).is_err() {
-            tracing::warn!(worker = self.worker.number, "too many swaps to log them all");
-        }
-        self.subscribe()
-    }
-
-    /// Asks for the last versions of rules whose new ones do not work.
-    fn roll_back(&self, rules: impl IntoIterator<Item = RollBack>) {
-        for rule in rules {
-            if self.worker.roll_backs.try_send(rule).is_err() {
-                tracing::warn!(
-                    "too many rules are to be rolled back at once; they are asked for again"
-                );
-            }
-        }
-    }
-
-    /// Reads the topics that the rules need.
-    fn subscribe(&mut self) -> Result<(), SessionError> {
-        let mut topics: BTreeSet<Arc<str>> = self.set.set().topics.keys().cloned().collect();
-        if self.set.routes() {
-            topics.insert(Arc::clone(&self.worker.effects.repartition().topic));
-        }
-        let part = format!("worker-{}", self.worker.number);
-        if topics == self.subscribed {
-            return Ok(());
-        }
-        let names: Vec<&str> = topics.iter().map(|topic| &**topic).collect();
-        self.source.subscribe(&names)?;
-        tracing::info!(worker = self.worker.number, topics = names.join(","), "subscribed");
-        if topics.is_empty() {
-            self.worker.readiness.set_ready(part);
-        } else if self.subscribed.is_empty() {
-            self.worker.readiness.set_not_ready(part, "joining the consumer group");
-        }
-        self.subscribed = topics;
         Ok(())
     }
 }

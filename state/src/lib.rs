@@ -31,4 +31,5 @@ pub use moment::{Added, Dropped, Due, Evidence, Firing, Late, Moment, WindowStat
 pub use plan::{Aggregate, Closing, Crossing, InvalidPlan, Plan, Shape, Window};
 pub use sources::Sources;
 pub use state::RuleState;
+pub use values::Values;
 pub use wire::WireError;

@@ -1,10 +1,14 @@
 //! Values and timers of keys.
 
 use crate::entry::Entry;
-use crate::key::{KeyRef, Kind};
+use crate::key::{Key, KeyRef, Kind};
 use crate::limits::{StateError, VALUE_BYTES_MAX, check_key};
 use crate::moment::Due;
 use crate::state::RuleState;
+
+/// The keys and values of a state as they were once, in the order of the keys.
+#[derive(Debug, Clone)]
+pub struct Values(Vec<(Key, Entry)>);
 
 impl RuleState {
     /// The value of a key at a stream time; one that has expired by then is not there, whether or
@@ -131,6 +135,29 @@ impl RuleState {
             }
         }
         Ok(())
+    }
+
+    /// All keys and values as they are, for [`put_values_back`](Self::put_values_back).
+    pub fn values(&self) -> Values {
+        let there = self.store.sorted(|kind| kind == Kind::Value).into_iter();
+        Values(there.map(|(key, entry)| (key.clone(), entry.clone())).collect())
+    }
+
+    /// Puts keys and values as they were in the place of all there are, with their expiry: a migration
+    /// is taken back by it after it was committed. The limit of bytes is not looked at: they were there.
+    pub fn put_values_back(&mut self, values: &Values) {
+        let there = self.store.sorted(|kind| kind == Kind::Value).into_iter();
+        let gone: Vec<_> = there
+            .map(|(key, _)| key)
+            .filter(|key| values.0.binary_search_by(|(kept, _)| kept.cmp(key)).is_err())
+            .cloned()
+            .collect();
+        gone.into_iter().for_each(|key| self.store.replace(key, None));
+        for (key, entry) in &values.0 {
+            if self.store.get(&key.borrowed()) != Some(entry) {
+                self.store.replace(key.clone(), Some(entry.clone()));
+            }
+        }
     }
 
     fn put_until(

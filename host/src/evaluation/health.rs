@@ -80,15 +80,19 @@ impl Health {
         self.last.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
+    /// Whether a call of this version went well once.
+    pub fn has_worked(&self) -> bool {
+        self.worked.load(Ordering::Relaxed)
+    }
+
     /// Whether this version fails from its first record on: the one before it is to run again.
     pub fn fails_from_the_start(&self) -> bool {
-        !self.worked.load(Ordering::Relaxed)
-            && self.in_a_row.load(Ordering::Relaxed) >= FIRST_FAILURES
+        !self.has_worked() && self.in_a_row.load(Ordering::Relaxed) >= FIRST_FAILURES
     }
 
     /// A call went well.
     pub fn succeeded(&self) {
-        if !self.worked.load(Ordering::Relaxed) {
+        if !self.has_worked() {
             self.worked.store(true, Ordering::Relaxed);
         }
         // Read first: workers share this line of memory, and nearly all calls go well.

@@ -8,21 +8,12 @@ use super::collect::Source;
 use super::input::Input;
 use super::route;
 use super::slot::Outcome;
-use super::{BatchReport, Evaluation, RollBack, RuleReport, WorkerSet};
+use super::{BatchReport, Evaluation, RuleReport, WorkerSet};
 use crate::engine::StateCall;
 use crate::matching::RuleBatch;
 use crate::record::{Record, RecordId, TopicPartition};
 use crate::rules::Rule;
 use crate::state::Lent;
-
-/// What became of state of other versions.
-#[derive(Debug, Default)]
-pub struct Migrated {
-    /// Partitions and rules whose keys and values are of the present version now.
-    done: Vec<(TopicPartition, Arc<str>)>,
-    /// Versions that cannot read what is there.
-    pub failed: Vec<RollBack>,
-}
 
 /// What the wall clock says of a partition in which no record came.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -75,40 +66,6 @@ impl Tick {
 }
 
 impl WorkerSet {
-    /// Hands the keys and values of rules whose state has another version to them, in all partitions or
-    /// those given. The state of a rule that fails is as it was in all of them.
-    pub fn migrate(&mut self, only: Option<&[TopicPartition]>) -> Migrated {
-        let mut migrated = Migrated::default();
-        let partitions: Vec<TopicPartition> = self.states.partitions().cloned().collect();
-        let partitions = partitions.iter().filter(|one| only.is_none_or(|only| only.contains(one)));
-        for slot in self.slots.iter_mut().filter(|slot| slot.rule.keeps_state()) {
-            let rule = Arc::clone(&slot.rule);
-            let before = migrated.done.len();
-            for input in partitions.clone() {
-                let Some((mut state, stored)) = self.states.take_outdated(input, &rule) else {
-                    continue;
-                };
-                let result = slot.migrate(stored, &mut state);
-                self.states.give_back_untouched(input, &rule.name, state);
-                match result {
-                    Ok(()) => migrated.done.push((input.clone(), Arc::clone(&rule.name))),
-                    Err(reason) => {
-                        migrated.failed.push(RollBack::of(&rule, reason));
-                        let done = migrated.done.drain(before..);
-                        done.for_each(|(input, rule)| self.states.undo_call(&input, &rule));
-                        break;
-                    }
-                }
-            }
-        }
-        migrated
-    }
-
-    /// Undoes what [`migrate`](Self::migrate) did, if nothing was done since.
-    pub fn undo_migration(&mut self, migrated: &Migrated) {
-        migrated.done.iter().for_each(|(input, rule)| self.states.undo_call(input, rule));
-    }
-
     /// Takes the state over from the set that evaluated until now.
     pub fn take_states(&mut self, old: &mut Self) {
         self.states = std::mem::take(&mut old.states);
@@ -155,24 +112,15 @@ impl WorkerSet {
     ) {
         let slot = &mut self.slots[at];
         let rule = Arc::clone(&slot.rule);
-        if let Some((mut state, stored)) = self.states.take_outdated(input, &rule) {
-            // Migrated and taken back, or refused when it was restored.
-            let migrated = slot.migrate(stored, &mut state);
-            self.states.give_back_untouched(input, &rule.name, state);
-            if let Err(reason) = migrated {
-                let mut report = RuleReport::new(&rule.name, &source.partition.topic, matched);
-                let mut outcome = slot.refuse_all(&matched.batch, &reason);
-                report.take(&mut outcome, &rule);
-                self.collected.add(
-                    source,
-                    (index as u32, &rule),
-                    (&matched.rows, &[]),
-                    outcome,
-                    &mut report,
-                );
-                out.rules.push(report);
-                return;
-            }
+        // Migrated and taken back, or refused when it was restored.
+        if let Some(Err(reason)) = slot.take_over(&mut self.states, input) {
+            let mut report = RuleReport::new(&rule.name, &source.partition.topic, matched);
+            let mut outcome = slot.refuse_all(&matched.batch, &reason);
+            report.take(&mut outcome, &rule);
+            let (rule, rows) = ((index as u32, rule.as_ref()), (&matched.rows[..], &[][..]));
+            self.collected.add(source, rule, rows, outcome, &mut report);
+            out.rules.push(report);
+            return;
         }
         let Lent { mut state, adopted } = self.states.lend(input, &rule);
         state.begin_call();

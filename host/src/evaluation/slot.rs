@@ -4,8 +4,6 @@ use std::ops::Range;
 use std::sync::Arc;
 use std::time::Duration;
 
-use firebell_state::RuleState;
-
 use crate::batch::Batch;
 use crate::causes::with_causes;
 use crate::effect::RowEffect;
@@ -101,32 +99,6 @@ impl Slot {
             }
         };
         Ok(self.instance.insert(instance))
-    }
-
-    /// Hands keys and values of version `from` over, and puts what they became into `state`; on an
-    /// error, for people, it is as it was.
-    pub(super) fn migrate(&mut self, from: u32, state: &mut RuleState) -> Result<(), String> {
-        state.begin_call();
-        let entries = state.entries_for_migration();
-        let migrated = self.prepare().and_then(|instance| instance.migrate(from, &entries));
-        let replaced = match migrated {
-            Ok(entries) => state.replace_values(entries).map_err(|error| error.to_string()),
-            Err(failure) => {
-                self.instance = None;
-                Err(failure.message)
-            }
-        };
-        let version = self.rule.plan.version;
-        match replaced {
-            Ok(()) => {
-                state.set_version(version);
-                Ok(())
-            }
-            Err(message) => {
-                state.undo_call();
-                Err(format!("state of version {from} cannot become version {version}: {message}"))
-            }
-        }
     }
 
     /// Shows the rule a batch that is not empty. What fails is found record by record.

@@ -202,13 +202,23 @@ impl Library {
     pub fn roll_back(&mut self, wanted: RollBack) -> Reloaded {
         let set = self.view.current();
         let current = set.rules.get(&wanted.rule).filter(|rule| rule.version == wanted.version);
-        let given_up = self.given_up.get(&wanted.rule).map(|given_up| given_up.version.as_str());
-        if current.is_none() || given_up == Some(&wanted.version) {
+        let Some(current) = current else { return Reloaded::Unchanged };
+        if let Some(given_up) = self.given_up.get_mut(&wanted.rule) {
+            if given_up.version != wanted.version && !given_up.reason.contains(&wanted.reason) {
+                tracing::error!(
+                    rule = %wanted.rule,
+                    version = wanted.version,
+                    "rule was rolled back, and its last version does not work either: {}",
+                    wanted.reason
+                );
+                given_up.reason += &format!("; and its last version: {}", wanted.reason);
+                self.reload(Change { snapshot: self.folder.clone(), touched: BTreeSet::new() });
+            }
             return Reloaded::Unchanged;
         }
-        let previous = self.previous.get(&wanted.rule);
-        let previous = previous.filter(|rule| given_up != Some(&rule.version)).cloned();
-        let Some(previous) = previous else {
+        // Where it works on some records, the version before it may not know what it keeps.
+        let previous = self.previous.get(&wanted.rule).filter(|_| !current.health.has_worked());
+        let Some(previous) = previous.cloned() else {
             self.given_up.insert(Arc::clone(&wanted.rule), wanted);
             self.reload(Change { snapshot: self.folder.clone(), touched: BTreeSet::new() });
             return Reloaded::Unchanged;

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use tracing::info;
 
 use crate::record::TopicPartition;
-use crate::rules::RuleSet;
+use crate::rules::{Rule, RuleSet};
 
 /// A rule that is not the same in two sets.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -48,6 +48,15 @@ impl RuleSet {
             new: version(new, name),
         });
         changes.filter(|change| change.old != change.new).collect()
+    }
+
+    /// Whether a rule of both keeps its values in another version: whoever goes on with the new set hands
+    /// them over.
+    pub fn hands_over(old: &Self, new: &Self) -> bool {
+        let version = |rule: &Arc<Rule>| rule.keeps_state().then_some(rule.plan.version);
+        new.rules.iter().any(|(name, rule)| {
+            old.rules.get(name).is_some_and(|old| version(old) != version(rule))
+        })
     }
 }
 

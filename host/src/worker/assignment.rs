@@ -89,8 +89,8 @@ impl Session<'_> {
         let changelog = &worker.changelog;
         let restored =
             changelog.restore(&worker.kafka, partitions, states, &client, &mut progress)?;
-        let migrated = self.set.migrate(Some(partitions));
-        self.roll_back(migrated.failed);
+        let refused = self.set.migrate(Some(partitions));
+        self.roll_back(refused);
         worker.metrics.restored(restored.entries, began.elapsed().as_secs_f64());
         if restored.records > 0 {
             tracing::info!(

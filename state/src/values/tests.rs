@@ -135,6 +135,38 @@ fn a_migration_replaces_all_values_and_keeps_the_expiry_of_keys_that_stay() {
 }
 
 #[test]
+fn values_that_are_put_back_are_as_they_were_and_that_is_a_change_that_is_written() {
+    let mut state = state();
+    state.advance(0);
+    state.put(0, b"gone", b"1", Some(10)).unwrap();
+    state.put(0, b"stays", b"1", None).unwrap();
+    state.put(0, b"changed", b"1", Some(7)).unwrap();
+    state.set_timer(b"gone", Due::EventTime(3)).unwrap();
+    state.seal(&mut |_, _| {});
+    state.committed();
+    let before = state.values();
+    let pair = |key: &[u8], value: &[u8]| (key.to_vec(), value.to_vec());
+    state
+        .replace_values(vec![pair(b"changed", b"2"), pair(b"new", b"2"), pair(b"stays", b"1")])
+        .unwrap();
+    state.seal(&mut |_, _| {});
+    state.committed();
+    state.begin_call();
+    state.put_values_back(&before);
+    let mut seen = vec![];
+    state.each_value(&mut |key, value, expires_ms| {
+        seen.push((key.to_vec(), value.to_vec(), expires_ms));
+    });
+    let value = |key: &[u8], expires_ms| (key.to_vec(), b"1".to_vec(), expires_ms);
+    let wanted = [value(b"changed", Some(7)), value(b"gone", Some(10)), value(b"stays", None)];
+    assert_eq!(seen, wanted);
+    assert_eq!(state.next_notice_ms(), Some(3), "timers are not values");
+    let mut written = vec![];
+    state.seal(&mut |_, value| written.push(value.is_some()));
+    assert_eq!(written, [true, true, false], "what stayed is not written again");
+}
+
+#[test]
 fn a_migration_that_gives_too_much_changes_nothing() {
     let mut state = RuleState::new(1_000);
     state.put(0, b"k", b"1", None).unwrap();

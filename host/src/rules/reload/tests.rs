@@ -48,8 +48,9 @@ impl Host {
         let mut publisher = Publisher::default();
         let slot = publisher.slot(view.current());
         let (roll_backs, given_up) = sync_channel(1);
-        let thread =
-            thread::spawn(move || follow(library, publisher, watch, &given_up, Arc::clone));
+        let thread = thread::spawn(move || {
+            follow(library, publisher, watch, &given_up, |set, _| Arc::clone(set))
+        });
         let host = Self { dir, slot, view, stop, roll_backs, thread: Some(thread) };
         assert_eq!(host.next().generation, 1);
         host
@@ -178,4 +179,35 @@ fn a_version_that_does_not_work_gives_way_to_the_last_one_until_it_is_saved_anew
     let mended = version(&host.next());
     assert!(mended != good && mended != bad);
     assert!(host.view.problems().is_empty());
+}
+
+#[test]
+fn a_version_that_works_on_some_records_is_told_of_and_stays() {
+    let host = Host::start(&[("user.wasm", component()), ("invalid-user.toml", TOML)]);
+    host.save("invalid-user.toml", &[TOML, b"mode = \"shadow\"\n"].concat());
+    let set = host.next();
+    let rule = &set.rules["invalid-user"];
+    rule.health.succeeded();
+    host.roll_backs.send(RollBack::of(rule, "it cannot read partition 3".into())).unwrap();
+    assert!(host.wait_for_problem().contains("it cannot read partition 3"));
+    assert_eq!(host.view.current().rules["invalid-user"].version, rule.version);
+    assert!(host.slot.take().is_none());
+}
+
+#[test]
+fn a_version_that_was_gone_back_to_and_does_not_work_either_does_not_bring_the_other_back() {
+    let host = Host::start(&[("user.wasm", component()), ("invalid-user.toml", TOML)]);
+    let first = Arc::clone(&host.view.current().rules["invalid-user"]);
+    host.save("invalid-user.toml", &[TOML, b"mode = \"shadow\"\n"].concat());
+    let second = Arc::clone(&host.next().rules["invalid-user"]);
+    host.roll_backs.send(RollBack::of(&second, "it fails".into())).unwrap();
+    assert_eq!(host.next().rules["invalid-user"].version, first.version);
+    host.roll_backs.send(RollBack::of(&first, "so does this".into())).unwrap();
+    let end = Instant::now() + PATIENCE;
+    while !host.wait_for_problem().contains("it fails; and its last version: so does this") {
+        assert!(Instant::now() < end, "only {}", host.wait_for_problem());
+        thread::yield_now();
+    }
+    assert_eq!(host.view.current().rules["invalid-user"].version, first.version);
+    assert!(host.slot.take().is_none());
 }

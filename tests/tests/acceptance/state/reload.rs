@@ -1,5 +1,6 @@
 //! A new version of a rule takes the state of the one before it, or is not taken.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use firebell_tests::eventually;
@@ -150,6 +151,120 @@ fn a_version_that_refuses_the_state_is_not_taken_until_it_is_mended() {
     posted.push("v2: of a".into());
     answered(&scene, posted, "v2 a 4");
     assert_eq!(scene.dead_letters().len(), 0);
+}
+
+/// A host in each partition of the topic, so that every worker keeps something.
+const EVERYWHERE: [&str; 4] = ["a", "b", "c", "d"];
+
+/// Says something of a host in each partition.
+fn say_everywhere(scene: &Scene) {
+    let records = EVERYWHERE.iter().zip(0..);
+    let records = records.map(|(host, partition)| seen(host, START_MS).partition(partition));
+    scene.kafka.produce(&scene.topic, records);
+}
+
+/// What is told of all of them.
+fn told_everywhere(of_host: impl FnMut(&'static str) -> String) -> impl Iterator<Item = String> {
+    EVERYWHERE.into_iter().map(of_host)
+}
+
+/// Waits until both workers have partitions.
+fn await_both_workers(host: &Host) {
+    eventually("partitions of the second worker", || {
+        host.log().contains("partition added worker=1").then_some(())
+    });
+}
+
+/// Waits until a rule has changed its version in all partitions for this many times.
+fn await_changes(host: &Host, rule: &str, times: usize) {
+    let change = format!("rule {rule} changes its version at ");
+    eventually("the change in all partitions", || {
+        (host.log().matches(&change).count() >= times * EVERYWHERE.len()).then_some(())
+    });
+}
+
+#[test]
+fn a_version_that_one_worker_refuses_is_taken_by_none() {
+    let scene = Scene::new(Kafka::newest(), "refused-by-one");
+    scene.rule("migrates", &guest("migrates-v1"), "");
+    scene.rule("other", &guest("v1"), "");
+    let host = scene.site.start();
+    await_both_workers(&host);
+    let before = generation(&host);
+    scene.site.put("migrates.toml", scene.toml("[config]\nrefuse_host = \"d\"").as_bytes());
+    eventually("the next generation", || (generation(&host) > before).then_some(()));
+    await_changes(&host, "migrates", 1);
+    say_everywhere(&scene);
+    let to = (&scene.kafka, scene.topic.as_str());
+    let record = |number| {
+        let partition = number % 4;
+        seen(EVERYWHERE[partition], START_MS).partition(partition as i32)
+    };
+    // Who took it would work with it meanwhile.
+    let written = Load::during(to, Duration::from_millis(20), record, |_| {
+        scene.rule("migrates", &guest("migrates-v2"), "[config]\nrefuse_host = \"d\"");
+        eventually("the roll back", || (reloads(&host, "rolled_back") >= 1.0).then_some(()));
+    });
+    let mut counts: BTreeMap<&str, usize> = BTreeMap::new();
+    let mut next = |host| {
+        let count = counts.entry(host).or_default();
+        *count += 1;
+        *count
+    };
+    let hosts = EVERYWHERE.into_iter().chain((0..written).map(|number| EVERYWHERE[number % 4]));
+    let told = |host| [format!("v1 {host} {}", next(host)), format!("v1: of {host}")];
+    let mut posted: Vec<String> = hosts.flat_map(told).collect();
+    scene.await_titles(posted.clone());
+
+    // Others change meanwhile, in all of them.
+    scene.rule("other", &guest("v2"), "");
+    await_changes(&host, "other", 1);
+    say_everywhere(&scene);
+    posted.extend(told_everywhere(|host| format!("v1 {host} {}", next(host))));
+    posted.extend(told_everywhere(|host| format!("v2: of {host}")));
+    scene.await_titles(posted.clone());
+    assert_eq!(reloads(&host, "rolled_back"), 1.0);
+
+    scene.rule("migrates", &guest("migrates-v2"), "");
+    await_changes(&host, "migrates", 2);
+    say_everywhere(&scene);
+    posted.extend(told_everywhere(|host| format!("v2 {host} {}", next(host))));
+    posted.extend(told_everywhere(|host| format!("v2: of {host}")));
+    scene.await_titles(posted);
+    assert_eq!(scene.dead_letters().len(), 0);
+}
+
+#[test]
+fn a_version_that_fails_on_its_first_records_gives_back_what_was_handed_to_it() {
+    let scene = Scene::new(Kafka::newest(), "gives-back");
+    scene.rule("migrates", &guest("migrates-v1"), "");
+    let host = scene.site.start();
+    await_both_workers(&host);
+    say_everywhere(&scene);
+    let mut posted: Vec<String> = told_everywhere(|host| format!("v1 {host} 1")).collect();
+    scene.await_titles(posted.clone());
+    let before = generation(&host);
+    scene.site.put("migrates.toml", scene.toml("[config]\ntrap = true").as_bytes());
+    eventually("the next generation", || (generation(&host) > before).then_some(()));
+    await_changes(&host, "migrates", 1);
+    scene.rule("migrates", &guest("migrates-v2"), "[config]\ntrap = true");
+    await_changes(&host, "migrates", 2);
+    scene.kafka.produce(&scene.topic, (0..3).map(|_| seen("a", START_MS).partition(0)));
+    eventually("the roll back", || (reloads(&host, "rolled_back") >= 1.0).then_some(()));
+    await_changes(&host, "migrates", 3);
+    say_everywhere(&scene);
+    posted.extend(told_everywhere(|host| format!("v1 {host} 2")));
+    scene.await_titles(posted.clone());
+    scene.await_committed();
+    assert!(host.terminate().success());
+
+    // So it is in the changelog.
+    scene.rule("migrates", &guest("migrates-v1"), "");
+    let _host = scene.site.start();
+    say_everywhere(&scene);
+    posted.extend(told_everywhere(|host| format!("v1 {host} 3")));
+    scene.await_titles(posted);
+    scene.await_dead_letters(3);
 }
 
 #[test]

@@ -224,7 +224,7 @@ impl Cluster {
         let worker = &mut self.workers[self.owners[at]];
         worker.set.states().revoke(partition);
         restore(&self.changelog, self.compacts, partition, worker.set.states());
-        assert_eq!(worker.set.migrate(Some(std::slice::from_ref(partition))).failed, []);
+        assert_eq!(worker.set.migrate(Some(std::slice::from_ref(partition))), []);
         worker.set.states().set_stream_ms(partition, stream_ms);
         let reached = Reached { partition: partition.clone(), offset, stream_ms, topic_id: None };
         worker.progress.assigned(reached, false);
