@@ -22,6 +22,10 @@ struct Run {
     records_per_second: f64,
     resident_bytes: f64,
     alerts: u64,
+    /// Records that came too late for their window.
+    late: f64,
+    /// Records that were evaluated more than once, since their transaction was given up.
+    again: f64,
 }
 
 /// Rule 2 on few and on many matching records.
@@ -32,18 +36,20 @@ pub(crate) fn seed_rule_2(kafka: &Kafka) {
         let dataset = Dataset::write(kafka, "windows", records, share);
         for workers in [1, 2] {
             let (mut ours, mut bare, mut bytes) = (vec![], vec![], vec![]);
-            let mut alerts = vec![];
+            let (mut alerts, mut late, mut again) = (vec![], vec![], vec![]);
             for _ in 0..ROUNDS {
                 bare.push(bare::records_per_second(kafka, &dataset));
                 let run = run(kafka, &dataset, workers);
                 ours.push(run.records_per_second);
                 bytes.push(run.resident_bytes);
                 alerts.push(run.alerts);
+                late.push(run.late);
+                again.push(run.again);
             }
             let name = format!("P4 seed rule 2, {what} match, {workers} worker(s)");
             compare(&name, median(&mut ours), ("bare consumer", median(&mut bare)), "records/s");
             println!(
-                "   resident: {:.0} MiB; alerts: {alerts:?} of {} bursts",
+                "   resident: {:.0} MiB; alerts: {alerts:?} of {} bursts; late: {late:?}; read again: {again:?}",
                 median(&mut bytes) / f64::from(1 << 20),
                 dataset.bursts
             );
@@ -78,7 +84,10 @@ fn run(kafka: &Kafka, dataset: &Dataset, workers: usize) -> Run {
         std::thread::sleep(PAUSE);
     };
     let resident_bytes = host.metric("process_resident_memory_bytes", &[]);
-    host.terminate();
+    let late = host.metric("firebell_late_records_total", &[]);
+    let wanted = (dataset.records + dataset.matching) as f64;
+    let again = of(&dataset.topic) + of(&repartition) - wanted;
+    assert!(host.terminate().success(), "the host did not end well");
     let alerts = kafka.read(&site.outbox()).len() as u64;
-    Run { records_per_second, resident_bytes, alerts }
+    Run { records_per_second, resident_bytes, alerts, late, again }
 }
