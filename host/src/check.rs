@@ -60,7 +60,7 @@ pub async fn check(path: &Path, options: Options) -> Report {
     report.problems.extend(problems);
     let Some(config) = config.map(Arc::new) else { return report };
     let rules = rules::check(&config, &mut report).await;
-    let policy = policy::check(&config, &mut report);
+    let policy = policy::check(&config, &rules, &mut report);
     sinks::check(&config, (&rules, policy.as_ref()), &mut report);
     note_plain_password(path, &config.kafka, &mut report);
     match &config.slack {

@@ -42,10 +42,17 @@ pub struct Policy {
 }
 
 /// Severities from worst to harmless.
-const SEVERITIES: [Severity; 4] =
+pub(crate) const SEVERITIES: [Severity; 4] =
     [Severity::Critical, Severity::Error, Severity::Warning, Severity::Info];
 
 impl Policy {
+    /// All that routes and inhibition ask of labels.
+    pub fn matchers(&self) -> impl Iterator<Item = &Matcher> {
+        let inhibiting = self.inhibit_rules.iter();
+        let inhibiting = inhibiting.flat_map(|rule| rule.source.0.iter().chain(&rule.target.0));
+        self.route.matchers().into_iter().chain(inhibiting)
+    }
+
     /// The targets of a notification, in the order of the routes, each once; never empty.
     ///
     /// `chosen` is the channel that the rule chose, which a route without any receiver means. A

@@ -8,6 +8,7 @@ use crate::causes::with_causes;
 use crate::config::{Config, Problem};
 use crate::engine::Engine;
 use crate::rules::Rule;
+use crate::rules::folder::near_misses;
 use crate::rules::library::Library;
 use crate::shipped::SHIPPED;
 use crate::telemetry::Metrics;
@@ -58,6 +59,10 @@ fn load(config: &Config) -> (Vec<Arc<Rule>>, Report) {
         let channels: Vec<String> = rule.channels.iter().map(|name| format!("#{name}")).collect();
         let (topics, channels) = (topics.join(", "), channels.join(", "));
         report.passed.push(format!("rule {}: {topics} to {channels}", rule.name));
+    }
+    for name in near_misses(dir) {
+        let note = Problem::new("is no rule's file and is not looked at").file(&dir.join(name));
+        report.notes.push(note.cure("rules are in .wasm and .toml files"));
     }
     find_loops(config, &rules, &mut report);
     if rules.is_empty() && report.problems.is_empty() {

@@ -8,6 +8,7 @@ use super::slack::is_http_url;
 use super::{Context, KafkaConfig, OauthConfig, OffsetReset};
 use crate::secret::Secret;
 
+mod login;
 mod properties;
 
 /// How often effects are committed while a backlog is worked off; every 10 ms would cost a third of
@@ -213,7 +214,7 @@ mod tests {
 
     #[test]
     fn properties_of_librdkafka_are_handed_on_except_ours() {
-        let text = GOOD.replace("[slack]", "[kafka.properties]\n\"sasl.password\" = { env = \"PASSWORD\" }\n\"socket.keepalive.enable\" = true\n\"fetch.min.bytes\" = 1_000\n\"security.protocol\" = \"SASL_SSL\"\n[slack]");
+        let text = GOOD.replace("[slack]", "[kafka.properties]\n\"sasl.mechanism\" = \"PLAIN\"\n\"sasl.password\" = { env = \"PASSWORD\" }\n\"sasl.username\" = \"u\"\n\"socket.keepalive.enable\" = true\n\"fetch.min.bytes\" = 1_000\n\"security.protocol\" = \"SASL_SSL\"\n[slack]");
         let all = parse(&text).unwrap().kafka.client_properties();
         let all: Vec<_> = all.iter().map(|(name, value)| (name.as_str(), value.reveal())).collect();
         assert_eq!(
@@ -221,7 +222,9 @@ mod tests {
             [
                 ("bootstrap.servers", "k:9092"),
                 ("fetch.min.bytes", "1000"),
+                ("sasl.mechanism", "PLAIN"),
                 ("sasl.password", "p"),
+                ("sasl.username", "u"),
                 ("security.protocol", "SASL_SSL"),
                 ("socket.keepalive.enable", "true"),
             ]

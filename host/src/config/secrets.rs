@@ -132,7 +132,7 @@ mod tests {
 
     #[test]
     fn secrets_that_are_not_here_can_be_taken_as_there() {
-        let text = "[kafka]\nbootstrap_servers = \"k:9092\"\n[kafka.properties]\n\"security.protocol\" = \"SASL_SSL\"\n\"sasl.password\" = { file = \"password\" }\n[slack]\nwebhook_url_env = \"URL\"\ndefault_channel = \"general\"\n[webhooks.pager]\nurl_env = \"EMPTY\"\n";
+        let text = "[kafka]\nbootstrap_servers = \"k:9092\"\n[kafka.properties]\n\"security.protocol\" = \"SASL_SSL\"\n\"sasl.mechanism\" = \"PLAIN\"\n\"sasl.username\" = \"u\"\n\"sasl.password\" = { file = \"password\" }\n[slack]\nwebhook_url_env = \"URL\"\ndefault_channel = \"general\"\n[webhooks.pager]\nurl_env = \"EMPTY\"\n";
         let environment = environment().assuming_secrets();
         let errors = Config::parse(Path::new("/etc/f.toml"), text, &environment).unwrap_err();
         let problems: Vec<_> = errors.problems.iter().map(ToString::to_string).collect();
@@ -140,7 +140,7 @@ mod tests {
         assert_eq!(
             problems,
             [
-                "/etc/f.toml:10: webhooks.pager.url_env: environment variable EMPTY is empty; give it the secret",
+                "/etc/f.toml:12: webhooks.pager.url_env: environment variable EMPTY is empty; give it the secret",
             ]
         );
         assert_eq!(environment.assumed(), ["environment variable URL", "file /etc/password"]);
@@ -198,7 +198,7 @@ mod tests {
         assert!(!errors.to_string().contains("SECRET"), "{errors}");
         let config = parse(&GOOD.replace(
             "[slack]",
-            "[kafka.properties]\n\"security.protocol\" = \"SASL_SSL\"\n\"sasl.password\" = { env = \"PASSWORD\" }\n[slack]",
+            "[kafka.properties]\n\"security.protocol\" = \"SASL_SSL\"\n\"sasl.mechanism\" = \"PLAIN\"\n\"sasl.username\" = \"u\"\n\"sasl.password\" = { env = \"PASSWORD\" }\n[slack]",
         ))
         .unwrap();
         assert!(!format!("{config:?}").contains("xoxb"), "{config:?}");

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::labels::Labels;
 use super::manner::Manner;
-use super::matcher::Matchers;
+use super::matcher::{Matcher, Matchers};
 
 /// Where alerts are told.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -36,6 +36,12 @@ impl Route {
         let mut found = Vec::new();
         self.collect(labels, &mut found);
         found
+    }
+
+    /// What it and the routes below it ask of labels, in their order.
+    pub(super) fn matchers(&self) -> Vec<&Matcher> {
+        let below = self.routes.iter().flat_map(Self::matchers);
+        self.matchers.0.iter().chain(below).collect()
     }
 
     fn collect<'r>(&'r self, labels: &Labels, found: &mut Vec<&'r Self>) {

@@ -6,6 +6,8 @@ use std::io;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
+use crate::nearest::nearest;
+
 /// Tells whether a file is still the one that was read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Stamp {
@@ -98,6 +100,22 @@ pub fn is_rule_file(name: &str) -> bool {
     !name.starts_with('.') && (name.ends_with(".wasm") || name.ends_with(".toml"))
 }
 
+/// The names in the folder that are none, and that are nearly: `a.tml`, `a.TOML`. An unreadable folder has
+/// none.
+pub fn near_misses(dir: &Path) -> Vec<String> {
+    let entries = fs::read_dir(dir).into_iter().flatten().flatten();
+    let names = entries.map(|entry| entry.file_name().to_string_lossy().into_owned());
+    let mut names: Vec<String> = names
+        .filter(|name| !name.starts_with('.') && !is_rule_file(name))
+        .filter(|name| {
+            let extension = Path::new(name).extension().and_then(|extension| extension.to_str());
+            extension.is_some_and(|extension| nearest(extension, ["toml", "wasm"]).is_some())
+        })
+        .collect();
+    names.sort();
+    names
+}
+
 /// Which folder a path leads to now: device and inode, links followed.
 pub(super) fn identity(dir: &Path) -> io::Result<(u64, u64)> {
     fs::metadata(dir).map(|metadata| (metadata.dev(), metadata.ino()))
@@ -118,6 +136,16 @@ mod tests {
         let snapshot = Snapshot::take(dir.path()).unwrap();
         let names: Vec<_> = snapshot.files.keys().map(String::as_str).collect();
         assert_eq!(names, ["a.wasm", "b.toml", "g.toml"]);
+    }
+
+    #[test]
+    fn names_that_are_nearly_those_of_rules_are_found() {
+        let dir = tempfile::tempdir().unwrap();
+        for name in ["a.toml", "b.tml", "c.WASM", "README.md", "d.toml.bak", ".e.tml", "wasm"] {
+            fs::write(dir.path().join(name), "").unwrap();
+        }
+        assert_eq!(near_misses(dir.path()), ["b.tml", "c.WASM"]);
+        assert!(near_misses(Path::new("/no/such/folder")).is_empty());
     }
 
     #[test]

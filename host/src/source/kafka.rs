@@ -98,6 +98,9 @@ impl Source {
         for (name, value) in [
             ("fetch.queue.backoff.ms", "1"),
             ("queued.min.messages", "1000000"),
+            // Where rules are slower than Kafka this is full, and what librdkafka has around each small
+            // record is as large again.
+            ("queued.max.messages.kbytes", "16384"),
             ("statistics.interval.ms", "1000"),
             ("topic.metadata.refresh.interval.ms", "30000"),
         ] {

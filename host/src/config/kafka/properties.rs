@@ -7,6 +7,7 @@ use rdkafka::error::KafkaError;
 use rdkafka_sys::types::RDKafkaConfRes;
 use toml::de::DeValue;
 
+use super::login;
 use crate::config::Context;
 use crate::config::reader::Table;
 use crate::config::secrets::{self, NoSecret};
@@ -94,9 +95,8 @@ pub(super) fn read(
             Err(error) => table.problem(name, error.message, error.cure),
         }
     }
-    let uses = |protocol: &str| protocol.to_ascii_lowercase().starts_with("sasl_");
     let protocol = properties.get("security.protocol").map(Secret::reveal);
-    let is_used = protocol.map_or(has_tokens, uses);
+    let is_used = protocol.map_or(has_tokens, is_of_sasl);
     let idle = LOGIN.iter().find(|name| properties.contains_key(**name) && !is_used);
     if let Some(name) = idle {
         let protocol = protocol.unwrap_or("plaintext");
@@ -105,7 +105,13 @@ pub(super) fn read(
                     network may see the password";
         table.problem(name, message, cure);
     }
+    login::check(&table, &properties, has_tokens, context);
     properties
+}
+
+/// Whether clients log in under a protocol.
+pub(super) fn is_of_sasl(protocol: &str) -> bool {
+    protocol.to_ascii_lowercase().starts_with("sasl_")
 }
 
 /// A property's value, and whether the file shows it; `None` = it has not the right type.
