@@ -70,7 +70,7 @@ fn run(kafka: &Kafka, dataset: &Dataset, workers: usize) -> Run {
     let of = |topic: &str| host.metric("firebell_records_total", &[("topic", topic)]);
     let mut first = (Instant::now(), 0.0);
     let deadline = Instant::now() + Duration::from_secs(300);
-    let records_per_second = loop {
+    let mut records_per_second = loop {
         let (now, read) = (Instant::now(), of(&dataset.topic));
         if first.1 == 0.0 {
             first = (now, read);
@@ -84,9 +84,27 @@ fn run(kafka: &Kafka, dataset: &Dataset, workers: usize) -> Run {
         std::thread::sleep(PAUSE);
     };
     let resident_bytes = host.metric("process_resident_memory_bytes", &[]);
-    let late = host.metric("firebell_late_records_total", &[]);
+    // Records whose transaction was given up are counted twice: then this was not the end.
+    let counted = |topics: [&str; 2]| topics.iter().map(|topic| of(topic)).sum::<f64>();
     let wanted = (dataset.records + dataset.matching) as f64;
-    let again = of(&dataset.topic) + of(&repartition) - wanted;
+    let early = counted([&dataset.topic, &repartition]) > wanted;
+    let group = site.group();
+    for topic in [&dataset.topic, &repartition] {
+        let ends = kafka.ends(topic);
+        while kafka.committed(group, topic) != ends {
+            assert!(Instant::now() < deadline, "{topic} is not committed:\n{}", host.log());
+        }
+    }
+    if early {
+        records_per_second = (dataset.records as f64 - first.1) / first.0.elapsed().as_secs_f64();
+    }
+    let again = counted([&dataset.topic, &repartition]) - wanted;
+    let late = host.metric("firebell_late_records_total", &[]);
+    if late > 0.0 {
+        let log = host.log();
+        let lines = log.lines().filter(|line| line.contains("too late for a window"));
+        lines.for_each(|line| println!("   {line}"));
+    }
     assert!(host.terminate().success(), "the host did not end well");
     let alerts = kafka.read(&site.outbox()).len() as u64;
     Run { records_per_second, resident_bytes, alerts, late, again }
