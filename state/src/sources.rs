@@ -8,6 +8,9 @@ use std::sync::Arc;
 pub struct Sources {
     /// Whether it was ever told which there are.
     pub(crate) known: bool,
+    /// Whether time ever went on. Before, it stands at the earliest that came, and may go back to what is
+    /// earlier still.
+    pub(crate) begun: bool,
     /// Ordered by topic and partition.
     pub(crate) list: Vec<Source>,
 }
@@ -57,7 +60,7 @@ impl Sources {
             .collect();
         list.sort_unstable_by(|a, b| (&a.topic, a.partition).cmp(&(&b.topic, b.partition)));
         list.dedup_by(|a, b| a.topic == b.topic && a.partition == b.partition);
-        *self = Self { known: true, list };
+        *self = Self { known: true, begun: self.begun, list };
     }
 
     /// The time until which all of them have come; none: something of one of them may be missing still.
@@ -70,6 +73,16 @@ impl Sources {
     /// The time of the one that is furthest ahead.
     pub fn furthest_ms(&self) -> Option<i64> {
         self.list.iter().filter_map(|one| one.furthest_ms).max()
+    }
+
+    /// Notes that time goes on, and back no more.
+    pub fn begin(&mut self) {
+        self.begun = true;
+    }
+
+    /// Whether time ever went on.
+    pub fn has_begun(&self) -> bool {
+        self.begun
     }
 
     /// Whether it was ever told which partitions there are.

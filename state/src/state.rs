@@ -141,6 +141,13 @@ impl RuleState {
         }
     }
 
+    /// Sets where the rule's stream time stands before it [begins](Sources::begin): it may go back.
+    pub fn stand_at(&mut self, stream_ms: i64) {
+        if self.stream_ms() != Some(stream_ms) {
+            self.change_meta(|meta| meta.stream_ms = Some(stream_ms));
+        }
+    }
+
     /// Begins a call of the rule: [`undo_call`](Self::undo_call) goes back to here.
     pub fn begin_call(&mut self) {
         if self.unsettled {

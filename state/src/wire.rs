@@ -168,7 +168,7 @@ fn encode_meta(out: &mut Vec<u8>, meta: &Meta) {
         out.extend(fingerprint.to_le_bytes());
         window::encode(out, window);
     }
-    out.push(u8::from(meta.sources.known));
+    out.push(u8::from(meta.sources.known) | u8::from(meta.sources.begun) << 1);
     put_len(out, meta.sources.list.len());
     for source in &meta.sources.list {
         put_bytes(out, source.topic.as_bytes());
@@ -185,13 +185,13 @@ fn decode_meta(reader: &mut Reader<'_>) -> Result<Meta, WireError> {
     if reader.0.is_empty() {
         return Ok(Meta { version, stream_ms, sources: Arc::default(), windows: windows.into() });
     }
-    let known = reader.u8()? != 0;
+    let flags = reader.u8()?;
     let list = reader.list(|reader| {
         let topic = reader.text()?.into();
         let partition = reader.u32()? as i32;
         Ok(Source { topic, partition, furthest_ms: reader.option(Reader::i64)? })
     })?;
-    let sources = Arc::new(Sources { known, list });
+    let sources = Arc::new(Sources { known: flags & 1 != 0, begun: flags & 2 != 0, list });
     Ok(Meta { version, stream_ms, sources, windows: windows.into() })
 }
 

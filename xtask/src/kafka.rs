@@ -193,26 +193,29 @@ impl Broker {
         Ok(format!("localhost:{port}"))
     }
 
-    /// Sets the password of a user of SCRAM-SHA-512, who need not exist.
+    /// Sets the password of a user of SCRAM-SHA-256 and of SCRAM-SHA-512, who need not exist.
     ///
     /// # Errors
     /// When the broker refuses.
     pub fn set_scram_password(&self, user: &str, password: &str) -> Result<()> {
-        let password = format!("SCRAM-SHA-512=[iterations=4096,password={password}]");
         // The newer jars lack the command.
         let libs = class_path(OLDER)?;
-        let out = java(&libs, self.heap_mib)
-            .current_dir(self.dir.path())
-            .args(["kafka.admin.ConfigCommand", "--bootstrap-server", &self.bootstrap()])
-            .args(["--alter", "--entity-type", "users", "--entity-name", user])
-            .args(["--add-config", &password])
-            .output()?;
-        ensure!(
-            out.status.success(),
-            "can't set the password of {user}: {}{}",
-            String::from_utf8_lossy(&out.stdout),
-            String::from_utf8_lossy(&out.stderr)
-        );
+        // Kafka takes one credential of a user in a request.
+        for bits in [256, 512] {
+            let password = format!("SCRAM-SHA-{bits}=[iterations=4096,password={password}]");
+            let out = java(&libs, self.heap_mib)
+                .current_dir(self.dir.path())
+                .args(["kafka.admin.ConfigCommand", "--bootstrap-server", &self.bootstrap()])
+                .args(["--alter", "--entity-type", "users", "--entity-name", user])
+                .args(["--add-config", &password])
+                .output()?;
+            ensure!(
+                out.status.success(),
+                "can't set the password of {user}: {}{}",
+                String::from_utf8_lossy(&out.stdout),
+                String::from_utf8_lossy(&out.stderr)
+            );
+        }
         Ok(())
     }
 

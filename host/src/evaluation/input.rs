@@ -83,7 +83,7 @@ impl Input<'_> {
     pub(super) fn cut(&self, from: usize, limit: usize, state: &Option<Box<StateCall>>) -> usize {
         let notice = state.as_ref().and_then(|state| state.state.next_notice_ms());
         let Some(notice) = notice else { return limit };
-        // Stream time never goes back within a partition.
+        // Stream time goes back only before it begins, to what is before any notice.
         let later = self.moments.get(from + 1..limit).unwrap_or_default();
         from + 1 + later.partition_point(|moment| moment.stream_ms < notice)
     }

@@ -42,7 +42,7 @@ impl Tick {
         let sources = state.sources();
         let to_ms = if self.lifts { sources.furthest_ms() } else { sources.together_ms() };
         let to_ms = to_ms.filter(|to_ms| state.stream_ms().is_none_or(|now_ms| now_ms < *to_ms))?;
-        state.advance(to_ms);
+        go_on(state, to_ms);
         Some(to_ms)
     }
 
@@ -257,7 +257,7 @@ impl WorkerSet {
                 continue;
             }
             if let Some(until_ms) = until_ms {
-                state.advance(until_ms);
+                go_on(&mut state, until_ms);
             }
             let until_ms = until_ms.or(state.stream_ms()).unwrap_or(i64::MIN);
             let wall_ms = tick.wall_ms;
@@ -290,6 +290,16 @@ impl WorkerSet {
         }
         self.collected.drain_into(out);
     }
+}
+
+/// Moves a rule's time on, from where it does not go back.
+fn go_on(state: &mut RuleState, to_ms: i64) {
+    if !state.sources().has_begun() && state.sources().is_known() {
+        let mut sources = (*state.sources()).clone();
+        sources.begin();
+        state.set_sources(sources);
+    }
+    state.advance(to_ms);
 }
 
 /// Tells a rule's state which partitions of the rule's topics there are.

@@ -57,7 +57,8 @@ impl Moments {
     }
 
     /// Those of rows whose rule has a time of its own: by a declared field, or since its records came
-    /// from several partitions; the slowest of those says it. Moves that time on.
+    /// from several partitions; the slowest of those says it. Until all have come it stands at the earliest
+    /// that came, or what is read first would make the others late. Moves that time on.
     pub(super) fn own(
         &mut self,
         (own, origins): (&TopicPartition, Option<&[i32]>),
@@ -78,30 +79,39 @@ impl Moments {
                 || record.timestamp_ms < 0
                 || event_ms <= record.timestamp_ms.saturating_add(AHEAD_MS_MAX);
             if moves_time(event_ms) && plausible {
-                let together_ms = match (&mut sources, origins) {
+                now = match (&mut sources, origins) {
                     (Some(sources), Some(origins)) => {
                         let moved = sources.saw(&own.topic, origins[*index as usize], event_ms);
                         // Only the slowest moves the time that all have.
                         if moved.is_some_and(|before_ms| before_ms <= all_ms) {
                             all_ms = sources.together_ms();
                         }
-                        // It starts where the first record is.
-                        all_ms.or(now).or(Some(event_ms))
+                        match (now, all_ms) {
+                            (now, Some(_)) if sources.has_begun() => now.max(all_ms),
+                            (_, Some(_)) => {
+                                sources.begin();
+                                all_ms
+                            }
+                            (Some(now), None) if !sources.has_begun() => Some(now.min(event_ms)),
+                            (now, None) => now.or(Some(event_ms)),
+                        }
                     }
-                    _ => Some(event_ms),
+                    _ => now.max(Some(event_ms)),
                 };
-                now = now.max(together_ms);
             }
             let event_ms = if event_ms == -1 { now.unwrap_or(0) } else { event_ms };
             self.moments.push(Moment { event_ms, stream_ms: now.unwrap_or(event_ms) });
             let from = origins.map_or(own.partition, |origins| origins[*index as usize]);
             self.records.push(row_record(from, record));
         }
+        let stands = sources.is_some() && !state.sources().has_begun();
         if let Some(sources) = sources {
             state.set_sources(sources);
         }
-        if let Some(now) = now {
-            state.advance(now);
+        match now {
+            Some(now) if stands => state.stand_at(now),
+            Some(now) => state.advance(now),
+            None => {}
         }
     }
 

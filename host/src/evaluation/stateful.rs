@@ -55,10 +55,17 @@ impl Outcome {
     /// Notes when each firing was found out: at the first of these stream times that is not before
     /// it was due. With sparse records that may be long after.
     pub(super) fn found_out<T>(&mut self, times: &[T], stream_ms: impl Fn(&T) -> Option<i64>) {
+        // Before the time of a rule has begun it may go back.
+        let is_sorted = self.fired.is_empty() || times.is_sorted_by_key(&stream_ms);
         for fired in &mut self.fired {
-            // Stream time never goes back within a partition.
-            let before = |time: &T| stream_ms(time).is_none_or(|ms| ms < fired.due_ms);
-            let found = times.get(times.partition_point(before)).and_then(&stream_ms);
+            // Where there is no time yet, rows have zero: see `Moments::follow`.
+            let before = |time: &T| stream_ms(time).unwrap_or(0) < fired.due_ms;
+            let found = if is_sorted {
+                times.get(times.partition_point(before))
+            } else {
+                times.iter().find(|time| !before(time))
+            };
+            let found = found.and_then(&stream_ms);
             fired.event_ms = found.unwrap_or(fired.due_ms);
         }
     }
@@ -84,7 +91,8 @@ impl Slot {
             if let Some(until) = input.stream_ms(from) {
                 let reached = from.checked_sub(1).and_then(|row| input.moments.get(row));
                 let reached = reached.map_or(i64::MIN, |moment| moment.stream_ms);
-                let times = (reached, until, None);
+                // What the last row set for a time that had come is told, even where time went back.
+                let times = (reached, until.max(reached), None);
                 let place = |due_ms| input.place(from, due_ms);
                 self.elapse(times, &place, state, clock, &mut outcome);
             }

@@ -52,6 +52,7 @@ fn entries() -> Vec<(Kind, Entry)> {
     let mut sources = Sources::default();
     sources.saw(&"t".into(), 3, -4);
     sources.tell([(&"t".into(), 3), (&"u".into(), 0)].into_iter());
+    sources.begin();
     let sources = Arc::new(sources);
     vec![
         (Kind::Meta, Entry::Meta(Meta { version: Some(2), stream_ms: Some(-1), sources, windows })),

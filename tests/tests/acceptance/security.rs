@@ -151,9 +151,11 @@ fn a_host_works_with_plain_over_tls() {
 fn a_host_works_with_scram_over_tls() {
     let secured = Secured::broker();
     secured.broker.set_scram_password(CLIENT.0, CLIENT.1).unwrap();
-    let mut scene = scene(&secured, "scram", "SCRAM", "SASL_SSL");
-    password_login(&mut scene, "SCRAM-SHA-512", CLIENT.0, CLIENT.1);
-    works(&scene, &[CLIENT.1]);
+    for mechanism in ["SCRAM-SHA-256", "SCRAM-SHA-512"] {
+        let mut scene = scene(&secured, "scram", mechanism, "SASL_SSL");
+        password_login(&mut scene, mechanism, CLIENT.0, CLIENT.1);
+        works(&scene, &[CLIENT.1]);
+    }
 }
 
 #[test]
@@ -193,10 +195,10 @@ fn a_wrong_password_is_told_and_a_mended_one_is_enough() {
     const PASSWORD: &str = "the-right-one-for-late";
     let secured = Secured::broker();
     secured.broker.set_scram_password(USER, "another-one").unwrap();
-    let mut scene = scene(&secured, "wrong-password", "SCRAM", "SASL_SSL");
+    let mut scene = scene(&secured, "wrong-password", "SCRAM-SHA-512", "SASL_SSL");
     password_login(&mut scene, "SCRAM-SHA-512", USER, PASSWORD);
     let mut host = scene.site.spawn("one");
-    let address = secured.broker.listener("SCRAM").unwrap();
+    let address = secured.broker.listener("SCRAM-SHA-512").unwrap();
     let told = format!("cannot log in to kafka at {address}: SASL authentication error");
     await_said(&host, &[&told, "SCRAM-SHA-512"]);
     assert_silent(&scene, &host, &[PASSWORD]);

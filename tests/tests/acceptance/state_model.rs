@@ -243,6 +243,34 @@ fn titles(entries: &[firebell::outbox::Entry]) -> Vec<&str> {
 }
 
 #[test]
+fn what_is_earlier_than_what_is_read_first_is_not_late_before_all_have_come() {
+    // Three of one host in a second long ago, and one much later that is read first.
+    let hour = 360_000;
+    let written: Vec<Written> = vec![
+        (1, 2, Some(0), false),
+        (1, 2, Some(0), false),
+        (1, 2, Some(0), false),
+        (0, 2, Some(hour), false),
+    ];
+    let poll = |partition, records| Step::Poll { partition, records };
+    check(Kind::Tumbling, true, false, &written, &[poll(0, 1), poll(1, 3)]);
+    let inputs = inputs(Kind::Tumbling, &written);
+    let repartition = Repartition { topic: REPARTITION.0.into(), partitions: 1 };
+    let set = rule_set(Kind::Tumbling, false);
+    let mut cluster = Cluster::new(&set, inputs, Some(repartition), false);
+    cluster.poll(0, 1);
+    cluster.finish();
+    assert_eq!(titles(&cluster.entries()), ["count c 3"]);
+}
+
+#[test]
+fn what_was_set_before_there_was_a_time_is_told_alike_however_records_are_cut() {
+    let written: Vec<Written> = vec![(1, 0, None, false), (1, 0, Some(0), false)];
+    let steps = [Step::Poll { partition: 1, records: 1 }];
+    check(Kind::Timers { after_ms: -30 }, false, false, &written, &steps);
+}
+
+#[test]
 fn the_slowest_partition_holds_time_until_all_that_waited_is_known_to_have_come() {
     let (mut cluster, partition) = drifted();
     assert_eq!(titles(&cluster.entries()), [""; 0], "records of the first may be on their way");

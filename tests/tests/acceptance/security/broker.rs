@@ -42,7 +42,8 @@ impl Secured {
                     CLIENT.0, CLIENT.1
                 ),
             ),
-            scram(&certificates),
+            scram(&certificates, "SCRAM-SHA-256"),
+            scram(&certificates, "SCRAM-SHA-512"),
             oauth(&certificates),
         ];
         let options = Options { listeners, ..Options::default() };
@@ -84,9 +85,9 @@ fn sasl(certificates: &Certificates, mechanism: &'static str, login: &str) -> Li
     Listener { name, protocol: "SASL_SSL", mechanism: Some(mechanism), properties }
 }
 
-fn scram(certificates: &Certificates) -> Listener {
+fn scram(certificates: &Certificates, mechanism: &'static str) -> Listener {
     let login = "org.apache.kafka.common.security.scram.ScramLoginModule required;";
-    Listener { name: "SCRAM".into(), ..sasl(certificates, "SCRAM-SHA-512", login) }
+    sasl(certificates, mechanism, login)
 }
 
 /// Takes Kafka's unsecured tokens: everything is as with signed ones, but for the signature.

@@ -110,6 +110,7 @@ pub(crate) fn run(
 ) -> Vec<Said> {
     let mut furthest: BTreeMap<&TopicPartition, i64> = BTreeMap::new();
     let (mut model, mut stream_ms, mut said) = (Model::default(), None::<i64>, vec![]);
+    let mut begun = false;
     for (from, record) in seen {
         let event_ms = match record.timestamp_ms {
             -1 => stream_ms.unwrap_or(0),
@@ -118,14 +119,17 @@ pub(crate) fn run(
         if record.timestamp_ms >= 0 {
             let of = furthest.entry(from).or_insert(event_ms);
             *of = (*of).max(event_ms);
-            let together_ms = match fed_by {
+            let all = fed_by.is_some_and(|count| furthest.len() == count);
+            let slowest_ms = furthest.values().min().copied();
+            stream_ms = match fed_by {
                 // The slowest of the partitions says it, once all came.
-                Some(count) if furthest.len() == count => furthest.values().min().copied(),
-                // It starts where the first record is.
-                Some(_) => stream_ms.or(Some(event_ms)),
-                None => Some(event_ms),
+                Some(_) if begun => stream_ms.max(slowest_ms),
+                Some(_) if all => slowest_ms,
+                // Until then it stands at the earliest.
+                Some(_) => Some(stream_ms.map_or(event_ms, |stream_ms| stream_ms.min(event_ms))),
+                None => stream_ms.max(Some(event_ms)),
             };
-            stream_ms = stream_ms.max(together_ms);
+            begun |= all;
         }
         let now_ms = stream_ms.unwrap_or(event_ms);
         let TopicPartition { topic, partition } = from.clone();
