@@ -12,12 +12,16 @@ use std::sync::{Arc, Mutex, PoisonError};
 use rdkafka::bindings as sys;
 use rdkafka::client::{Client, ClientContext, OAuthToken};
 use rdkafka::config::{ClientConfig, RDKafkaLogLevel};
-use rdkafka::consumer::{BaseConsumer, Consumer, ConsumerContext};
-use rdkafka::error::{KafkaError, KafkaResult, RDKafkaErrorCode};
+use rdkafka::consumer::ConsumerContext;
+use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 
 use crate::config::KafkaConfig;
 use crate::oauth::TokenSource;
 use crate::telemetry::{Metrics, Readiness};
+
+pub(crate) mod fetch;
+pub mod follow;
+pub mod reader;
 
 /// The properties that every client starts from: bootstrap servers, then `[kafka.properties]`.
 ///
@@ -95,6 +99,11 @@ impl ClientState {
         &self.metrics
     }
 
+    /// `kafka.bootstrap_servers`.
+    pub fn servers(&self) -> &str {
+        &self.servers
+    }
+
     /// Takes a log line of librdkafka.
     pub fn log(&self, level: RDKafkaLogLevel, facility: &str, line: &str) {
         let part = self.part;
@@ -160,11 +169,6 @@ impl ClientState {
             tracing::info!(part = self.part, "kafka can be reached again");
         }
         self.readiness.set_ready(self.part);
-    }
-
-    /// Whether no broker could be reached lately.
-    pub fn is_away(&self) -> bool {
-        self.away.load(Ordering::Relaxed)
     }
 
     /// A token for SASL OAUTHBEARER, for librdkafka's refresh callback.
@@ -235,19 +239,38 @@ fn give_token<C: ClientContext>(client: &Client<C>, token: &OAuthToken) -> Resul
 
 /// The context of clients that read partitions which are assigned to them by hand, and of the ledger's
 /// producer.
-pub struct ReaderContext(pub Arc<ClientState>);
+pub struct ReaderContext {
+    state: Arc<ClientState>,
+    /// Whether this client said that no broker can be reached.
+    away: AtomicBool,
+}
+
+impl ReaderContext {
+    /// The context of one client.
+    pub fn new(state: &Arc<ClientState>) -> Self {
+        Self { state: Arc::clone(state), away: AtomicBool::new(false) }
+    }
+
+    fn is_away(&self) -> bool {
+        self.away.load(Ordering::Relaxed)
+    }
+}
 
 impl ClientContext for ReaderContext {
     const ENABLE_REFRESH_OAUTH_TOKEN: bool = true;
 
     fn log(&self, level: RDKafkaLogLevel, facility: &str, line: &str) {
-        self.0.log(level, facility, line);
+        self.state.log(level, facility, line);
     }
 
     fn error(&self, error: KafkaError, reason: &str) {
+        let code = error.rdkafka_error_code();
+        if code == Some(RDKafkaErrorCode::AllBrokersDown) {
+            self.away.store(true, Ordering::Relaxed);
+        }
         // The end of a partition is what readers wait for.
-        if error.rdkafka_error_code() != Some(RDKafkaErrorCode::PartitionEOF) {
-            self.0.error(&error, reason);
+        if code != Some(RDKafkaErrorCode::PartitionEOF) {
+            self.state.error(&error, reason);
         }
     }
 
@@ -255,38 +278,11 @@ impl ClientContext for ReaderContext {
         &self,
         _: Option<&str>,
     ) -> Result<OAuthToken, Box<dyn std::error::Error>> {
-        self.0.oauth_token()
+        self.state.oauth_token()
     }
 }
 
 impl ConsumerContext for ReaderContext {}
-
-/// A consumer of partitions that are assigned to it by hand, from their beginning; it tells their ends
-/// and joins no group. `defaults` are properties that the operator may set otherwise.
-///
-/// # Errors
-/// When librdkafka refuses the properties.
-pub fn reader(
-    kafka: &KafkaConfig,
-    role: &str,
-    client: &Arc<ClientState>,
-    defaults: &[(&str, &str)],
-) -> KafkaResult<BaseConsumer<ReaderContext>> {
-    let mut config = client_config(kafka, role);
-    for (name, value) in defaults {
-        default_to(&mut config, kafka, name, value);
-    }
-    config
-        // It is never joined.
-        .set("group.id", format!("{}.{role}", kafka.group_id))
-        .set("enable.auto.commit", "false")
-        .set("enable.partition.eof", "true")
-        .set("auto.offset.reset", "earliest");
-    let consumer: BaseConsumer<ReaderContext> =
-        config.create_with_context(ReaderContext(Arc::clone(client)))?;
-    authorize(consumer.client(), client);
-    Ok(consumer)
-}
 
 /// librdkafka's reason without the broker's name before it and the client's state after it:
 /// `HOST:PORT/bootstrap: REASON (after 0ms in state CONNECT)`.

@@ -7,7 +7,7 @@ use anyhow::Context as _;
 use firebell::config::{Config, KafkaConfig};
 use firebell::kafka::ClientState;
 use firebell::nearest::nearest;
-use firebell::state::kafka::Changelog;
+use firebell::state::kafka::{ask, fetch_records};
 use firebell::state::query::{Answer, Question, parse_time, time};
 use firebell::telemetry::{Metrics, Readiness};
 
@@ -44,7 +44,8 @@ pub(super) fn run(global: Global, arguments: &Arguments) -> Result<ExitCode, Fai
         from_ms: arguments.from,
         to_ms: arguments.to,
     };
-    let answer = ask(&config.kafka, &question)?;
+    let answer = ask(&config.kafka, &question, &client(&config.kafka))
+        .context("the state of rules cannot be read")?;
     if arguments.records {
         show_records(&config.kafka, &answer, global.output, &question.rule)?;
     } else {
@@ -55,13 +56,6 @@ pub(super) fn run(global: Global, arguments: &Arguments) -> Result<ExitCode, Fai
 
 fn client(kafka: &KafkaConfig) -> Arc<ClientState> {
     Arc::new(ClientState::new("kafka", kafka, Metrics::new(), Readiness::default()))
-}
-
-fn ask(kafka: &KafkaConfig, question: &Question) -> Result<Answer, anyhow::Error> {
-    let client = client(kafka);
-    let changelog =
-        Changelog::find(kafka, &client).context("the state of rules cannot be looked at")?;
-    changelog.ask(kafka, question, &client).context("the state of rules cannot be read")
 }
 
 #[expect(clippy::print_stdout, reason = "this is the command's result")]
@@ -124,8 +118,8 @@ fn show_records(
     rule: &str,
 ) -> Result<(), anyhow::Error> {
     let evidence: Vec<_> = answer.windows.iter().flat_map(|row| row.evidence.clone()).collect();
-    let records = firebell::state::kafka::fetch_records(kafka, &evidence, &client(kafka))
-        .context("the records cannot be fetched")?;
+    let records =
+        fetch_records(kafka, &evidence, &client(kafka)).context("the records cannot be fetched")?;
     let of = |at: &firebell_state::Evidence| {
         let id = (at.topic.to_string(), at.partition, at.offset);
         records.get(&id).map(|value| String::from_utf8_lossy(value).into_owned())

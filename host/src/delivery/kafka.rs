@@ -117,7 +117,8 @@ fn take_over(
 ) -> Result<TakenOver, PortError> {
     let failed = |error: &dyn std::error::Error| PortError::from(with_causes(error));
     let position = reader.position(partition).map_err(|error| failed(&error))?;
-    let mut ledger = restore(kafka, topic, partition, state).map_err(|error| failed(&error))?;
+    let ledger = restore(kafka, topic, Some(partition), &state);
+    let mut ledger = ledger.map_err(|error| failed(&error))?;
     if ledger.outbox_ends_at(position.end) {
         tracing::warn!(partition, "the outbox was made anew; the ledger keeps its alerts");
     }

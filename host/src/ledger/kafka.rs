@@ -1,25 +1,18 @@
 //! The ledger's topic: restoring a partition of it, and writing to it (and to the dead letters).
 
 use std::sync::{Arc, PoisonError, RwLock};
-use std::time::{Duration, Instant};
 
 use rdkafka::config::ClientConfig;
-use rdkafka::consumer::Consumer;
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
-use rdkafka::message::{Header, Message, OwnedHeaders};
+use rdkafka::message::{Header, OwnedHeaders};
 use rdkafka::producer::{BaseRecord, DeliveryResult, Producer, ProducerContext, ThreadedProducer};
-use rdkafka::{Offset, TopicPartitionList};
 use tokio::sync::oneshot;
 
 use super::{Ledger, LedgerError};
 use crate::config::KafkaConfig;
-use crate::kafka::{ClientState, ReaderContext, client_config, default_to, reader};
+use crate::kafka::reader::{AT_ONCE, NO_HOST, ReadError, Reader};
+use crate::kafka::{ClientState, ReaderContext, client_config, default_to};
 use crate::record::OutgoingRecord;
-
-/// Without a record for so long, restoring has failed.
-const SILENCE_MAX: Duration = Duration::from_secs(30);
-/// The wait for an answer about offsets.
-const OFFSETS_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// Why the ledger cannot be read or written.
 #[derive(Debug, thiserror::Error)]
@@ -27,33 +20,14 @@ pub enum LedgerIoError {
     /// A client could not be made.
     #[error("cannot make a client for the ledger; check [kafka.properties]")]
     Client(#[source] KafkaError),
-    /// The partition could not be read.
-    #[error("cannot read {topic}/{partition}")]
-    Read {
-        /// The ledger.
-        topic: Arc<str>,
-        /// The partition.
-        partition: i32,
-        /// What Kafka says.
-        source: KafkaError,
-    },
-    /// The partition could not be read to its end.
-    #[error("{topic}/{partition} was not read to its end: nothing came for {} seconds", SILENCE_MAX.as_secs())]
-    Silence {
-        /// The ledger.
-        topic: Arc<str>,
-        /// The partition.
-        partition: i32,
-    },
+    /// The topic could not be read.
+    #[error(transparent)]
+    Read(#[from] ReadError),
     /// A record in it cannot be read.
-    #[error("{topic}/{partition}/{offset} is no ledger entry")]
+    #[error("{at} is no ledger entry")]
     Entry {
-        /// The ledger.
-        topic: Arc<str>,
-        /// The partition.
-        partition: i32,
-        /// The offset.
-        offset: i64,
+        /// Topic, partition and offset.
+        at: String,
         /// Why.
         source: LedgerError,
     },
@@ -99,55 +73,27 @@ impl ProducerContext for ReaderContext {
     }
 }
 
-/// Reads a partition of the ledger from its beginning to the end that it has now. Blocks.
+/// Reads a partition of the ledger, or all, from its beginning to the end that it has now. Blocks.
 ///
 /// # Errors
 /// When it cannot be read to its end, or has an entry of another version.
 pub fn restore(
     kafka: &KafkaConfig,
     topic: &Arc<str>,
-    partition: i32,
-    state: Arc<ClientState>,
+    partition: Option<i32>,
+    client: &Arc<ClientState>,
 ) -> Result<Ledger, LedgerIoError> {
-    // The end is found by a fetch that has to wait, when compaction took the last record.
-    let consumer = reader(kafka, "ledger", &state, &[("fetch.wait.max.ms", "50")])
-        .map_err(LedgerIoError::Client)?;
-    let failed = |source| LedgerIoError::Read { topic: Arc::clone(topic), partition, source };
-    let (low, high) =
-        consumer.fetch_watermarks(topic, partition, OFFSETS_TIMEOUT).map_err(failed)?;
+    let reader = Reader::open(kafka, ("ledger", NO_HOST), client, &AT_ONCE)?;
+    let places = match partition {
+        Some(partition) => reader.places(topic, &[partition])?,
+        None => reader.whole(topic)?,
+    };
     let mut ledger = Ledger::default();
-    if low >= high {
-        return Ok(ledger);
-    }
-    let mut list = TopicPartitionList::new();
-    list.add_partition_offset(topic, partition, Offset::Beginning).map_err(failed)?;
-    consumer.assign(&list).map_err(failed)?;
-    let mut heard = Instant::now();
-    loop {
-        match consumer.poll(Duration::from_millis(500)) {
-            Some(Ok(message)) => {
-                heard = Instant::now();
-                let offset = message.offset();
-                ledger.restore(message.key().unwrap_or_default(), message.payload()).map_err(
-                    |source| LedgerIoError::Entry {
-                        topic: Arc::clone(topic),
-                        partition,
-                        offset,
-                        source,
-                    },
-                )?;
-                if offset + 1 >= high {
-                    return Ok(ledger);
-                }
-            }
-            Some(Err(KafkaError::PartitionEOF(_))) => return Ok(ledger),
-            Some(Err(error)) => state.error(&error, "while restoring the ledger"),
-            None => {}
-        }
-        if heard.elapsed() > SILENCE_MAX {
-            return Err(LedgerIoError::Silence { topic: Arc::clone(topic), partition });
-        }
-    }
+    reader.read_to_end(&places, &mut |_| true, |found| {
+        let entered = ledger.restore(found.key.unwrap_or_default(), found.value);
+        entered.map_err(|source| LedgerIoError::Entry { at: found.place(), source })
+    })?;
+    Ok(ledger)
 }
 
 /// Writes records and waits for all in-sync replicas: an idempotent producer.
@@ -212,7 +158,7 @@ fn make(
     config: &ClientConfig,
     state: &Arc<ClientState>,
 ) -> Result<Arc<ThreadedProducer<ReaderContext>>, LedgerIoError> {
-    let context = ReaderContext(Arc::clone(state));
+    let context = ReaderContext::new(state);
     let producer = config.create_with_context(context).map_err(LedgerIoError::Client)?;
     Ok(Arc::new(producer))
 }

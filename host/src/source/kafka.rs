@@ -11,10 +11,10 @@ use rdkafka::consumer::{BaseConsumer, Consumer as _, ConsumerGroupMetadata};
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 
 use crate::config::{KafkaConfig, OffsetReset};
+use crate::kafka::fetch::FetchQueue;
 use crate::kafka::{ClientState, client_config, default_to};
 use crate::record::TopicPartition;
 use crate::source::Assignment;
-use crate::source::fetch::kafka::FetchQueue;
 use crate::telemetry::{Metrics, Readiness};
 
 mod context;
