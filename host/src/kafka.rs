@@ -12,16 +12,18 @@ use std::sync::{Arc, Mutex, PoisonError};
 use rdkafka::bindings as sys;
 use rdkafka::client::{Client, ClientContext, OAuthToken};
 use rdkafka::config::{ClientConfig, RDKafkaLogLevel};
-use rdkafka::consumer::ConsumerContext;
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 
 use crate::config::KafkaConfig;
 use crate::oauth::TokenSource;
 use crate::telemetry::{Metrics, Readiness};
 
+pub(crate) mod asking;
+pub mod context;
 pub(crate) mod fetch;
 pub mod follow;
 pub mod reader;
+pub mod statistics;
 
 /// The properties that every client starts from: bootstrap servers, then `[kafka.properties]`.
 ///
@@ -92,6 +94,11 @@ impl ClientState {
             refusal: Mutex::default(),
             away: AtomicBool::new(false),
         }
+    }
+
+    /// The state of a command's clients: nobody reads its metrics, or whether it is ready.
+    pub fn of_command(kafka: &KafkaConfig) -> Arc<Self> {
+        Arc::new(Self::new("kafka", kafka, Metrics::new(), Readiness::default()))
     }
 
     /// The metrics that this client reports to.
@@ -236,53 +243,6 @@ fn give_token<C: ClientContext>(client: &Client<C>, token: &OAuthToken) -> Resul
         _ => Err(why.to_string_lossy().into_owned()),
     }
 }
-
-/// The context of clients that read partitions which are assigned to them by hand, and of the ledger's
-/// producer.
-pub struct ReaderContext {
-    state: Arc<ClientState>,
-    /// Whether this client said that no broker can be reached.
-    away: AtomicBool,
-}
-
-impl ReaderContext {
-    /// The context of one client.
-    pub fn new(state: &Arc<ClientState>) -> Self {
-        Self { state: Arc::clone(state), away: AtomicBool::new(false) }
-    }
-
-    fn is_away(&self) -> bool {
-        self.away.load(Ordering::Relaxed)
-    }
-}
-
-impl ClientContext for ReaderContext {
-    const ENABLE_REFRESH_OAUTH_TOKEN: bool = true;
-
-    fn log(&self, level: RDKafkaLogLevel, facility: &str, line: &str) {
-        self.state.log(level, facility, line);
-    }
-
-    fn error(&self, error: KafkaError, reason: &str) {
-        let code = error.rdkafka_error_code();
-        if code == Some(RDKafkaErrorCode::AllBrokersDown) {
-            self.away.store(true, Ordering::Relaxed);
-        }
-        // The end of a partition is what readers wait for.
-        if code != Some(RDKafkaErrorCode::PartitionEOF) {
-            self.state.error(&error, reason);
-        }
-    }
-
-    fn generate_oauth_token(
-        &self,
-        _: Option<&str>,
-    ) -> Result<OAuthToken, Box<dyn std::error::Error>> {
-        self.state.oauth_token()
-    }
-}
-
-impl ConsumerContext for ReaderContext {}
 
 /// librdkafka's reason without the broker's name before it and the client's state after it:
 /// `HOST:PORT/bootstrap: REASON (after 0ms in state CONNECT)`.

@@ -1,7 +1,6 @@
 //! `firebell state`.
 
 use std::process::ExitCode;
-use std::sync::Arc;
 
 use anyhow::Context as _;
 use firebell::config::{Config, KafkaConfig};
@@ -9,7 +8,6 @@ use firebell::kafka::ClientState;
 use firebell::nearest::nearest;
 use firebell::state::kafka::{ask, fetch_records};
 use firebell::state::query::{Answer, Question, parse_time, time};
-use firebell::telemetry::{Metrics, Readiness};
 
 use super::{ConfigFile, Failure, Global, Output, logs};
 
@@ -44,7 +42,7 @@ pub(super) fn run(global: Global, arguments: &Arguments) -> Result<ExitCode, Fai
         from_ms: arguments.from,
         to_ms: arguments.to,
     };
-    let answer = ask(&config.kafka, &question, &client(&config.kafka))
+    let answer = ask(&config.kafka, &question, &ClientState::of_command(&config.kafka))
         .context("the state of rules cannot be read")?;
     if arguments.records {
         show_records(&config.kafka, &answer, global.output, &question.rule)?;
@@ -52,10 +50,6 @@ pub(super) fn run(global: Global, arguments: &Arguments) -> Result<ExitCode, Fai
         show(&answer, global.output, &question.rule);
     }
     Ok(ExitCode::SUCCESS)
-}
-
-fn client(kafka: &KafkaConfig) -> Arc<ClientState> {
-    Arc::new(ClientState::new("kafka", kafka, Metrics::new(), Readiness::default()))
 }
 
 #[expect(clippy::print_stdout, reason = "this is the command's result")]
@@ -118,8 +112,8 @@ fn show_records(
     rule: &str,
 ) -> Result<(), anyhow::Error> {
     let evidence: Vec<_> = answer.windows.iter().flat_map(|row| row.evidence.clone()).collect();
-    let records =
-        fetch_records(kafka, &evidence, &client(kafka)).context("the records cannot be fetched")?;
+    let records = fetch_records(kafka, &evidence, &ClientState::of_command(kafka))
+        .context("the records cannot be fetched")?;
     let of = |at: &firebell_state::Evidence| {
         let id = (at.topic.to_string(), at.partition, at.offset);
         records.get(&id).map(|value| String::from_utf8_lossy(value).into_owned())

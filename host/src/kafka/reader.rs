@@ -14,34 +14,27 @@ use rdkafka::message::Message as _;
 use rdkafka::types::RDKafkaErrorCode;
 use rdkafka::{Offset, TopicPartitionList};
 
+use super::asking::{Trouble, ask, offsets, partitions_of};
+use super::context::{Context, Plain};
 use super::fetch::FetchQueue;
-use super::{ClientState, ReaderContext, authorize, client_config, default_to};
+use super::{ClientState, authorize, client_config, default_to};
 use crate::config::KafkaConfig;
 
 mod ends;
+mod error;
 #[cfg(test)]
 mod tests;
-mod trouble;
 
 use ends::Ends;
-pub use trouble::ReadError;
-use trouble::Trouble;
+pub use error::ReadError;
 
-/// The wait for an answer of the broker.
-const ANSWER_MAX: Duration = Duration::from_secs(10);
-/// The first part of it: then it is looked whether no broker can be reached.
-const ANSWER_FIRST: Duration = Duration::from_secs(3);
-/// The wait for what the client has to say of its errors.
-const SERVED: Duration = Duration::from_millis(50);
-/// Between two questions about what the brokers do not know yet.
-const ASKED_EVERY: Duration = Duration::from_millis(200);
 /// Without a record for so long, reading to the end has failed.
 const STANDSTILL: Duration = Duration::from_secs(30);
 /// Records of one batch.
 const BATCH: usize = 4_096;
-/// The wait for the first record of a batch. Before the first one partitions are not forwarded yet.
+/// The wait for the first record of a batch while a forwarding may end.
 const WAIT: Duration = Duration::from_millis(5);
-/// How long after assigning librdkafka may still end a forwarding.
+/// How long after assigning it may.
 const SETTLING: Duration = Duration::from_secs(10);
 /// The wait for a record when that is over; also the longest time until a stop is noticed.
 pub const FOLLOW_WAIT: Duration = Duration::from_millis(200);
@@ -106,7 +99,7 @@ pub enum Told<'a> {
 
 /// Reads topics.
 pub struct Reader {
-    consumer: BaseConsumer<ReaderContext>,
+    consumer: BaseConsumer<Context<Plain>>,
     /// What to do when a topic is not there.
     cure: &'static str,
 }
@@ -133,64 +126,48 @@ impl Reader {
             .set("enable.auto.commit", "false")
             .set("enable.partition.eof", "true")
             .set("auto.offset.reset", "earliest");
-        let consumer: BaseConsumer<ReaderContext> = config
-            .create_with_context(ReaderContext::new(client))
-            .map_err(|source| ReadError::Client { role, source })?;
+        let consumer: BaseConsumer<Context<Plain>> = config
+            .create_with_context(Context::new(client, Plain))
+            .map_err(|source| ReadError::Client(role, source))?;
         authorize(consumer.client(), client);
         Ok(Self { consumer, cure })
     }
 
-    /// The partitions of a topic. Blocks.
+    /// All partitions of a topic, as [`places`](Self::places). Blocks.
     ///
     /// A topic that was just created is waited for: a broker may hear of it a little later.
     ///
     /// # Errors
     /// Kafka does not answer, or there is no such topic.
-    pub fn partitions(&self, topic: &Arc<str>) -> Result<Vec<i32>, ReadError> {
-        self.ask(topic, |wait| {
-            let metadata = self.consumer.fetch_metadata(Some(topic), wait)?;
-            let found = metadata.topics().iter().find(|found| found.name() == &**topic);
-            if let Some(code) = found.and_then(|found| found.error()) {
-                return Err(KafkaError::MetadataFetch(code.into()));
-            }
-            let numbers = found.into_iter().flat_map(|found| found.partitions());
-            let numbers: Vec<i32> = numbers.map(|partition| partition.id()).collect();
-            if numbers.is_empty() {
-                return Err(KafkaError::MetadataFetch(RDKafkaErrorCode::UnknownTopicOrPartition));
-            }
-            Ok(numbers)
-        })
+    pub fn whole(&self, topic: &Arc<str>) -> Result<Vec<Place>, ReadError> {
+        let partitions = self.ask(topic, |wait| {
+            partitions_of(&self.consumer.fetch_metadata(Some(topic), wait)?, topic)
+        })?;
+        self.places(topic, &partitions)
     }
 
     /// Partitions from their beginning to the end that they have now: that of the last finished
     /// transaction, unless the reader is one of what is not committed. Blocks.
     ///
     /// # Errors
-    /// As [`partitions`](Self::partitions).
+    /// As [`whole`](Self::whole).
     pub fn places(&self, topic: &Arc<str>, partitions: &[i32]) -> Result<Vec<Place>, ReadError> {
         let begins = self.offsets(topic, partitions, Offset::Beginning)?;
         let ends = self.offsets(topic, partitions, Offset::End)?;
-        let spans = begins.into_iter().zip(ends);
-        let place = |(&partition, (begin, end)): (&i32, (Option<i64>, Option<i64>))| {
-            let (begin, end) = (begin.unwrap_or_default(), end.unwrap_or_default());
-            Place { topic: Arc::clone(topic), partition, begin, end }
-        };
-        Ok(partitions.iter().zip(spans).map(place).collect())
-    }
-
-    /// All partitions of a topic, as [`places`](Self::places). Blocks.
-    ///
-    /// # Errors
-    /// As [`partitions`](Self::partitions).
-    pub fn whole(&self, topic: &Arc<str>) -> Result<Vec<Place>, ReadError> {
-        self.places(topic, &self.partitions(topic)?)
+        let spans = partitions.iter().zip(begins.into_iter().zip(ends));
+        Ok(spans
+            .map(|(&partition, (begin, end))| {
+                let (begin, end) = (begin.unwrap_or_default(), end.unwrap_or_default());
+                Place { topic: Arc::clone(topic), partition, begin, end }
+            })
+            .collect())
     }
 
     /// Lets places of a topic begin at the first record that is not older than `since_ms`, milliseconds
     /// since the Unix epoch. Blocks.
     ///
     /// # Errors
-    /// As [`partitions`](Self::partitions).
+    /// As [`whole`](Self::whole).
     pub fn begin_at(
         &self,
         topic: &Arc<str>,
@@ -206,76 +183,29 @@ impl Reader {
         Ok(())
     }
 
-    /// What `at` is in each of these partitions, asked with one request to each of their leaders; `None`
-    /// = they have no record of that time or later.
+    /// What `at` is in each of these partitions, as [`asking::offsets`](super::asking::offsets) says.
+    /// Blocks.
+    ///
+    /// # Errors
+    /// As [`whole`](Self::whole).
     pub fn offsets(
         &self,
         topic: &Arc<str>,
         partitions: &[i32],
         at: Offset,
     ) -> Result<Vec<Option<i64>>, ReadError> {
-        if partitions.is_empty() {
-            return Ok(Vec::new());
-        }
-        self.ask(topic, |wait| {
-            let mut list = TopicPartitionList::with_capacity(partitions.len());
-            for partition in partitions {
-                list.add_partition_offset(topic, *partition, at)?;
-            }
-            let answer = self.consumer.offsets_for_times(list, wait)?;
-            let offset = |partition: &i32| {
-                let unknown = KafkaError::OffsetFetch(RDKafkaErrorCode::UnknownPartition);
-                let element = answer.find_partition(topic, *partition).ok_or(unknown)?;
-                element.error()?;
-                Ok(match element.offset() {
-                    Offset::Offset(offset) => Some(offset),
-                    _ => None,
-                })
-            };
-            partitions.iter().map(offset).collect()
-        })
+        self.ask(topic, |wait| offsets(&self.consumer, topic, partitions, at, wait))
     }
 
-    /// Asks until there is an answer, or it is told that there will be none.
     fn ask<T>(
         &self,
         topic: &Arc<str>,
         question: impl Fn(Duration) -> KafkaResult<T>,
     ) -> Result<T, ReadError> {
-        let (begin, mut wait) = (Instant::now(), ANSWER_FIRST);
-        loop {
-            let error = match question(wait) {
-                Ok(answer) => {
-                    self.client().connected();
-                    return Ok(answer);
-                }
-                Err(error) => error,
-            };
-            let trouble = Trouble::of(&error);
-            if trouble == Trouble::Silence {
-                self.serve_errors();
-            }
-            let is_hopeless = trouble == Trouble::Silence && self.consumer.context().is_away();
-            if is_hopeless || begin.elapsed() >= trouble.patience() {
-                return Err(self.failed(trouble, topic, error));
-            }
-            if trouble != Trouble::Silence {
-                #[allow(clippy::disallowed_methods, reason = "a thread that may wait")]
-                std::thread::sleep(ASKED_EVERY);
-            }
-            wait = ANSWER_MAX.saturating_sub(begin.elapsed()).max(ASKED_EVERY);
-        }
+        ask(&self.consumer, question).map_err(|why| self.failed(topic, why))
     }
 
-    /// Errors are told, and tokens asked for, only while somebody polls. Nothing is assigned meanwhile.
-    fn serve_errors(&self) {
-        let begin = Instant::now();
-        while begin.elapsed() < SERVED {
-            drop(self.consumer.poll(SERVED));
-        }
-    }
-
-    fn failed(&self, trouble: Trouble, topic: &Arc<str>, source: KafkaError) -> ReadError {
+    fn failed(&self, topic: &Arc<str>, (trouble, source): (Trouble, KafkaError)) -> ReadError {
         ReadError::of(trouble, (topic, self.cure), self.client(), source)
     }
 
@@ -308,11 +238,10 @@ impl Reader {
                 heard = (Instant::now(), reading.records);
             }
             if !goes_on(reading.records) {
-                return Err(ReadError::Stopped { topic }.into());
+                return Err(ReadError::Stopped(topic).into());
             }
             if heard.0.elapsed() > STANDSTILL {
-                let servers = self.client().servers().to_owned();
-                return Err(ReadError::Standstill { topic, servers, waited: STANDSTILL }.into());
+                return Err(ReadError::Standstill(topic, self.client().servers().into()).into());
             }
         }
         Ok(reading.records)
@@ -353,7 +282,7 @@ impl Reader {
     fn begin(&self, places: &[Place]) -> Result<Reading<'_>, ReadError> {
         let refused = |source: KafkaError| {
             let topic = places.first().map(|place| Arc::clone(&place.topic)).unwrap_or_default();
-            self.failed(Trouble::of(&source), &topic, source)
+            self.failed(&topic, (Trouble::Refusal, source))
         };
         let no_memory = || refused(KafkaError::ClientCreation("no memory".into()));
         let queue = FetchQueue::new(self.consumer.client().native_ptr()).ok_or_else(no_memory)?;
@@ -361,6 +290,7 @@ impl Reader {
         for Place { topic, partition, begin, .. } in places {
             let from = Offset::Offset(*begin);
             list.add_partition_offset(topic, *partition, from).map_err(refused)?;
+            queue.collect(topic, *partition);
         }
         self.consumer.assign(&list).map_err(refused)?;
         Ok(Reading { consumer: &self.consumer, queue, ends: Ends::of(places), records: 0 })
@@ -369,7 +299,7 @@ impl Reader {
 
 /// Places on the way to their ends.
 struct Reading<'r> {
-    consumer: &'r BaseConsumer<ReaderContext>,
+    consumer: &'r BaseConsumer<Context<Plain>>,
     /// Made for this reading: what an earlier one left behind is not in it.
     queue: FetchQueue,
     ends: Ends,
@@ -382,7 +312,7 @@ impl Reading<'_> {
         wait: Duration,
         take: &mut impl FnMut(Found<'_>) -> Result<(), E>,
     ) -> Result<(), E> {
-        // Assigning, which librdkafka does later, ends the forwarding.
+        // The end of an earlier reading, which librdkafka carries out later, ends the forwarding.
         for place in self.ends.places() {
             self.queue.collect(&place.topic, place.partition);
         }
@@ -390,8 +320,8 @@ impl Reading<'_> {
         self.batch(wait, take)
     }
 
-    /// What came by the consumer's own queue: records from before their partition was forwarded, which
-    /// are older than those of the other queue, and what is no record.
+    /// What came by the consumer's own queue: records from before their partition was forwarded again,
+    /// which are older than those of the other queue, and what is no record.
     fn serve<E>(&mut self, take: &mut impl FnMut(Found<'_>) -> Result<(), E>) -> Result<(), E> {
         while let Some(event) = self.consumer.poll(Duration::ZERO) {
             match event {

@@ -10,8 +10,9 @@ use tokio::sync::oneshot;
 
 use super::{Ledger, LedgerError};
 use crate::config::KafkaConfig;
+use crate::kafka::context::{Context, Plain};
 use crate::kafka::reader::{AT_ONCE, NO_HOST, ReadError, Reader};
-use crate::kafka::{ClientState, ReaderContext, client_config, default_to};
+use crate::kafka::{ClientState, client_config, default_to};
 use crate::record::OutgoingRecord;
 
 /// Why the ledger cannot be read or written.
@@ -63,7 +64,7 @@ impl LedgerIoError {
 /// Who waits for a record's acknowledgement.
 type Waiter = oneshot::Sender<Result<(), KafkaError>>;
 
-impl ProducerContext for ReaderContext {
+impl ProducerContext for Context<Plain> {
     type DeliveryOpaque = Box<Waiter>;
 
     fn delivery(&self, result: &DeliveryResult<'_>, waiter: Box<Waiter>) {
@@ -101,7 +102,7 @@ pub struct Writer {
     config: ClientConfig,
     state: Arc<ClientState>,
     /// Replaced when librdkafka declares it broken.
-    producer: RwLock<Arc<ThreadedProducer<ReaderContext>>>,
+    producer: RwLock<Arc<ThreadedProducer<Context<Plain>>>>,
 }
 
 impl Writer {
@@ -144,7 +145,7 @@ impl Writer {
     }
 
     /// Makes another producer in the place of a broken one.
-    fn renew(&self, broken: &Arc<ThreadedProducer<ReaderContext>>) -> Result<(), LedgerIoError> {
+    fn renew(&self, broken: &Arc<ThreadedProducer<Context<Plain>>>) -> Result<(), LedgerIoError> {
         let mut producer = self.producer.write().unwrap_or_else(PoisonError::into_inner);
         if Arc::ptr_eq(&producer, broken) {
             tracing::warn!("the ledger's producer is broken; another one is made");
@@ -157,14 +158,14 @@ impl Writer {
 fn make(
     config: &ClientConfig,
     state: &Arc<ClientState>,
-) -> Result<Arc<ThreadedProducer<ReaderContext>>, LedgerIoError> {
-    let context = ReaderContext::new(state);
+) -> Result<Arc<ThreadedProducer<Context<Plain>>>, LedgerIoError> {
+    let context = Context::new(state, Plain);
     let producer = config.create_with_context(context).map_err(LedgerIoError::Client)?;
     Ok(Arc::new(producer))
 }
 
 fn send(
-    producer: &ThreadedProducer<ReaderContext>,
+    producer: &ThreadedProducer<Context<Plain>>,
     record: &OutgoingRecord,
     waiter: Waiter,
 ) -> Result<(), KafkaError> {

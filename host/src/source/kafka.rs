@@ -4,6 +4,7 @@
 //! it can first finish what it has in hand.
 
 use std::cell::Cell;
+use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
@@ -11,6 +12,7 @@ use rdkafka::consumer::{BaseConsumer, Consumer as _, ConsumerGroupMetadata};
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 
 use crate::config::{KafkaConfig, OffsetReset};
+use crate::kafka::context::Context;
 use crate::kafka::fetch::FetchQueue;
 use crate::kafka::{ClientState, client_config, default_to};
 use crate::record::TopicPartition;
@@ -21,15 +23,14 @@ mod context;
 mod identity;
 mod polled;
 mod positions;
-mod statistics;
 mod tail;
 
-use context::{SourceContext, lock};
+pub use crate::kafka::statistics::Tail;
+use context::{Notes, SourceContext, lock};
 use identity::Identity;
 pub use polled::Polled;
 pub(crate) use positions::commit_list;
 use positions::offset_list;
-pub use tail::Tail;
 
 /// Records of one batch at most: a guest call costs the same a record from 1,000 on.
 const BATCH_RECORDS_MAX: usize = 4_096;
@@ -119,7 +120,8 @@ impl Source {
             // Where to begin is decided in `start_positions`: librdkafka would also jump when
             // retention has overtaken a position, and nobody would know.
             .set("auto.offset.reset", "error");
-        let context = SourceContext::new(ClientState::new("kafka", kafka, metrics, readiness));
+        let state = Arc::new(ClientState::new("kafka", kafka, metrics, readiness));
+        let context = Context::new(&state, Notes::default());
         let consumer: BaseConsumer<SourceContext> =
             config.create_with_context(context).map_err(SourceError::Create)?;
         let no_memory = || SourceError::Create(KafkaError::ClientCreation("no memory".into()));

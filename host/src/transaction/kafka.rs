@@ -11,8 +11,6 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-use rdkafka::client::{ClientContext, OAuthToken};
-use rdkafka::config::RDKafkaLogLevel;
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::message::{Header, OwnedHeaders};
 use rdkafka::producer::{
@@ -21,6 +19,8 @@ use rdkafka::producer::{
 use tokio_util::sync::CancellationToken;
 
 use crate::config::KafkaConfig;
+use crate::kafka::asking::partitions_of;
+use crate::kafka::context::{Context, Role};
 use crate::kafka::{ClientState, authorize, client_config, default_to};
 use crate::record::OutgoingRecord;
 use crate::source::kafka::commit_list;
@@ -51,30 +51,14 @@ const ATTEMPTS_MAX: u32 = 6;
 #[error("cannot make a producer; check [kafka.properties]")]
 pub struct ProducerError(#[source] KafkaError);
 
-struct CommitterContext {
-    state: ClientState,
-    /// Records of the running transaction that the broker refused for good.
-    rejected: Mutex<Vec<Rejected>>,
-}
+/// The producer's context.
+type CommitterContext = Context<Refusals>;
 
-impl ClientContext for CommitterContext {
-    const ENABLE_REFRESH_OAUTH_TOKEN: bool = true;
+/// Records of the running transaction that the broker refused for good.
+#[derive(Default)]
+struct Refusals(Mutex<Vec<Rejected>>);
 
-    fn log(&self, level: RDKafkaLogLevel, facility: &str, line: &str) {
-        self.state.log(level, facility, line);
-    }
-
-    fn error(&self, error: KafkaError, reason: &str) {
-        self.state.error(&error, reason);
-    }
-
-    fn generate_oauth_token(
-        &self,
-        _: Option<&str>,
-    ) -> Result<OAuthToken, Box<dyn std::error::Error>> {
-        self.state.oauth_token()
-    }
-}
+impl Role for Refusals {}
 
 impl ProducerContext for CommitterContext {
     /// The record's place in its transaction.
@@ -83,7 +67,7 @@ impl ProducerContext for CommitterContext {
     fn delivery(&self, result: &DeliveryResult<'_>, index: usize) {
         let Err((error, _)) = result else { return };
         if let Some(reason) = error.rdkafka_error_code().and_then(never_accepted) {
-            let mut rejected = self.rejected.lock().unwrap_or_else(PoisonError::into_inner);
+            let mut rejected = self.0.lock().unwrap_or_else(PoisonError::into_inner);
             rejected.push(Rejected { index, reason: reason.to_owned() });
         }
     }
@@ -142,8 +126,8 @@ impl CommitterHandle {
         }
         let id = format!("{}-{}-{worker}", kafka.group_id, kafka.instance_id);
         config.set("transactional.id", id);
-        let state = ClientState::new("kafka", kafka, metrics.clone(), readiness);
-        let context = CommitterContext { state, rejected: Mutex::default() };
+        let state = Arc::new(ClientState::new("kafka", kafka, metrics.clone(), readiness));
+        let context = Context::new(&state, Refusals::default());
         let producer: BaseProducer<CommitterContext> =
             config.create_with_context(context).map_err(ProducerError)?;
         let (jobs, inbox) = sync_channel::<Transaction>(1);
@@ -409,7 +393,7 @@ impl Committer {
     }
 
     fn rejected(&self) -> Vec<Rejected> {
-        let rejected = &self.producer.context().rejected;
+        let rejected = &self.producer.context().0;
         std::mem::take(&mut *rejected.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
@@ -425,6 +409,5 @@ impl Committer {
 fn exists(producer: &BaseProducer<CommitterContext>, topic: &str) -> bool {
     let metadata = producer.client().fetch_metadata(Some(topic), METADATA_TIMEOUT);
     let Ok(metadata) = metadata else { return true };
-    let found = metadata.topics().iter().find(|found| found.name() == topic);
-    found.is_some_and(|found| found.error().is_none() && !found.partitions().is_empty())
+    partitions_of(&metadata, topic).is_ok()
 }

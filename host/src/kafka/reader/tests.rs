@@ -82,12 +82,11 @@ fn what_a_record_says_and_a_stop_end_the_reading() {
     fill(&cluster, &topic, &[2]);
     let reader = open(&kafka(&cluster.bootstrap_servers()));
     let places = reader.whole(&topic).unwrap();
-    let said = reader.read_to_end(&places, &mut |_| true, |found| {
-        Err(ReadError::Stopped { topic: found.place().into() })
-    });
+    let said = reader
+        .read_to_end(&places, &mut |_| true, |found| Err(ReadError::Stopped(found.place().into())));
     assert_eq!(said.unwrap_err().to_string(), "stopped while topic `t/0/0` was read");
     let stopped = reader.read_to_end(&places, &mut |_| false, |_| Ok::<_, ReadError>(()));
-    assert!(matches!(stopped, Err(ReadError::Stopped { .. })), "{stopped:?}");
+    assert!(matches!(stopped, Err(ReadError::Stopped(_))), "{stopped:?}");
 }
 
 #[test]
