@@ -7,7 +7,7 @@
 use std::ffi::{CStr, CString, c_char};
 use std::ptr;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 
 use rdkafka::bindings as sys;
 use rdkafka::client::{Client, ClientContext, OAuthToken};
@@ -25,10 +25,13 @@ pub mod follow;
 pub mod reader;
 pub mod statistics;
 
-/// The properties that every client starts from: bootstrap servers, then `[kafka.properties]`.
+use context::lock;
+
+/// The properties that every client starts from: bootstrap servers, then `defaults`, then
+/// `[kafka.properties]`.
 ///
 /// `role` ends the client's id in the broker's logs and quotas: `firebell-INSTANCE-ROLE`.
-pub fn client_config(kafka: &KafkaConfig, role: &str) -> ClientConfig {
+pub fn client_config(kafka: &KafkaConfig, role: &str, defaults: &[(&str, &str)]) -> ClientConfig {
     let mut config = ClientConfig::new();
     config
         .set("client.id", format!("firebell-{}-{role}", kafka.instance_id))
@@ -36,22 +39,40 @@ pub fn client_config(kafka: &KafkaConfig, role: &str) -> ClientConfig {
         .set("reconnect.backoff.max.ms", "1000")
         .set("socket.keepalive.enable", "true")
         .set("socket.nagle.disable", "true");
+    for (name, value) in defaults {
+        config.set(*name, *value);
+    }
     for (name, value) in kafka.client_properties() {
         config.set(name, value.reveal());
     }
-    if config.get("ssl.ca.pem").is_none() {
+    if config.get("ssl.ca.pem").is_none() && config.get("ssl.ca.location").is_none() {
         // The OpenSSL that is built in would look where no system keeps its certificates.
-        default_to(&mut config, kafka, "ssl.ca.location", "probe");
+        config.set("ssl.ca.location", "probe");
     }
     config.set_log_level(RDKafkaLogLevel::Warning);
     config
 }
 
-/// Sets a property unless the operator did.
-pub fn default_to(config: &mut ClientConfig, kafka: &KafkaConfig, name: &str, value: &str) {
-    if !kafka.properties.contains_key(name) {
-        config.set(name, value);
+/// The properties of a member of a group, which commits by itself what it has done.
+pub fn member_config(
+    kafka: &KafkaConfig,
+    role: &str,
+    group_id: &str,
+    defaults: &[(&str, &str)],
+) -> ClientConfig {
+    let mut config = client_config(kafka, role, defaults);
+    if config.get("group.protocol").is_none_or(|protocol| protocol != "consumer") {
+        // With KIP-848 (`group.protocol=consumer`) the broker decides both.
+        if config.get("session.timeout.ms").is_none() {
+            config.set("session.timeout.ms", "10000");
+        }
+        config.set("partition.assignment.strategy", "cooperative-sticky");
     }
+    config
+        .set("group.id", group_id)
+        .set("enable.auto.commit", "false")
+        .set("enable.auto.offset.store", "false");
+    config
 }
 
 /// Why a connection failed.
@@ -141,8 +162,7 @@ impl ClientState {
         );
         if code != Some(RDKafkaErrorCode::AllBrokersDown) {
             let login = code == Some(RDKafkaErrorCode::Authentication);
-            let refusal = Some(Refusal { login, why: refusal(reason).to_owned() });
-            *self.refusal.lock().unwrap_or_else(PoisonError::into_inner) = refusal;
+            *lock(&self.refusal) = Some(Refusal { login, why: refusal(reason).to_owned() });
         }
         if !away {
             tracing::warn!(part = self.part, reason, "kafka client: {error}");
@@ -157,7 +177,7 @@ impl ClientState {
 
     /// Which brokers do not answer, and why as far as it is known.
     pub fn silence(&self) -> String {
-        let refusal = self.refusal.lock().unwrap_or_else(PoisonError::into_inner);
+        let refusal = lock(&self.refusal);
         let servers = &self.servers;
         match refusal.as_ref() {
             Some(Refusal { login: true, why }) => {
@@ -289,7 +309,7 @@ mod tests {
             );
             let environment = Environment::of("h", 1, []);
             let config = Config::parse(Path::new("f.toml"), &text, &environment).unwrap();
-            let client = super::client_config(&config.kafka, "test");
+            let client = super::client_config(&config.kafka, "test", &[]);
             client.get("ssl.ca.location").map(str::to_owned)
         };
         assert_eq!(location("").as_deref(), Some("probe"));

@@ -1,8 +1,8 @@
 //! The context of every Kafka client: what librdkafka says goes to its `ClientState`.
 
 use std::ops::Deref;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use rdkafka::client::{ClientContext, OAuthToken};
 use rdkafka::config::RDKafkaLogLevel;
@@ -54,6 +54,11 @@ impl<R> Deref for Context<R> {
     fn deref(&self) -> &R {
         &self.role
     }
+}
+
+/// Locks what callbacks and threads share, and what is whole between any two statements.
+pub fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 impl<R: Role> ClientContext for Context<R> {

@@ -17,7 +17,7 @@ use rdkafka::{Offset, TopicPartitionList};
 use super::asking::{Trouble, ask, offsets, partitions_of};
 use super::context::{Context, Plain};
 use super::fetch::FetchQueue;
-use super::{ClientState, authorize, client_config, default_to};
+use super::{ClientState, authorize, client_config};
 use crate::config::KafkaConfig;
 
 mod ends;
@@ -116,10 +116,7 @@ impl Reader {
         client: &Arc<ClientState>,
         defaults: &[(&str, &str)],
     ) -> Result<Self, ReadError> {
-        let mut config = client_config(kafka, role);
-        for (name, value) in defaults {
-            default_to(&mut config, kafka, name, value);
-        }
+        let mut config = client_config(kafka, role, defaults);
         config
             // It is never joined.
             .set("group.id", format!("{}.{role}", kafka.group_id))
@@ -183,12 +180,7 @@ impl Reader {
         Ok(())
     }
 
-    /// What `at` is in each of these partitions, as [`asking::offsets`](super::asking::offsets) says.
-    /// Blocks.
-    ///
-    /// # Errors
-    /// As [`whole`](Self::whole).
-    pub fn offsets(
+    fn offsets(
         &self,
         topic: &Arc<str>,
         partitions: &[i32],

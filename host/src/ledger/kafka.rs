@@ -12,7 +12,7 @@ use super::{Ledger, LedgerError};
 use crate::config::KafkaConfig;
 use crate::kafka::context::{Context, Plain};
 use crate::kafka::reader::{AT_ONCE, NO_HOST, ReadError, Reader};
-use crate::kafka::{ClientState, client_config, default_to};
+use crate::kafka::{ClientState, client_config};
 use crate::record::OutgoingRecord;
 
 /// Why the ledger cannot be read or written.
@@ -111,12 +111,14 @@ impl Writer {
     /// # Errors
     /// When librdkafka refuses the properties.
     pub fn new(kafka: &KafkaConfig, state: Arc<ClientState>) -> Result<Self, LedgerIoError> {
-        let mut config = client_config(kafka, "delivery-writer");
-        default_to(&mut config, kafka, "linger.ms", "0");
-        default_to(&mut config, kafka, "message.timeout.ms", "30000");
+        let defaults = [
+            ("linger.ms", "0"),
+            ("message.timeout.ms", "30000"),
+            // As Java's producer does it.
+            ("partitioner", "murmur2_random"),
+        ];
+        let mut config = client_config(kafka, "delivery-writer", &defaults);
         config.set("enable.idempotence", "true").set("acks", "all");
-        // As Java's producer does it.
-        default_to(&mut config, kafka, "partitioner", "murmur2_random");
         let producer = make(&config, &state)?;
         Ok(Self { config, state, producer: RwLock::new(producer) })
     }

@@ -7,7 +7,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
@@ -20,9 +20,9 @@ use tokio::sync::mpsc;
 
 use crate::config::KafkaConfig;
 use crate::delivery::ports::{Event, Known, OutboxRecord, Release};
-use crate::kafka::context::{Context, Role};
+use crate::kafka::context::{Context, Role, lock};
 use crate::kafka::statistics::Statistics;
-use crate::kafka::{ClientState, client_config, default_to};
+use crate::kafka::{ClientState, member_config};
 
 /// The longest wait in one poll; a record or an event ends it at once.
 const POLL: Duration = Duration::from_millis(100);
@@ -152,11 +152,6 @@ pub struct Reader {
     thread: Mutex<Option<JoinHandle<()>>>,
 }
 
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    // What these mutexes guard is whole between any two statements.
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
 impl Reader {
     /// Joins the group `GROUP.delivery` and starts to read.
     ///
@@ -168,27 +163,17 @@ impl Reader {
         state: Arc<ClientState>,
         events: mpsc::Sender<Event>,
     ) -> Result<Self, ReaderError> {
-        let mut config = client_config(kafka, "delivery");
-        for (name, value) in [
+        let defaults = [
             ("statistics.interval.ms", "1000"),
             // Entries are small, and what is read ahead is thrown away when reading is held.
             ("queued.max.messages.kbytes", "8192"),
             ("queued.min.messages", "1000"),
             ("fetch.queue.backoff.ms", "1"),
-        ] {
-            default_to(&mut config, kafka, name, value);
-        }
-        let protocol = kafka.properties.get("group.protocol");
-        if protocol.is_none_or(|protocol| protocol.reveal() != "consumer") {
-            // With KIP-848 (`group.protocol=consumer`) the broker decides both.
-            default_to(&mut config, kafka, "session.timeout.ms", "10000");
-            config.set("partition.assignment.strategy", "cooperative-sticky");
-        }
+        ];
+        let group_id = format!("{}.delivery", kafka.group_id);
+        let mut config = member_config(kafka, "delivery", &group_id, &defaults);
         config
-            .set("group.id", format!("{}.delivery", kafka.group_id))
             .set("isolation.level", "read_committed")
-            .set("enable.auto.commit", "false")
-            .set("enable.auto.offset.store", "false")
             // The outbox is ours: what was never delivered is delivered from its beginning.
             .set("auto.offset.reset", "earliest");
         let create = |source| ReaderError::Create { topic: Arc::clone(&topic), source };

@@ -12,9 +12,9 @@ use rdkafka::consumer::{BaseConsumer, Consumer as _, ConsumerGroupMetadata};
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 
 use crate::config::{KafkaConfig, OffsetReset};
-use crate::kafka::context::Context;
+use crate::kafka::context::{Context, lock};
 use crate::kafka::fetch::FetchQueue;
-use crate::kafka::{ClientState, client_config, default_to};
+use crate::kafka::{ClientState, member_config};
 use crate::record::TopicPartition;
 use crate::source::Assignment;
 use crate::telemetry::{Metrics, Readiness};
@@ -26,7 +26,7 @@ mod positions;
 mod tail;
 
 pub use crate::kafka::statistics::Tail;
-use context::{Notes, SourceContext, lock};
+use context::{Notes, SourceContext};
 use identity::Identity;
 pub use polled::Polled;
 pub(crate) use positions::commit_list;
@@ -95,31 +95,20 @@ impl Source {
         metrics: Metrics,
         readiness: Readiness,
     ) -> Result<Self, SourceError> {
-        let mut config = client_config(kafka, &format!("worker-{worker}"));
-        for (name, value) in [
+        let defaults = [
             ("fetch.queue.backoff.ms", "1"),
             ("queued.min.messages", "1000000"),
             ("statistics.interval.ms", "1000"),
             ("topic.metadata.refresh.interval.ms", "30000"),
-        ] {
-            default_to(&mut config, kafka, name, value);
-        }
-        let protocol = kafka.properties.get("group.protocol");
-        if protocol.is_none_or(|protocol| protocol.reveal() != "consumer") {
-            // With KIP-848 (`group.protocol=consumer`) the broker decides both.
-            default_to(&mut config, kafka, "session.timeout.ms", "10000");
-            config.set("partition.assignment.strategy", "cooperative-sticky");
-        }
+        ];
+        let mut config =
+            member_config(kafka, &format!("worker-{worker}"), &kafka.group_id, &defaults);
         if kafka.static_membership {
             config.set("group.instance.id", format!("{}-{worker}", kafka.instance_id));
         }
-        config
-            .set("group.id", &kafka.group_id)
-            .set("enable.auto.commit", "false")
-            .set("enable.auto.offset.store", "false")
-            // Where to begin is decided in `start_positions`: librdkafka would also jump when
-            // retention has overtaken a position, and nobody would know.
-            .set("auto.offset.reset", "error");
+        // Where to begin is decided in `start_positions`: librdkafka would also jump when retention has
+        // overtaken a position, and nobody would know.
+        config.set("auto.offset.reset", "error");
         let state = Arc::new(ClientState::new("kafka", kafka, metrics, readiness));
         let context = Context::new(&state, Notes::default());
         let consumer: BaseConsumer<SourceContext> =

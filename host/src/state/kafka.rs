@@ -5,7 +5,6 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use firebell_state::{Evidence, RuleState, WireError};
-use rdkafka::Offset;
 
 use super::States;
 use super::query::{Answer, Question};
@@ -202,20 +201,16 @@ fn await_closed(committed: &Reader, places: &[Place]) -> Result<(), RestoreError
     let mut open: Vec<&Place> = places.iter().filter(|place| !place.is_empty()).collect();
     while let Some(Place { topic, .. }) = open.first() {
         let partitions: Vec<i32> = open.iter().map(|place| place.partition).collect();
-        let ends = committed.offsets(topic, &partitions, Offset::End)?;
-        let closed = |place: &Place, end: Option<i64>| end.is_some_and(|end| end >= place.end);
-        open = open
-            .into_iter()
-            .zip(ends)
-            .filter(|(p, end)| !closed(p, *end))
-            .map(|one| one.0)
-            .collect();
-        let Some(Place { topic, partition, .. }) = open.first() else { break };
-        if begin.elapsed() > OPEN_MAX {
-            return Err(RestoreError::Open { topic: Arc::clone(topic), partition: *partition });
+        let now = committed.places(topic, &partitions)?;
+        let mut ends = now.iter().map(|place| place.end);
+        open.retain(|place| ends.next().is_none_or(|end| end < place.end));
+        if let Some(Place { topic, partition, .. }) = open.first() {
+            if begin.elapsed() > OPEN_MAX {
+                return Err(RestoreError::Open { topic: Arc::clone(topic), partition: *partition });
+            }
+            #[allow(clippy::disallowed_methods, reason = "called on a worker's own thread")]
+            std::thread::sleep(OPEN_POLL);
         }
-        #[allow(clippy::disallowed_methods, reason = "called on a worker's own thread")]
-        std::thread::sleep(OPEN_POLL);
     }
     Ok(())
 }

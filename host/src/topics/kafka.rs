@@ -116,7 +116,7 @@ impl Topics {
     ) -> Result<Self, TopicsError> {
         let state = Arc::new(ClientState::new(PART, kafka, metrics, readiness.clone()));
         let context = || Context::new(&state, Unready(readiness.clone()));
-        let config = client_config(kafka, PART);
+        let config = client_config(kafka, PART, &[]);
         let client = config.create_with_context(context()).map_err(TopicsError::Client)?;
         let admin = config.create_with_context(context()).map_err(TopicsError::Client)?;
         Ok(Self {

@@ -7,7 +7,7 @@
 //! waits out its steps of 100 ms.
 
 use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, TryRecvError, sync_channel};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
@@ -20,8 +20,8 @@ use tokio_util::sync::CancellationToken;
 
 use crate::config::KafkaConfig;
 use crate::kafka::asking::partitions_of;
-use crate::kafka::context::{Context, Role};
-use crate::kafka::{ClientState, authorize, client_config, default_to};
+use crate::kafka::context::{Context, Role, lock};
+use crate::kafka::{ClientState, authorize, client_config};
 use crate::record::OutgoingRecord;
 use crate::source::kafka::commit_list;
 use crate::telemetry::{Metrics, Readiness};
@@ -67,7 +67,7 @@ impl ProducerContext for CommitterContext {
     fn delivery(&self, result: &DeliveryResult<'_>, index: usize) {
         let Err((error, _)) = result else { return };
         if let Some(reason) = error.rdkafka_error_code().and_then(never_accepted) {
-            let mut rejected = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+            let mut rejected = lock(&self.0);
             rejected.push(Rejected { index, reason: reason.to_owned() });
         }
     }
@@ -111,8 +111,7 @@ impl CommitterHandle {
         readiness: Readiness,
         stop: CancellationToken,
     ) -> Result<Self, ProducerError> {
-        let mut config = client_config(kafka, &format!("committer-{worker}"));
-        for (name, value) in [
+        let defaults = [
             ("linger.ms", "0"),
             // An entry of state has up to 5 MiB.
             ("message.max.bytes", "8388608"),
@@ -121,9 +120,8 @@ impl CommitterHandle {
             ("transaction.timeout.ms", "15000"),
             // As Java's producer does it, so that emitted records meet their like.
             ("partitioner", "murmur2_random"),
-        ] {
-            default_to(&mut config, kafka, name, value);
-        }
+        ];
+        let mut config = client_config(kafka, &format!("committer-{worker}"), &defaults);
         let id = format!("{}-{}-{worker}", kafka.group_id, kafka.instance_id);
         config.set("transactional.id", id);
         let state = Arc::new(ClientState::new("kafka", kafka, metrics.clone(), readiness));
@@ -393,8 +391,7 @@ impl Committer {
     }
 
     fn rejected(&self) -> Vec<Rejected> {
-        let rejected = &self.producer.context().0;
-        std::mem::take(&mut *rejected.lock().unwrap_or_else(PoisonError::into_inner))
+        std::mem::take(&mut *lock(&self.producer.context().0))
     }
 
     /// Records for topics that do not exist. Without this look, librdkafka would hold them for

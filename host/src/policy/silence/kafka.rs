@@ -1,6 +1,6 @@
 //! The topic of silences: following it, reading it once, writing to it.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use tokio_util::sync::CancellationToken;
@@ -9,6 +9,7 @@ use super::{Silence, Silences};
 use crate::causes::with_causes;
 use crate::config::KafkaConfig;
 use crate::kafka::ClientState;
+use crate::kafka::context::lock;
 use crate::kafka::follow::keep;
 use crate::kafka::reader::{AT_ONCE, FOLLOWER, Found, NO_HOST, Place, ReadError, Reader, Told};
 use crate::ledger::kafka::{LedgerIoError, Writer};
@@ -127,7 +128,7 @@ impl SilenceWriter {
     }
 
     fn writer(&self) -> Result<Arc<Writer>, LedgerIoError> {
-        let mut writer = self.writer.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut writer = lock(&self.writer);
         if let Some(writer) = &*writer {
             return Ok(Arc::clone(writer));
         }

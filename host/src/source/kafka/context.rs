@@ -1,8 +1,8 @@
 //! What the consumer's callbacks note for the worker, and what they tell telemetry.
 
 use std::collections::{BTreeMap, VecDeque};
+use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
 use rdkafka::TopicPartitionList;
@@ -11,7 +11,7 @@ use rdkafka::types::RDKafkaRespErr;
 
 use super::Tail;
 use crate::kafka::ClientState;
-use crate::kafka::context::{Context, Role};
+use crate::kafka::context::{Context, Role, lock};
 use crate::kafka::statistics::Statistics;
 use crate::record::TopicPartition;
 use crate::source::Assignment;
@@ -39,11 +39,6 @@ pub(super) struct Reading {
     pub(super) since: Instant,
     pub(super) last: Instant,
     pub(super) tail: Tail,
-}
-
-pub(super) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    // What these mutexes guard is whole between any two statements.
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 impl Notes {

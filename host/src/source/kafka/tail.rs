@@ -5,9 +5,9 @@ use std::time::{Duration, Instant};
 use rdkafka::Offset;
 use rdkafka::consumer::Consumer as _;
 
-use super::context::lock;
 use super::{Source, SourceError, Tail, of_group, offset_list};
 use crate::kafka::asking::{offsets, partitions_of};
+use crate::kafka::context::lock;
 use crate::record::TopicPartition;
 
 /// How long what librdkafka said of a partition's end is believed; it says so every second.
