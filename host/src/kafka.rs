@@ -7,22 +7,31 @@
 use std::ffi::{CStr, CString, c_char};
 use std::ptr;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 
 use rdkafka::bindings as sys;
 use rdkafka::client::{Client, ClientContext, OAuthToken};
 use rdkafka::config::{ClientConfig, RDKafkaLogLevel};
-use rdkafka::consumer::{BaseConsumer, Consumer, ConsumerContext};
-use rdkafka::error::{KafkaError, KafkaResult, RDKafkaErrorCode};
+use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 
 use crate::config::KafkaConfig;
 use crate::oauth::TokenSource;
 use crate::telemetry::{Metrics, Readiness};
 
-/// The properties that every client starts from: bootstrap servers, then `[kafka.properties]`.
+pub(crate) mod asking;
+pub mod context;
+pub(crate) mod fetch;
+pub mod follow;
+pub mod reader;
+pub mod statistics;
+
+use context::lock;
+
+/// The properties that every client starts from: bootstrap servers, then `defaults`, then
+/// `[kafka.properties]`.
 ///
 /// `role` ends the client's id in the broker's logs and quotas: `firebell-INSTANCE-ROLE`.
-pub fn client_config(kafka: &KafkaConfig, role: &str) -> ClientConfig {
+pub fn client_config(kafka: &KafkaConfig, role: &str, defaults: &[(&str, &str)]) -> ClientConfig {
     let mut config = ClientConfig::new();
     config
         .set("client.id", format!("firebell-{}-{role}", kafka.instance_id))
@@ -30,22 +39,40 @@ pub fn client_config(kafka: &KafkaConfig, role: &str) -> ClientConfig {
         .set("reconnect.backoff.max.ms", "1000")
         .set("socket.keepalive.enable", "true")
         .set("socket.nagle.disable", "true");
+    for (name, value) in defaults {
+        config.set(*name, *value);
+    }
     for (name, value) in kafka.client_properties() {
         config.set(name, value.reveal());
     }
-    if config.get("ssl.ca.pem").is_none() {
+    if config.get("ssl.ca.pem").is_none() && config.get("ssl.ca.location").is_none() {
         // The OpenSSL that is built in would look where no system keeps its certificates.
-        default_to(&mut config, kafka, "ssl.ca.location", "probe");
+        config.set("ssl.ca.location", "probe");
     }
     config.set_log_level(RDKafkaLogLevel::Warning);
     config
 }
 
-/// Sets a property unless the operator did.
-pub fn default_to(config: &mut ClientConfig, kafka: &KafkaConfig, name: &str, value: &str) {
-    if !kafka.properties.contains_key(name) {
-        config.set(name, value);
+/// The properties of a member of a group, which commits by itself what it has done.
+pub fn member_config(
+    kafka: &KafkaConfig,
+    role: &str,
+    group_id: &str,
+    defaults: &[(&str, &str)],
+) -> ClientConfig {
+    let mut config = client_config(kafka, role, defaults);
+    if config.get("group.protocol").is_none_or(|protocol| protocol != "consumer") {
+        // With KIP-848 (`group.protocol=consumer`) the broker decides both.
+        if config.get("session.timeout.ms").is_none() {
+            config.set("session.timeout.ms", "10000");
+        }
+        config.set("partition.assignment.strategy", "cooperative-sticky");
     }
+    config
+        .set("group.id", group_id)
+        .set("enable.auto.commit", "false")
+        .set("enable.auto.offset.store", "false");
+    config
 }
 
 /// Why a connection failed.
@@ -90,9 +117,19 @@ impl ClientState {
         }
     }
 
+    /// The state of a command's clients: nobody reads its metrics, or whether it is ready.
+    pub fn of_command(kafka: &KafkaConfig) -> Arc<Self> {
+        Arc::new(Self::new("kafka", kafka, Metrics::new(), Readiness::default()))
+    }
+
     /// The metrics that this client reports to.
     pub fn metrics(&self) -> &Metrics {
         &self.metrics
+    }
+
+    /// `kafka.bootstrap_servers`.
+    pub fn servers(&self) -> &str {
+        &self.servers
     }
 
     /// Takes a log line of librdkafka.
@@ -125,8 +162,7 @@ impl ClientState {
         );
         if code != Some(RDKafkaErrorCode::AllBrokersDown) {
             let login = code == Some(RDKafkaErrorCode::Authentication);
-            let refusal = Some(Refusal { login, why: refusal(reason).to_owned() });
-            *self.refusal.lock().unwrap_or_else(PoisonError::into_inner) = refusal;
+            *lock(&self.refusal) = Some(Refusal { login, why: refusal(reason).to_owned() });
         }
         if !away {
             tracing::warn!(part = self.part, reason, "kafka client: {error}");
@@ -141,7 +177,7 @@ impl ClientState {
 
     /// Which brokers do not answer, and why as far as it is known.
     pub fn silence(&self) -> String {
-        let refusal = self.refusal.lock().unwrap_or_else(PoisonError::into_inner);
+        let refusal = lock(&self.refusal);
         let servers = &self.servers;
         match refusal.as_ref() {
             Some(Refusal { login: true, why }) => {
@@ -160,11 +196,6 @@ impl ClientState {
             tracing::info!(part = self.part, "kafka can be reached again");
         }
         self.readiness.set_ready(self.part);
-    }
-
-    /// Whether no broker could be reached lately.
-    pub fn is_away(&self) -> bool {
-        self.away.load(Ordering::Relaxed)
     }
 
     /// A token for SASL OAUTHBEARER, for librdkafka's refresh callback.
@@ -233,61 +264,6 @@ fn give_token<C: ClientContext>(client: &Client<C>, token: &OAuthToken) -> Resul
     }
 }
 
-/// The context of clients that read partitions which are assigned to them by hand, and of the ledger's
-/// producer.
-pub struct ReaderContext(pub Arc<ClientState>);
-
-impl ClientContext for ReaderContext {
-    const ENABLE_REFRESH_OAUTH_TOKEN: bool = true;
-
-    fn log(&self, level: RDKafkaLogLevel, facility: &str, line: &str) {
-        self.0.log(level, facility, line);
-    }
-
-    fn error(&self, error: KafkaError, reason: &str) {
-        // The end of a partition is what readers wait for.
-        if error.rdkafka_error_code() != Some(RDKafkaErrorCode::PartitionEOF) {
-            self.0.error(&error, reason);
-        }
-    }
-
-    fn generate_oauth_token(
-        &self,
-        _: Option<&str>,
-    ) -> Result<OAuthToken, Box<dyn std::error::Error>> {
-        self.0.oauth_token()
-    }
-}
-
-impl ConsumerContext for ReaderContext {}
-
-/// A consumer of partitions that are assigned to it by hand, from their beginning; it tells their ends
-/// and joins no group. `defaults` are properties that the operator may set otherwise.
-///
-/// # Errors
-/// When librdkafka refuses the properties.
-pub fn reader(
-    kafka: &KafkaConfig,
-    role: &str,
-    client: &Arc<ClientState>,
-    defaults: &[(&str, &str)],
-) -> KafkaResult<BaseConsumer<ReaderContext>> {
-    let mut config = client_config(kafka, role);
-    for (name, value) in defaults {
-        default_to(&mut config, kafka, name, value);
-    }
-    config
-        // It is never joined.
-        .set("group.id", format!("{}.{role}", kafka.group_id))
-        .set("enable.auto.commit", "false")
-        .set("enable.partition.eof", "true")
-        .set("auto.offset.reset", "earliest");
-    let consumer: BaseConsumer<ReaderContext> =
-        config.create_with_context(ReaderContext(Arc::clone(client)))?;
-    authorize(consumer.client(), client);
-    Ok(consumer)
-}
-
 /// librdkafka's reason without the broker's name before it and the client's state after it:
 /// `HOST:PORT/bootstrap: REASON (after 0ms in state CONNECT)`.
 fn refusal(reason: &str) -> &str {
@@ -333,7 +309,7 @@ mod tests {
             );
             let environment = Environment::of("h", 1, []);
             let config = Config::parse(Path::new("f.toml"), &text, &environment).unwrap();
-            let client = super::client_config(&config.kafka, "test");
+            let client = super::client_config(&config.kafka, "test", &[]);
             client.get("ssl.ca.location").map(str::to_owned)
         };
         assert_eq!(location("").as_deref(), Some("probe"));

@@ -28,7 +28,7 @@ use crate::rules::publish::Publisher;
 use crate::rules::swap::Swap;
 use crate::rules::watch::Watch;
 use crate::rules::{RuleSet, reload};
-use crate::state::kafka::Changelog;
+use crate::state::kafka::{Changelog, ask};
 use crate::tables;
 use crate::telemetry::{Metrics, Readiness};
 use crate::topics::kafka::{Topics, TopicsError};
@@ -248,10 +248,8 @@ async fn serve(
         Arc::new(ClientState::new("kafka", &config.kafka, metrics.clone(), readiness.clone()));
     let kafka = config.kafka.clone();
     let asks = Arc::clone(&client);
-    let state: http::StateReader = Arc::new(move |question| {
-        let changelog = Changelog::find(&kafka, &asks).map_err(|error| with_causes(&error))?;
-        changelog.ask(&kafka, question, &asks).map_err(|error| with_causes(&error))
-    });
+    let state: http::StateReader =
+        Arc::new(move |question| ask(&kafka, question, &asks).map_err(|error| with_causes(&error)));
     let (kafka, asks) = (config.kafka.clone(), Arc::clone(&client));
     let alerts = http::alerts::router(Arc::new(move |since_ms| {
         history::kafka::read(&kafka, &asks, since_ms).map_err(|error| with_causes(&error))

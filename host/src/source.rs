@@ -8,7 +8,6 @@ use std::sync::Arc;
 
 use crate::record::{Record, TopicPartition};
 
-pub(crate) mod fetch;
 pub mod kafka;
 mod topic_ids;
 

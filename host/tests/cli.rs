@@ -158,11 +158,22 @@ fn a_broker_that_does_not_answer_ends_with_1_and_the_key() {
     assert_eq!(said.code, 1, "{}", said.out);
     assert!(
         said.out
-            .contains("firebell.toml: kafka.bootstrap_servers: no broker answers at 127.0.0.1:1: "),
+            .contains("firebell.toml: kafka.bootstrap_servers: no kafka broker can be reached at 127.0.0.1:1: Connect "),
         "{}",
         said.out
     );
     assert!(!said.out.contains("SECRET") && !said.err.contains("SECRET"));
+}
+
+#[test]
+fn what_asks_a_broker_that_does_not_answer_tells_its_address_and_what_to_check() {
+    for command in [&["alerts"][..], &["state", "invalid-user"], &["silence", "list"]] {
+        let said = Site::configured(str::to_owned).firebell(command);
+        assert_eq!(said.code, 1, "{}", said.err);
+        let told = "no kafka broker can be reached at 127.0.0.1:1: Connect to ipv4#127.0.0.1:1 failed: \
+                    Connection refused; check kafka.bootstrap_servers";
+        assert!(said.err.contains(told), "{}", said.err);
+    }
 }
 
 #[test]

@@ -1,56 +1,43 @@
 //! The part of `firebell check` that asks the broker.
 
 use std::path::Path;
-use std::sync::{Arc, Mutex, PoisonError};
-use std::time::{Duration, Instant};
-
-use rdkafka::client::{ClientContext, OAuthToken};
-use rdkafka::config::RDKafkaLogLevel;
-use rdkafka::consumer::{BaseConsumer, Consumer as _, ConsumerContext};
-use rdkafka::error::KafkaError;
+use std::sync::Arc;
 
 use super::Report;
 use crate::causes::with_causes;
-use crate::config::{Config, KafkaConfig, Problem};
-use crate::kafka::{ClientState, authorize, client_config};
+use crate::config::{Config, Problem};
 use crate::nearest::nearest;
 use crate::rules::Rule;
 use crate::telemetry::{Metrics, Readiness};
-use crate::topics::Misfit;
 use crate::topics::kafka::{Topics, TopicsError};
-
-/// How long a broker may take to answer.
-const ANSWER: Duration = Duration::from_secs(10);
-
-/// How long it may take once the client has told why it does not get through.
-const ANSWER_AFTER_REASON: Duration = Duration::from_secs(3);
 
 /// Asks whether a broker answers, the rules' topics exist and the host's own ones fit.
 pub(super) async fn check(path: &Path, config: &Config, rules: &[Arc<Rule>], report: &mut Report) {
-    let kafka = config.kafka.clone();
-    // The client blocks while it waits for an answer.
-    let asked = tokio::task::spawn_blocking(move || ask(&kafka)).await;
-    let names = match asked.map_err(|error| Silence::Reason(error.to_string())).flatten() {
-        Ok(names) => names,
-        Err(Silence::Client(error)) => {
-            let problem = Problem::new(error.to_string()).file(path).key("kafka.properties");
-            report.problems.push(problem);
-            return;
+    let topics = match Topics::new(&config.kafka, Metrics::new(), Readiness::default()) {
+        Ok(topics) => topics,
+        Err(error) => {
+            let problem = Problem::new(with_causes(&error)).file(path).key("kafka.properties");
+            return report.problems.push(problem);
         }
-        Err(Silence::Reason(reason)) => {
-            let servers = &config.kafka.bootstrap_servers;
-            let problem = Problem::new(format!("no broker answers at {servers}: {reason}"));
+    };
+    let names: Vec<String> = match topics.existing().await {
+        Ok(existing) => existing.into_keys().collect(),
+        Err(error) => {
+            let told = match error {
+                TopicsError::Away { silence, .. } => silence,
+                other => with_causes(&other),
+            };
             let cure = "check the address, that the broker runs, and what [kafka.properties] says \
                         about security";
-            report.unanswered.push(problem.file(path).key("kafka.bootstrap_servers").cure(cure));
-            return;
+            let problem = Problem::new(told).file(path).key("kafka.bootstrap_servers");
+            return report.unanswered.push(problem.cure(cure));
         }
     };
     let brokers = &config.kafka.bootstrap_servers;
     report.passed.push(format!("broker {brokers}: it answers and has {} topics", names.len()));
     report.problems.extend(missing_topics(config, rules, &names));
     report.problems.extend(missing_sinks(path, config, &names));
-    match misfits(config).await {
+    match topics.misfits().await {
         Ok(misfits) => report.problems.extend(misfits.into_iter().map(|misfit| {
             let (setting, found, wanted) = (misfit.setting, misfit.found, misfit.wanted);
             Problem::new(format!("{setting} is {found}, but must be {wanted}"))
@@ -60,86 +47,6 @@ pub(super) async fn check(path: &Path, config: &Config, rules: &[Arc<Rule>], rep
         Err(error) => report.unanswered.push(Problem::new(with_causes(&error)).key("kafka")),
     }
 }
-
-/// What does not fit in the host's own topics, as far as they exist.
-async fn misfits(config: &Config) -> Result<Vec<Misfit>, TopicsError> {
-    Topics::new(&config.kafka, Metrics::new(), Readiness::default())?.misfits().await
-}
-
-/// Why there is no list of topics.
-enum Silence {
-    /// The client could not be made.
-    Client(KafkaError),
-    /// Nobody answered.
-    Reason(String),
-}
-
-/// The names of all topics.
-fn ask(kafka: &KafkaConfig) -> Result<Vec<String>, Silence> {
-    let state = ClientState::new("kafka", kafka, Metrics::new(), Readiness::default());
-    let probe = Probe { state, reason: Mutex::default() };
-    let client: BaseConsumer<Probe> =
-        client_config(kafka, "check").create_with_context(probe).map_err(Silence::Client)?;
-    authorize(client.client(), &client.context().state);
-    let start = Instant::now();
-    loop {
-        let error = match client.fetch_metadata(None, Duration::from_secs(1)) {
-            Ok(metadata) => return Ok(metadata.topics().iter().map(|t| t.name().into()).collect()),
-            Err(error) => error,
-        };
-        // Lets the client tell its errors.
-        drop(client.poll(Duration::ZERO));
-        let reason = client.context().reason();
-        let patience = if reason.is_some() { ANSWER_AFTER_REASON } else { ANSWER };
-        if start.elapsed() >= patience {
-            return Err(Silence::Reason(reason.unwrap_or_else(|| error.to_string())));
-        }
-    }
-}
-
-/// Remembers why the client does not get through: librdkafka tells it in its log.
-struct Probe {
-    state: ClientState,
-    reason: Mutex<Option<String>>,
-}
-
-impl Probe {
-    fn reason(&self) -> Option<String> {
-        self.reason.lock().unwrap_or_else(PoisonError::into_inner).clone()
-    }
-
-    fn remember(&self, reason: &str) {
-        *self.reason.lock().unwrap_or_else(PoisonError::into_inner) = Some(reason.into());
-    }
-}
-
-impl ClientContext for Probe {
-    const ENABLE_REFRESH_OAUTH_TOKEN: bool = true;
-
-    fn log(&self, level: RDKafkaLogLevel, facility: &str, line: &str) {
-        if level as i32 <= RDKafkaLogLevel::Warning as i32 || facility == "FAIL" {
-            // `[thrd:HOST:PORT/bootstrap]: HOST:PORT/bootstrap: REASON (after 0ms in state CONNECT)`
-            let reason = line.split_once("]: ").map_or(line, |(_, reason)| reason);
-            let reason = reason.split(" (after ").next().unwrap_or(reason);
-            self.remember(reason);
-        }
-    }
-
-    fn error(&self, _: KafkaError, reason: &str) {
-        if self.reason().is_none() {
-            self.remember(reason);
-        }
-    }
-
-    fn generate_oauth_token(
-        &self,
-        _: Option<&str>,
-    ) -> Result<OAuthToken, Box<dyn std::error::Error>> {
-        self.state.oauth_token().inspect_err(|error| self.remember(&error.to_string()))
-    }
-}
-
-impl ConsumerContext for Probe {}
 
 /// Topics that rules read or write and that do not exist.
 fn missing_topics(config: &Config, rules: &[Arc<Rule>], names: &[String]) -> Vec<Problem> {

@@ -1,7 +1,6 @@
 //! `firebell alerts`.
 
 use std::process::ExitCode;
-use std::sync::Arc;
 
 use anyhow::Context as _;
 use firebell::alerts::{Alert, Found, Question, STATES, words};
@@ -11,7 +10,6 @@ use firebell::history::kafka::read;
 use firebell::http::alerts::since;
 use firebell::kafka::ClientState;
 use firebell::state::query::time;
-use firebell::telemetry::{Metrics, Readiness};
 
 use super::{ConfigFile, Failure, Global, Output, logs};
 
@@ -62,9 +60,8 @@ pub(super) fn run(global: Global, arguments: &Arguments) -> Result<ExitCode, Fai
     };
     let config = Config::load_to_ask(&file.config)?;
     logs::start(global.log_format, "warn", None);
-    let kafka = &config.kafka;
-    let client = Arc::new(ClientState::new("kafka", kafka, Metrics::new(), Readiness::default()));
-    let found = read(kafka, &client, since_ms).context("alerts cannot be read")?;
+    let client = ClientState::of_command(&config.kafka);
+    let found = read(&config.kafka, &client, since_ms).context("alerts cannot be read")?;
     if found.unreadable > 0 {
         tracing::warn!(records = found.unreadable, "part of the history is of a newer firebell");
     }

@@ -1,7 +1,6 @@
 //! `firebell silence`.
 
 use std::process::ExitCode;
-use std::sync::Arc;
 
 use anyhow::{Context as _, anyhow};
 use firebell::config::Config;
@@ -11,7 +10,6 @@ use firebell::policy::silence::kafka::{SilenceWriter, read_once};
 use firebell::policy::silence::{Silence, SilenceState, Silences, new_id};
 use firebell::policy::{Matcher, Matchers, parse_duration};
 use firebell::state::query::{parse_time, time};
-use firebell::telemetry::{Metrics, Readiness};
 
 use super::{ConfigFile, Failure, Global, Output, logs};
 
@@ -82,8 +80,7 @@ pub(super) fn run(global: Global, arguments: &Arguments) -> Result<ExitCode, Fai
     };
     let config = Config::load_to_ask(&file.config)?;
     logs::start(global.log_format, "warn", None);
-    let client =
-        Arc::new(ClientState::new("kafka", &config.kafka, Metrics::new(), Readiness::default()));
+    let client = ClientState::of_command(&config.kafka);
     // Also before one is added: where the topic is missing, the broker might make one that forgets.
     let silences = read_once(&config.kafka, &client).context("silences cannot be read")?;
     let writer = SilenceWriter::new(&config.kafka, client);

@@ -1,15 +1,13 @@
 //! `firebell state`.
 
 use std::process::ExitCode;
-use std::sync::Arc;
 
 use anyhow::Context as _;
 use firebell::config::{Config, KafkaConfig};
 use firebell::kafka::ClientState;
 use firebell::nearest::nearest;
-use firebell::state::kafka::Changelog;
+use firebell::state::kafka::{ask, fetch_records};
 use firebell::state::query::{Answer, Question, parse_time, time};
-use firebell::telemetry::{Metrics, Readiness};
 
 use super::{ConfigFile, Failure, Global, Output, logs};
 
@@ -44,24 +42,14 @@ pub(super) fn run(global: Global, arguments: &Arguments) -> Result<ExitCode, Fai
         from_ms: arguments.from,
         to_ms: arguments.to,
     };
-    let answer = ask(&config.kafka, &question)?;
+    let answer = ask(&config.kafka, &question, &ClientState::of_command(&config.kafka))
+        .context("the state of rules cannot be read")?;
     if arguments.records {
         show_records(&config.kafka, &answer, global.output, &question.rule)?;
     } else {
         show(&answer, global.output, &question.rule);
     }
     Ok(ExitCode::SUCCESS)
-}
-
-fn client(kafka: &KafkaConfig) -> Arc<ClientState> {
-    Arc::new(ClientState::new("kafka", kafka, Metrics::new(), Readiness::default()))
-}
-
-fn ask(kafka: &KafkaConfig, question: &Question) -> Result<Answer, anyhow::Error> {
-    let client = client(kafka);
-    let changelog =
-        Changelog::find(kafka, &client).context("the state of rules cannot be looked at")?;
-    changelog.ask(kafka, question, &client).context("the state of rules cannot be read")
 }
 
 #[expect(clippy::print_stdout, reason = "this is the command's result")]
@@ -124,7 +112,7 @@ fn show_records(
     rule: &str,
 ) -> Result<(), anyhow::Error> {
     let evidence: Vec<_> = answer.windows.iter().flat_map(|row| row.evidence.clone()).collect();
-    let records = firebell::state::kafka::fetch_records(kafka, &evidence, &client(kafka))
+    let records = fetch_records(kafka, &evidence, &ClientState::of_command(kafka))
         .context("the records cannot be fetched")?;
     let of = |at: &firebell_state::Evidence| {
         let id = (at.topic.to_string(), at.partition, at.offset);

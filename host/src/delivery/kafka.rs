@@ -117,7 +117,8 @@ fn take_over(
 ) -> Result<TakenOver, PortError> {
     let failed = |error: &dyn std::error::Error| PortError::from(with_causes(error));
     let position = reader.position(partition).map_err(|error| failed(&error))?;
-    let mut ledger = restore(kafka, topic, partition, state).map_err(|error| failed(&error))?;
+    let ledger = restore(kafka, topic, Some(partition), &state);
+    let mut ledger = ledger.map_err(|error| failed(&error))?;
     if ledger.outbox_ends_at(position.end) {
         tracing::warn!(partition, "the outbox was made anew; the ledger keeps its alerts");
     }
@@ -132,12 +133,8 @@ mod tests {
     use std::time::Duration;
 
     use rdkafka::config::ClientConfig;
-    use rdkafka::consumer::{BaseConsumer, Consumer};
-    use rdkafka::error::KafkaError;
-    use rdkafka::message::Message as _;
     use rdkafka::mocking::MockCluster;
     use rdkafka::producer::{BaseProducer, BaseRecord, DefaultProducerContext, Producer};
-    use rdkafka::{Offset, TopicPartitionList};
     use tokio_util::sync::CancellationToken;
 
     use super::*;
@@ -146,6 +143,7 @@ mod tests {
     use crate::delivery::suppression::Suppression;
     use crate::delivery::tests::world::{entry, fire};
     use crate::demo::slack::{Fault, Options, SlackStandIn};
+    use crate::kafka::reader::{Found, NO_HOST, ReadError, Reader};
     use crate::ledger::{Entry as Note, State};
     use crate::notification::Kind;
     use crate::outbox::{Entry, partition_of};
@@ -212,26 +210,15 @@ mod tests {
 
         /// All values of a topic.
         fn values(&self, topic: &str) -> Vec<Vec<u8>> {
-            let consumer: BaseConsumer = ClientConfig::new()
-                .set("bootstrap.servers", self.cluster.bootstrap_servers())
-                .set("group.id", "look")
-                .set("enable.partition.eof", "true")
-                .set("fetch.wait.max.ms", "5")
-                .create()
-                .unwrap();
-            let mut list = TopicPartitionList::new();
-            for partition in 0..PARTITIONS {
-                list.add_partition_offset(topic, partition, Offset::Beginning).unwrap();
-            }
-            consumer.assign(&list).unwrap();
-            let (mut ends, mut values) = (0, Vec::new());
-            while ends < PARTITIONS {
-                match consumer.poll(DEADLINE) {
-                    Some(Ok(message)) => values.extend(message.payload().map(<[u8]>::to_vec)),
-                    Some(Err(KafkaError::PartitionEOF(_))) => ends += 1,
-                    other => panic!("{other:?}"),
-                }
-            }
+            let kafka = &self.config.kafka;
+            let client = ClientState::of_command(kafka);
+            let reader = Reader::open(kafka, ("look", NO_HOST), &client, &[]).unwrap();
+            let (places, mut values) = (reader.whole(&topic.into()).unwrap(), Vec::new());
+            let mut take = |found: Found<'_>| -> Result<(), ReadError> {
+                values.extend(found.value.map(<[u8]>::to_vec));
+                Ok(())
+            };
+            reader.read_to_end(&places, &mut |_| true, &mut take).unwrap();
             values
         }
     }

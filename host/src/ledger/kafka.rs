@@ -1,25 +1,19 @@
 //! The ledger's topic: restoring a partition of it, and writing to it (and to the dead letters).
 
 use std::sync::{Arc, PoisonError, RwLock};
-use std::time::{Duration, Instant};
 
 use rdkafka::config::ClientConfig;
-use rdkafka::consumer::Consumer;
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
-use rdkafka::message::{Header, Message, OwnedHeaders};
+use rdkafka::message::{Header, OwnedHeaders};
 use rdkafka::producer::{BaseRecord, DeliveryResult, Producer, ProducerContext, ThreadedProducer};
-use rdkafka::{Offset, TopicPartitionList};
 use tokio::sync::oneshot;
 
 use super::{Ledger, LedgerError};
 use crate::config::KafkaConfig;
-use crate::kafka::{ClientState, ReaderContext, client_config, default_to, reader};
+use crate::kafka::context::{Context, Plain};
+use crate::kafka::reader::{AT_ONCE, NO_HOST, ReadError, Reader};
+use crate::kafka::{ClientState, client_config};
 use crate::record::OutgoingRecord;
-
-/// Without a record for so long, restoring has failed.
-const SILENCE_MAX: Duration = Duration::from_secs(30);
-/// The wait for an answer about offsets.
-const OFFSETS_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// Why the ledger cannot be read or written.
 #[derive(Debug, thiserror::Error)]
@@ -27,33 +21,14 @@ pub enum LedgerIoError {
     /// A client could not be made.
     #[error("cannot make a client for the ledger; check [kafka.properties]")]
     Client(#[source] KafkaError),
-    /// The partition could not be read.
-    #[error("cannot read {topic}/{partition}")]
-    Read {
-        /// The ledger.
-        topic: Arc<str>,
-        /// The partition.
-        partition: i32,
-        /// What Kafka says.
-        source: KafkaError,
-    },
-    /// The partition could not be read to its end.
-    #[error("{topic}/{partition} was not read to its end: nothing came for {} seconds", SILENCE_MAX.as_secs())]
-    Silence {
-        /// The ledger.
-        topic: Arc<str>,
-        /// The partition.
-        partition: i32,
-    },
+    /// The topic could not be read.
+    #[error(transparent)]
+    Read(#[from] ReadError),
     /// A record in it cannot be read.
-    #[error("{topic}/{partition}/{offset} is no ledger entry")]
+    #[error("{at} is no ledger entry")]
     Entry {
-        /// The ledger.
-        topic: Arc<str>,
-        /// The partition.
-        partition: i32,
-        /// The offset.
-        offset: i64,
+        /// Topic, partition and offset.
+        at: String,
         /// Why.
         source: LedgerError,
     },
@@ -89,7 +64,7 @@ impl LedgerIoError {
 /// Who waits for a record's acknowledgement.
 type Waiter = oneshot::Sender<Result<(), KafkaError>>;
 
-impl ProducerContext for ReaderContext {
+impl ProducerContext for Context<Plain> {
     type DeliveryOpaque = Box<Waiter>;
 
     fn delivery(&self, result: &DeliveryResult<'_>, waiter: Box<Waiter>) {
@@ -99,55 +74,27 @@ impl ProducerContext for ReaderContext {
     }
 }
 
-/// Reads a partition of the ledger from its beginning to the end that it has now. Blocks.
+/// Reads a partition of the ledger, or all, from its beginning to the end that it has now. Blocks.
 ///
 /// # Errors
 /// When it cannot be read to its end, or has an entry of another version.
 pub fn restore(
     kafka: &KafkaConfig,
     topic: &Arc<str>,
-    partition: i32,
-    state: Arc<ClientState>,
+    partition: Option<i32>,
+    client: &Arc<ClientState>,
 ) -> Result<Ledger, LedgerIoError> {
-    // The end is found by a fetch that has to wait, when compaction took the last record.
-    let consumer = reader(kafka, "ledger", &state, &[("fetch.wait.max.ms", "50")])
-        .map_err(LedgerIoError::Client)?;
-    let failed = |source| LedgerIoError::Read { topic: Arc::clone(topic), partition, source };
-    let (low, high) =
-        consumer.fetch_watermarks(topic, partition, OFFSETS_TIMEOUT).map_err(failed)?;
+    let reader = Reader::open(kafka, ("ledger", NO_HOST), client, &AT_ONCE)?;
+    let places = match partition {
+        Some(partition) => reader.places(topic, &[partition])?,
+        None => reader.whole(topic)?,
+    };
     let mut ledger = Ledger::default();
-    if low >= high {
-        return Ok(ledger);
-    }
-    let mut list = TopicPartitionList::new();
-    list.add_partition_offset(topic, partition, Offset::Beginning).map_err(failed)?;
-    consumer.assign(&list).map_err(failed)?;
-    let mut heard = Instant::now();
-    loop {
-        match consumer.poll(Duration::from_millis(500)) {
-            Some(Ok(message)) => {
-                heard = Instant::now();
-                let offset = message.offset();
-                ledger.restore(message.key().unwrap_or_default(), message.payload()).map_err(
-                    |source| LedgerIoError::Entry {
-                        topic: Arc::clone(topic),
-                        partition,
-                        offset,
-                        source,
-                    },
-                )?;
-                if offset + 1 >= high {
-                    return Ok(ledger);
-                }
-            }
-            Some(Err(KafkaError::PartitionEOF(_))) => return Ok(ledger),
-            Some(Err(error)) => state.error(&error, "while restoring the ledger"),
-            None => {}
-        }
-        if heard.elapsed() > SILENCE_MAX {
-            return Err(LedgerIoError::Silence { topic: Arc::clone(topic), partition });
-        }
-    }
+    reader.read_to_end(&places, &mut |_| true, |found| {
+        let entered = ledger.restore(found.key.unwrap_or_default(), found.value);
+        entered.map_err(|source| LedgerIoError::Entry { at: found.place(), source })
+    })?;
+    Ok(ledger)
 }
 
 /// Writes records and waits for all in-sync replicas: an idempotent producer.
@@ -155,7 +102,7 @@ pub struct Writer {
     config: ClientConfig,
     state: Arc<ClientState>,
     /// Replaced when librdkafka declares it broken.
-    producer: RwLock<Arc<ThreadedProducer<ReaderContext>>>,
+    producer: RwLock<Arc<ThreadedProducer<Context<Plain>>>>,
 }
 
 impl Writer {
@@ -164,12 +111,14 @@ impl Writer {
     /// # Errors
     /// When librdkafka refuses the properties.
     pub fn new(kafka: &KafkaConfig, state: Arc<ClientState>) -> Result<Self, LedgerIoError> {
-        let mut config = client_config(kafka, "delivery-writer");
-        default_to(&mut config, kafka, "linger.ms", "0");
-        default_to(&mut config, kafka, "message.timeout.ms", "30000");
+        let defaults = [
+            ("linger.ms", "0"),
+            ("message.timeout.ms", "30000"),
+            // As Java's producer does it.
+            ("partitioner", "murmur2_random"),
+        ];
+        let mut config = client_config(kafka, "delivery-writer", &defaults);
         config.set("enable.idempotence", "true").set("acks", "all");
-        // As Java's producer does it.
-        default_to(&mut config, kafka, "partitioner", "murmur2_random");
         let producer = make(&config, &state)?;
         Ok(Self { config, state, producer: RwLock::new(producer) })
     }
@@ -198,7 +147,7 @@ impl Writer {
     }
 
     /// Makes another producer in the place of a broken one.
-    fn renew(&self, broken: &Arc<ThreadedProducer<ReaderContext>>) -> Result<(), LedgerIoError> {
+    fn renew(&self, broken: &Arc<ThreadedProducer<Context<Plain>>>) -> Result<(), LedgerIoError> {
         let mut producer = self.producer.write().unwrap_or_else(PoisonError::into_inner);
         if Arc::ptr_eq(&producer, broken) {
             tracing::warn!("the ledger's producer is broken; another one is made");
@@ -211,14 +160,14 @@ impl Writer {
 fn make(
     config: &ClientConfig,
     state: &Arc<ClientState>,
-) -> Result<Arc<ThreadedProducer<ReaderContext>>, LedgerIoError> {
-    let context = ReaderContext(Arc::clone(state));
+) -> Result<Arc<ThreadedProducer<Context<Plain>>>, LedgerIoError> {
+    let context = Context::new(state, Plain);
     let producer = config.create_with_context(context).map_err(LedgerIoError::Client)?;
     Ok(Arc::new(producer))
 }
 
 fn send(
-    producer: &ThreadedProducer<ReaderContext>,
+    producer: &ThreadedProducer<Context<Plain>>,
     record: &OutgoingRecord,
     waiter: Waiter,
 ) -> Result<(), KafkaError> {

@@ -7,23 +7,22 @@
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-use rdkafka::client::{ClientContext, OAuthToken};
-use rdkafka::config::RDKafkaLogLevel;
 use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer, ConsumerContext};
 use rdkafka::error::{KafkaError, KafkaResult, RDKafkaErrorCode};
 use rdkafka::message::{BorrowedMessage, Message};
 use rdkafka::types::RDKafkaRespErr;
 use rdkafka::{Offset, TopicPartitionList};
-use serde::Deserialize;
 use tokio::sync::mpsc;
 
 use crate::config::KafkaConfig;
 use crate::delivery::ports::{Event, Known, OutboxRecord, Release};
-use crate::kafka::{ClientState, client_config, default_to};
+use crate::kafka::context::{Context, Role, lock};
+use crate::kafka::statistics::Statistics;
+use crate::kafka::{ClientState, member_config};
 
 /// The longest wait in one poll; a record or an event ends it at once.
 const POLL: Duration = Duration::from_millis(100);
@@ -75,54 +74,25 @@ pub struct Position {
     pub known: Known,
 }
 
+/// The context of the outbox's consumer.
+type ReaderContext = Context<Tells>;
+
 /// What the consumer's callbacks use.
-pub struct ReaderContext {
-    state: Arc<ClientState>,
+struct Tells {
     events: mpsc::Sender<Event>,
     /// Set before the consumer is dropped: revocations are then carried out at once.
     closing: AtomicBool,
 }
 
-/// What is read of librdkafka's statistics (its STATISTICS.md).
-#[derive(Deserialize)]
-struct Statistics {
-    #[serde(default)]
-    brokers: BTreeMap<String, BrokerStatistics>,
-}
-
-#[derive(Deserialize)]
-struct BrokerStatistics {
-    nodeid: i32,
-    state: String,
-}
-
-impl ClientContext for ReaderContext {
-    const ENABLE_REFRESH_OAUTH_TOKEN: bool = true;
-
-    fn log(&self, level: RDKafkaLogLevel, facility: &str, line: &str) {
-        self.state.log(level, facility, line);
-    }
-
-    fn error(&self, error: KafkaError, reason: &str) {
-        self.state.error(&error, reason);
-    }
-
-    fn stats_raw(&self, statistics: &[u8]) {
-        let Ok(statistics) = serde_json::from_slice::<Statistics>(statistics) else { return };
-        if statistics.brokers.values().any(|broker| broker.nodeid >= 0 && broker.state == "UP") {
-            self.state.connected();
+impl Role for Tells {
+    fn statistics(&self, state: &ClientState, json: &[u8]) {
+        if Statistics::read(json).is_some_and(|statistics| statistics.is_connected()) {
+            state.connected();
         }
     }
-
-    fn generate_oauth_token(
-        &self,
-        _: Option<&str>,
-    ) -> Result<OAuthToken, Box<dyn std::error::Error>> {
-        self.state.oauth_token()
-    }
 }
 
-impl ReaderContext {
+impl Tells {
     fn tell(&self, event: Event) {
         if self.events.blocking_send(event).is_err() {
             tracing::debug!("nobody reads the outbox's events any more");
@@ -182,11 +152,6 @@ pub struct Reader {
     thread: Mutex<Option<JoinHandle<()>>>,
 }
 
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    // What these mutexes guard is whole between any two statements.
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
 impl Reader {
     /// Joins the group `GROUP.delivery` and starts to read.
     ///
@@ -198,31 +163,21 @@ impl Reader {
         state: Arc<ClientState>,
         events: mpsc::Sender<Event>,
     ) -> Result<Self, ReaderError> {
-        let mut config = client_config(kafka, "delivery");
-        for (name, value) in [
+        let defaults = [
             ("statistics.interval.ms", "1000"),
             // Entries are small, and what is read ahead is thrown away when reading is held.
             ("queued.max.messages.kbytes", "8192"),
             ("queued.min.messages", "1000"),
             ("fetch.queue.backoff.ms", "1"),
-        ] {
-            default_to(&mut config, kafka, name, value);
-        }
-        let protocol = kafka.properties.get("group.protocol");
-        if protocol.is_none_or(|protocol| protocol.reveal() != "consumer") {
-            // With KIP-848 (`group.protocol=consumer`) the broker decides both.
-            default_to(&mut config, kafka, "session.timeout.ms", "10000");
-            config.set("partition.assignment.strategy", "cooperative-sticky");
-        }
+        ];
+        let group_id = format!("{}.delivery", kafka.group_id);
+        let mut config = member_config(kafka, "delivery", &group_id, &defaults);
         config
-            .set("group.id", format!("{}.delivery", kafka.group_id))
             .set("isolation.level", "read_committed")
-            .set("enable.auto.commit", "false")
-            .set("enable.auto.offset.store", "false")
             // The outbox is ours: what was never delivered is delivered from its beginning.
             .set("auto.offset.reset", "earliest");
         let create = |source| ReaderError::Create { topic: Arc::clone(&topic), source };
-        let context = ReaderContext { state, events, closing: AtomicBool::new(false) };
+        let context = Context::new(&state, Tells { events, closing: AtomicBool::new(false) });
         let consumer: BaseConsumer<ReaderContext> =
             config.create_with_context(context).map_err(create)?;
         consumer.subscribe(&[&topic]).map_err(create)?;

@@ -4,6 +4,7 @@
 //! it can first finish what it has in hand.
 
 use std::cell::Cell;
+use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
@@ -11,25 +12,25 @@ use rdkafka::consumer::{BaseConsumer, Consumer as _, ConsumerGroupMetadata};
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 
 use crate::config::{KafkaConfig, OffsetReset};
-use crate::kafka::{ClientState, client_config, default_to};
+use crate::kafka::context::{Context, lock};
+use crate::kafka::fetch::FetchQueue;
+use crate::kafka::{ClientState, member_config};
 use crate::record::TopicPartition;
 use crate::source::Assignment;
-use crate::source::fetch::kafka::FetchQueue;
 use crate::telemetry::{Metrics, Readiness};
 
 mod context;
 mod identity;
 mod polled;
 mod positions;
-mod statistics;
 mod tail;
 
-use context::{SourceContext, lock};
+pub use crate::kafka::statistics::Tail;
+use context::{Notes, SourceContext};
 use identity::Identity;
 pub use polled::Polled;
 pub(crate) use positions::commit_list;
 use positions::offset_list;
-pub use tail::Tail;
 
 /// Records of one batch at most: a guest call costs the same a record from 1,000 on.
 const BATCH_RECORDS_MAX: usize = 4_096;
@@ -94,8 +95,7 @@ impl Source {
         metrics: Metrics,
         readiness: Readiness,
     ) -> Result<Self, SourceError> {
-        let mut config = client_config(kafka, &format!("worker-{worker}"));
-        for (name, value) in [
+        let defaults = [
             ("fetch.queue.backoff.ms", "1"),
             ("queued.min.messages", "1000000"),
             // Where rules are slower than Kafka this is full, and what librdkafka has around each small
@@ -103,26 +103,17 @@ impl Source {
             ("queued.max.messages.kbytes", "16384"),
             ("statistics.interval.ms", "1000"),
             ("topic.metadata.refresh.interval.ms", "30000"),
-        ] {
-            default_to(&mut config, kafka, name, value);
-        }
-        let protocol = kafka.properties.get("group.protocol");
-        if protocol.is_none_or(|protocol| protocol.reveal() != "consumer") {
-            // With KIP-848 (`group.protocol=consumer`) the broker decides both.
-            default_to(&mut config, kafka, "session.timeout.ms", "10000");
-            config.set("partition.assignment.strategy", "cooperative-sticky");
-        }
+        ];
+        let mut config =
+            member_config(kafka, &format!("worker-{worker}"), &kafka.group_id, &defaults);
         if kafka.static_membership {
             config.set("group.instance.id", format!("{}-{worker}", kafka.instance_id));
         }
-        config
-            .set("group.id", &kafka.group_id)
-            .set("enable.auto.commit", "false")
-            .set("enable.auto.offset.store", "false")
-            // Where to begin is decided in `start_positions`: librdkafka would also jump when
-            // retention has overtaken a position, and nobody would know.
-            .set("auto.offset.reset", "error");
-        let context = SourceContext::new(ClientState::new("kafka", kafka, metrics, readiness));
+        // Where to begin is decided in `start_positions`: librdkafka would also jump when retention has
+        // overtaken a position, and nobody would know.
+        config.set("auto.offset.reset", "error");
+        let state = Arc::new(ClientState::new("kafka", kafka, metrics, readiness));
+        let context = Context::new(&state, Notes::default());
         let consumer: BaseConsumer<SourceContext> =
             config.create_with_context(context).map_err(SourceError::Create)?;
         let no_memory = || SourceError::Create(KafkaError::ClientCreation("no memory".into()));

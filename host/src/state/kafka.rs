@@ -1,54 +1,33 @@
-//! The changelog topic: restoring the state of partitions that were taken over.
+//! The changelog topic: restoring the state of partitions that were taken over, and looking at it.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use firebell_state::{Evidence, RuleState, WireError};
-use rdkafka::consumer::{BaseConsumer, Consumer};
-use rdkafka::error::KafkaError;
-use rdkafka::message::Message as _;
-use rdkafka::{Offset, TopicPartitionList};
-
-mod reading;
-
-use reading::Found;
 
 use super::States;
 use super::query::{Answer, Question};
-use super::wire::{EntryKey, KeyError, partition_of};
+use super::wire::{EntryKey, KeyError, Parts, partition_of};
 use crate::config::KafkaConfig;
-use crate::kafka::{ClientState, ReaderContext, reader};
+use crate::kafka::ClientState;
+use crate::kafka::reader::{Found, NO_HOST, Place, ReadError, Reader};
 use crate::record::TopicPartition;
 use crate::topics::InternalTopics;
 
-/// The wait for an answer about offsets.
-const OFFSETS_TIMEOUT: Duration = Duration::from_secs(10);
 /// How long a transaction of the last owner may stay open: its timeout is 15 seconds.
 const OPEN_MAX: Duration = Duration::from_secs(30);
 /// Between two looks whether it is closed.
 const OPEN_POLL: Duration = Duration::from_millis(20);
-/// Without a record for so long, restoring has failed.
-const SILENCE_MAX: Duration = Duration::from_secs(30);
 /// How often progress is told.
 const TOLD_EVERY: Duration = Duration::from_secs(1);
 
 /// Why state cannot be restored.
 #[derive(Debug, thiserror::Error)]
 pub enum RestoreError {
-    /// A client could not be made.
-    #[error("cannot make a client for the changelog; check [kafka.properties]")]
-    Client(#[source] KafkaError),
-    /// Kafka did not answer.
-    #[error("cannot read {topic}/{partition}")]
-    Read {
-        /// The changelog.
-        topic: Arc<str>,
-        /// The partition.
-        partition: i32,
-        /// What Kafka says.
-        source: KafkaError,
-    },
+    /// The changelog could not be read.
+    #[error(transparent)]
+    Read(#[from] ReadError),
     /// Somebody's transaction stays open.
     #[error("{topic}/{partition}: a transaction is still open after {} seconds", OPEN_MAX.as_secs())]
     Open {
@@ -57,39 +36,19 @@ pub enum RestoreError {
         /// The partition.
         partition: i32,
     },
-    /// There is no changelog.
-    #[error("topic `{topic}` does not exist: no host of this group ran yet; check kafka.group_id")]
-    Missing {
-        /// Its name.
-        topic: Arc<str>,
-    },
-    /// The host ends.
-    #[error("stopped while state was restored")]
-    Stopped,
-    /// Nothing comes any more.
-    #[error("the changelog was not read to its end: nothing came for {} seconds", SILENCE_MAX.as_secs())]
-    Silence,
     /// A key is unreadable.
-    #[error("{topic}/{partition}/{offset}: its key is unreadable")]
+    #[error("{at}: its key is unreadable")]
     Key {
-        /// The changelog.
-        topic: Arc<str>,
-        /// The partition.
-        partition: i32,
-        /// The offset.
-        offset: i64,
+        /// Topic, partition and offset.
+        at: String,
         /// Why.
         source: KeyError,
     },
     /// An entry is unreadable.
-    #[error("{topic}/{partition}/{offset}: the entry is unreadable")]
+    #[error("{at}: the entry is unreadable")]
     Entry {
-        /// The changelog.
-        topic: Arc<str>,
-        /// The partition.
-        partition: i32,
-        /// The offset.
-        offset: i64,
+        /// Topic, partition and offset.
+        at: String,
         /// Why.
         source: WireError,
     },
@@ -98,7 +57,11 @@ pub enum RestoreError {
 impl RestoreError {
     /// Whether it may pass by itself.
     pub fn is_passing(&self) -> bool {
-        matches!(self, Self::Read { .. } | Self::Open { .. } | Self::Silence)
+        match self {
+            Self::Read(error) => error.is_passing(),
+            Self::Open { .. } => true,
+            Self::Key { .. } | Self::Entry { .. } => false,
+        }
     }
 }
 
@@ -159,159 +122,113 @@ impl Changelog {
     ) -> Result<Restored, RestoreError> {
         let wanted: BTreeSet<i32> =
             inputs.iter().map(|input| partition_of(input, self.partitions)).collect();
-        let consumer = changelog_reader(kafka, client, "read_committed")?;
-        let filled =
-            self.filled(&changelog_reader(kafka, client, "read_uncommitted")?, &consumer, &wanted)?;
+        let wanted: Vec<i32> = wanted.into_iter().collect();
+        let reader = changelog_reader(kafka, client, "read_committed")?;
+        let all = changelog_reader(kafka, client, "read_uncommitted")?;
+        let places = all.places(&self.topic, &wanted)?;
+        await_closed(&reader, &places)?;
+        let (mut told, mut entries) = (Instant::now(), 0);
+        let mut goes_on = |records| {
+            if told.elapsed() <= TOLD_EVERY {
+                return true;
+            }
+            told = Instant::now();
+            progress(records)
+        };
         let mut present: Option<Present<'_>> = None;
-        let restored = self.read_to_end(&consumer, &filled, client, progress, &mut |found| {
+        let records = reader.read_to_end(&places, &mut goes_on, |found| {
+            let all = found.key.unwrap_or_default();
             // What follows is most often of the same input and rule.
-            if !present.as_ref().is_some_and(|present| present.has(found.key)) {
-                let (topic, partition, rule, key) = self.key_of(&found)?;
+            if !present.as_ref().is_some_and(|present| present.has(all)) {
+                let (topic, partition, rule, key) = key_of(&found)?;
                 let of = |input: &&TopicPartition| {
                     *input.topic == *topic && input.partition == partition
                 };
                 if let Some(before) = present.take() {
                     before.give_back(states);
                 }
-                let Some(input) = inputs.iter().find(of) else { return Ok(false) };
-                let prefix = found.key.len() - key.len();
-                let prefix = found.key.get(..prefix).unwrap_or_default().into();
+                let Some(input) = inputs.iter().find(of) else { return Ok(()) };
+                let prefix = all.len() - key.len();
+                let prefix = all.get(..prefix).unwrap_or_default().into();
                 let state = states.take_restored(input, rule);
                 present = Some(Present { prefix, input, rule: rule.into(), state });
             }
-            let Some(present) = &mut present else { return Ok(false) };
-            let key = found.key.get(present.prefix.len()..).unwrap_or_default();
-            self.entered(&found, present.state.restore(key, found.value))?;
-            Ok(true)
+            let Some(present) = &mut present else { return Ok(()) };
+            let key = all.get(present.prefix.len()..).unwrap_or_default();
+            entries += 1;
+            entered(&found, present.state.restore(key, found.value))
         });
         if let Some(last) = present {
             last.give_back(states);
         }
-        restored
+        Ok(Restored { records: records?, entries })
     }
+}
 
-    /// The changelog of a group as it is in Kafka.
-    ///
-    /// # Errors
-    ///
-    /// Kafka does not answer, or there is none: no host of this group ran yet.
-    pub fn find(kafka: &KafkaConfig, client: &Arc<ClientState>) -> Result<Self, RestoreError> {
-        let topic = InternalTopics::of(&kafka.group_id).changelog;
-        let consumer = changelog_reader(kafka, client, "read_committed")?;
-        let metadata =
-            consumer.fetch_metadata(Some(&topic), OFFSETS_TIMEOUT).map_err(|source| {
-                RestoreError::Read { topic: Arc::clone(&topic), partition: 0, source }
-            })?;
-        let found = metadata.topics().iter().find(|found| found.name() == &*topic);
-        let partitions = found.map_or(0, |found| found.partitions().len());
-        match i32::try_from(partitions) {
-            Ok(partitions) if partitions > 0 => Ok(Self { topic, partitions }),
-            _ => Err(RestoreError::Missing { topic }),
+/// Answers a question from all that is committed now, whichever host it belongs to. Blocks.
+///
+/// # Errors
+///
+/// Kafka does not answer, an entry is unreadable, or there is no changelog.
+pub fn ask(
+    kafka: &KafkaConfig,
+    question: &Question,
+    client: &Arc<ClientState>,
+) -> Result<Answer, RestoreError> {
+    let reader = changelog_reader(kafka, client, "read_committed")?;
+    let places = reader.whole(&InternalTopics::of(&kafka.group_id).changelog)?;
+    let mut states = States::default();
+    let (mut others, mut is_known) = (BTreeSet::new(), false);
+    reader.read_to_end(&places, &mut |_| true, |found| {
+        let (topic, partition, rule, key) = key_of(&found)?;
+        if rule != question.rule {
+            if !others.contains(rule) {
+                others.insert(rule.to_owned());
+            }
+            return Ok(());
+        }
+        is_known = true;
+        let input = TopicPartition::new(topic, partition);
+        entered(&found, states.restore(&input, rule, key, found.value))
+    })?;
+    let answer = question.answer(&states);
+    Ok(Answer { others: if is_known { BTreeSet::new() } else { others }, ..answer })
+}
+
+/// Waits until no transaction from before the ends of these places is open.
+fn await_closed(committed: &Reader, places: &[Place]) -> Result<(), RestoreError> {
+    let begin = Instant::now();
+    let mut open: Vec<&Place> = places.iter().filter(|place| !place.is_empty()).collect();
+    while let Some(Place { topic, .. }) = open.first() {
+        let partitions: Vec<i32> = open.iter().map(|place| place.partition).collect();
+        let now = committed.places(topic, &partitions)?;
+        let mut ends = now.iter().map(|place| place.end);
+        open.retain(|place| ends.next().is_none_or(|end| end < place.end));
+        if let Some(Place { topic, partition, .. }) = open.first() {
+            if begin.elapsed() > OPEN_MAX {
+                return Err(RestoreError::Open { topic: Arc::clone(topic), partition: *partition });
+            }
+            #[allow(clippy::disallowed_methods, reason = "called on a worker's own thread")]
+            std::thread::sleep(OPEN_POLL);
         }
     }
+    Ok(())
+}
 
-    /// Answers a question from all that is committed now, whichever host it belongs to. Blocks.
-    ///
-    /// # Errors
-    ///
-    /// As [`restore`](Self::restore).
-    pub fn ask(
-        &self,
-        kafka: &KafkaConfig,
-        question: &Question,
-        client: &Arc<ClientState>,
-    ) -> Result<Answer, RestoreError> {
-        let consumer = changelog_reader(kafka, client, "read_committed")?;
-        let all: BTreeSet<i32> = (0..self.partitions).collect();
-        let filled = self.filled(&consumer, &consumer, &all)?;
-        let mut states = States::default();
-        let (mut others, mut is_known) = (BTreeSet::new(), false);
-        self.read_to_end(&consumer, &filled, client, &mut |_| true, &mut |found| {
-            let (topic, partition, rule, key) = self.key_of(&found)?;
-            if rule != question.rule {
-                if !others.contains(rule) {
-                    others.insert(rule.to_owned());
-                }
-                return Ok(false);
-            }
-            is_known = true;
-            let input = TopicPartition::new(topic, partition);
-            self.entered(&found, states.restore(&input, rule, key, found.value))?;
-            Ok(true)
-        })?;
-        let answer = question.answer(&states);
-        Ok(Answer { others: if is_known { BTreeSet::new() } else { others }, ..answer })
-    }
+fn key_of<'m>(found: &Found<'m>) -> Result<Parts<'m>, RestoreError> {
+    let parsed = EntryKey::parse(found.key.unwrap_or_default());
+    parsed.map_err(|source| RestoreError::Key { at: found.place(), source })
+}
 
-    /// The partitions that hold something, once no transaction from before this call is open in them.
-    fn filled(
-        &self,
-        all: &BaseConsumer<ReaderContext>,
-        committed: &BaseConsumer<ReaderContext>,
-        wanted: &BTreeSet<i32>,
-    ) -> Result<Vec<i32>, RestoreError> {
-        let mut filled = Vec::new();
-        for partition in wanted.iter().copied() {
-            let (low, end) = self.watermarks(all, partition)?;
-            if low >= end {
-                continue;
-            }
-            filled.push(partition);
-            let begin = Instant::now();
-            while self.watermarks(committed, partition)?.1 < end {
-                if begin.elapsed() > OPEN_MAX {
-                    let topic = Arc::clone(&self.topic);
-                    return Err(RestoreError::Open { topic, partition });
-                }
-                #[allow(clippy::disallowed_methods, reason = "called on a worker's own thread")]
-                std::thread::sleep(OPEN_POLL);
-            }
-        }
-        Ok(filled)
-    }
-
-    fn key_of<'m>(&self, found: &Found<'m>) -> Result<super::wire::Parts<'m>, RestoreError> {
-        EntryKey::parse(found.key).map_err(|source| RestoreError::Key {
-            topic: Arc::clone(&self.topic),
-            partition: found.partition,
-            offset: found.offset,
-            source,
-        })
-    }
-
-    fn entered(
-        &self,
-        found: &Found<'_>,
-        entered: Result<(), WireError>,
-    ) -> Result<(), RestoreError> {
-        entered.map_err(|source| RestoreError::Entry {
-            topic: Arc::clone(&self.topic),
-            partition: found.partition,
-            offset: found.offset,
-            source,
-        })
-    }
-
-    fn watermarks(
-        &self,
-        consumer: &BaseConsumer<ReaderContext>,
-        partition: i32,
-    ) -> Result<(i64, i64), RestoreError> {
-        consumer
-            .fetch_watermarks(&self.topic, partition, OFFSETS_TIMEOUT)
-            .map_err(|source| self.read(partition, source))
-    }
-
-    fn read(&self, partition: i32, source: KafkaError) -> RestoreError {
-        RestoreError::Read { topic: Arc::clone(&self.topic), partition, source }
-    }
+fn entered(found: &Found<'_>, entered: Result<(), WireError>) -> Result<(), RestoreError> {
+    entered.map_err(|source| RestoreError::Entry { at: found.place(), source })
 }
 
 fn changelog_reader(
     kafka: &KafkaConfig,
     client: &Arc<ClientState>,
     isolation: &str,
-) -> Result<BaseConsumer<ReaderContext>, RestoreError> {
+) -> Result<Reader, ReadError> {
     let defaults = [
         // Nobody else sets it: the configuration refuses it.
         ("isolation.level", isolation),
@@ -320,7 +237,7 @@ fn changelog_reader(
         ("fetch.queue.backoff.ms", "1"),
         ("queued.min.messages", "1000000"),
     ];
-    reader(kafka, "changelog", client, &defaults).map_err(RestoreError::Client)
+    Reader::open(kafka, ("changelog", NO_HOST), client, &defaults)
 }
 
 /// Values of records by topic, partition and offset.
@@ -335,34 +252,35 @@ pub fn fetch_records(
     kafka: &KafkaConfig,
     wanted: &[Evidence],
     client: &Arc<ClientState>,
-) -> Result<RecordValues, RestoreError> {
-    let consumer = changelog_reader(kafka, client, "read_committed")?;
-    let mut found = HashMap::new();
-    for Evidence { topic, partition, offset, .. } in wanted {
-        let failed =
-            |source| RestoreError::Read { topic: Arc::clone(topic), partition: *partition, source };
-        let (low, high) =
-            consumer.fetch_watermarks(topic, *partition, OFFSETS_TIMEOUT).map_err(failed)?;
-        if *offset < low || *offset >= high {
-            continue;
-        }
-        let mut list = TopicPartitionList::new();
-        list.add_partition_offset(topic, *partition, Offset::Offset(*offset)).map_err(failed)?;
-        consumer.assign(&list).map_err(failed)?;
-        let begin = Instant::now();
-        while begin.elapsed() < OFFSETS_TIMEOUT {
-            match consumer.poll(Duration::from_millis(200)) {
-                Some(Ok(message)) if message.offset() == *offset => {
-                    let value = message.payload().unwrap_or_default().to_vec();
-                    found.insert((topic.to_string(), *partition, *offset), value);
-                    break;
-                }
-                // Compaction took it.
-                Some(Ok(_) | Err(KafkaError::PartitionEOF(_))) => break,
-                Some(Err(error)) => client.error(&error, "while fetching records"),
-                None => {}
-            }
-        }
+) -> Result<RecordValues, ReadError> {
+    // One record is wanted each time, not what is behind it.
+    let defaults = [("fetch.wait.max.ms", "50"), ("queued.min.messages", "1")];
+    let role = ("records", "its records are gone with it");
+    let reader = Reader::open(kafka, role, client, &defaults)?;
+    let mut partitions: BTreeMap<&Arc<str>, BTreeSet<i32>> = BTreeMap::new();
+    for Evidence { topic, partition, .. } in wanted {
+        partitions.entry(topic).or_default().insert(*partition);
     }
-    Ok(found)
+    let mut places = Vec::new();
+    for (topic, partitions) in partitions {
+        places.extend(reader.places(topic, &Vec::from_iter(partitions))?);
+    }
+    let mut values = HashMap::new();
+    for Evidence { topic, partition, offset, .. } in wanted {
+        let is_there = |place: &&Place| {
+            let is_it = place.topic == *topic && place.partition == *partition;
+            is_it && (place.begin..place.end).contains(offset)
+        };
+        let Some(place) = places.iter().find(is_there) else { continue };
+        let one = Place { begin: *offset, end: offset + 1, ..place.clone() };
+        reader.read_to_end(&[one], &mut |_| true, |found| -> Result<(), ReadError> {
+            // Compaction may have taken it.
+            if found.offset == *offset {
+                let value = found.value.unwrap_or_default().to_vec();
+                values.insert((topic.to_string(), *partition, *offset), value);
+            }
+            Ok(())
+        })?;
+    }
+    Ok(values)
 }

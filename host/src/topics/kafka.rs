@@ -2,27 +2,23 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use rdkafka::admin::{
     AdminClient, AdminOptions, ConfigResource, NewTopic, ResourceSpecifier, TopicReplication,
 };
-use rdkafka::client::{ClientContext, OAuthToken};
-use rdkafka::config::RDKafkaLogLevel;
 use rdkafka::consumer::{BaseConsumer, Consumer as _, ConsumerContext};
-use rdkafka::error::{KafkaError, KafkaResult, RDKafkaErrorCode};
-use rdkafka::metadata::Metadata;
+use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 
 use crate::config::KafkaConfig;
+use crate::kafka::asking::{Trouble, ask};
+use crate::kafka::context::{Context, Role};
 use crate::kafka::{ClientState, authorize, client_config};
 use crate::telemetry::{Metrics, Readiness};
 use crate::topics::{InternalTopics, Misfit, Partitions, Wanted};
 
 /// The wait for an answer of the broker.
 const TIMEOUT: Duration = Duration::from_secs(10);
-/// How often a client that waits looks whether its answer is there.
-const SERVE_INTERVAL: Duration = Duration::from_millis(50);
 /// The name under which `/readyz` and the log know these clients.
 const PART: &str = "topics";
 /// How long there may be too few brokers for the topics' replication factor.
@@ -83,29 +79,15 @@ impl TopicsError {
     }
 }
 
-struct TopicsContext {
-    state: ClientState,
-    readiness: Readiness,
-}
+/// The context of these clients.
+type TopicsContext = Context<Unready>;
 
-impl ClientContext for TopicsContext {
-    const ENABLE_REFRESH_OAUTH_TOKEN: bool = true;
+struct Unready(Readiness);
 
-    fn log(&self, level: RDKafkaLogLevel, facility: &str, line: &str) {
-        self.state.log(level, facility, line);
-    }
-
-    fn error(&self, error: KafkaError, reason: &str) {
-        self.state.error(&error, reason);
+impl Role for Unready {
+    fn failed(&self, state: &ClientState) {
         // Nothing else runs yet: the first refusal is worth telling, not only that of all brokers.
-        self.readiness.set_not_ready(PART, self.state.silence());
-    }
-
-    fn generate_oauth_token(
-        &self,
-        _: Option<&str>,
-    ) -> Result<OAuthToken, Box<dyn std::error::Error>> {
-        self.state.oauth_token()
+        self.0.set_not_ready(PART, state.silence());
     }
 }
 
@@ -132,11 +114,9 @@ impl Topics {
         metrics: Metrics,
         readiness: Readiness,
     ) -> Result<Self, TopicsError> {
-        let context = || TopicsContext {
-            state: ClientState::new(PART, kafka, metrics.clone(), readiness.clone()),
-            readiness: readiness.clone(),
-        };
-        let config = client_config(kafka, PART);
+        let state = Arc::new(ClientState::new(PART, kafka, metrics, readiness.clone()));
+        let context = || Context::new(&state, Unready(readiness.clone()));
+        let config = client_config(kafka, PART, &[]);
         let client = config.create_with_context(context()).map_err(TopicsError::Client)?;
         let admin = config.create_with_context(context()).map_err(TopicsError::Client)?;
         Ok(Self {
@@ -161,9 +141,13 @@ impl Topics {
     pub async fn existing(&self) -> Result<BTreeMap<String, i32>, TopicsError> {
         let client = Arc::clone(&self.client);
         // The client blocks while it waits, and a shutdown does not wait for it.
-        let asked = tokio::task::spawn_blocking(move || ask(&client)).await;
-        let metadata = asked.unwrap_or(Err(KafkaError::Canceled)).map_err(|source| {
-            TopicsError::Away { silence: self.client.context().state.silence(), source }
+        // All are asked for: asking for one would create it where the broker creates topics by itself.
+        let ask = move || ask(&client, |wait| client.fetch_metadata(None, wait));
+        let asked = tokio::task::spawn_blocking(ask).await;
+        let asked = asked.unwrap_or(Err((Trouble::Refusal, KafkaError::Canceled)));
+        let metadata = asked.map_err(|(_, source)| TopicsError::Away {
+            silence: self.client.context().state.silence(),
+            source,
         })?;
         let topics = metadata.topics().iter().filter(|topic| topic.error().is_none());
         Ok(topics
@@ -336,26 +320,6 @@ impl Topics {
         tracing::info!(topic = name, partitions, "created topic");
         Ok(())
     }
-}
-
-/// Asks for all topics: asking for one would create it where the broker creates topics by itself.
-fn ask(client: &BaseConsumer<TopicsContext>) -> KafkaResult<Metadata> {
-    let answered = AtomicBool::new(false);
-    std::thread::scope(|scope| {
-        // Errors are told, and tokens asked for, only while somebody polls.
-        let serve = || {
-            while !answered.load(Ordering::Acquire) {
-                drop(client.poll(SERVE_INTERVAL));
-            }
-        };
-        let server = std::thread::Builder::new().name(PART.into()).spawn_scoped(scope, serve);
-        let metadata = client.fetch_metadata(None, TIMEOUT);
-        answered.store(true, Ordering::Release);
-        if let Err(error) = server {
-            tracing::warn!("kafka's errors cannot be told while it is waited for: {error}");
-        }
-        metadata
-    })
 }
 
 fn options() -> AdminOptions {

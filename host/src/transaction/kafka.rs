@@ -7,12 +7,10 @@
 //! waits out its steps of 100 ms.
 
 use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, TryRecvError, sync_channel};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-use rdkafka::client::{ClientContext, OAuthToken};
-use rdkafka::config::RDKafkaLogLevel;
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::message::{Header, OwnedHeaders};
 use rdkafka::producer::{
@@ -21,7 +19,9 @@ use rdkafka::producer::{
 use tokio_util::sync::CancellationToken;
 
 use crate::config::KafkaConfig;
-use crate::kafka::{ClientState, authorize, client_config, default_to};
+use crate::kafka::asking::partitions_of;
+use crate::kafka::context::{Context, Role, lock};
+use crate::kafka::{ClientState, authorize, client_config};
 use crate::record::OutgoingRecord;
 use crate::source::kafka::commit_list;
 use crate::telemetry::{Metrics, Readiness};
@@ -51,30 +51,14 @@ const ATTEMPTS_MAX: u32 = 6;
 #[error("cannot make a producer; check [kafka.properties]")]
 pub struct ProducerError(#[source] KafkaError);
 
-struct CommitterContext {
-    state: ClientState,
-    /// Records of the running transaction that the broker refused for good.
-    rejected: Mutex<Vec<Rejected>>,
-}
+/// The producer's context.
+type CommitterContext = Context<Refusals>;
 
-impl ClientContext for CommitterContext {
-    const ENABLE_REFRESH_OAUTH_TOKEN: bool = true;
+/// Records of the running transaction that the broker refused for good.
+#[derive(Default)]
+struct Refusals(Mutex<Vec<Rejected>>);
 
-    fn log(&self, level: RDKafkaLogLevel, facility: &str, line: &str) {
-        self.state.log(level, facility, line);
-    }
-
-    fn error(&self, error: KafkaError, reason: &str) {
-        self.state.error(&error, reason);
-    }
-
-    fn generate_oauth_token(
-        &self,
-        _: Option<&str>,
-    ) -> Result<OAuthToken, Box<dyn std::error::Error>> {
-        self.state.oauth_token()
-    }
-}
+impl Role for Refusals {}
 
 impl ProducerContext for CommitterContext {
     /// The record's place in its transaction.
@@ -83,7 +67,7 @@ impl ProducerContext for CommitterContext {
     fn delivery(&self, result: &DeliveryResult<'_>, index: usize) {
         let Err((error, _)) = result else { return };
         if let Some(reason) = error.rdkafka_error_code().and_then(never_accepted) {
-            let mut rejected = self.rejected.lock().unwrap_or_else(PoisonError::into_inner);
+            let mut rejected = lock(&self.0);
             rejected.push(Rejected { index, reason: reason.to_owned() });
         }
     }
@@ -127,8 +111,7 @@ impl CommitterHandle {
         readiness: Readiness,
         stop: CancellationToken,
     ) -> Result<Self, ProducerError> {
-        let mut config = client_config(kafka, &format!("committer-{worker}"));
-        for (name, value) in [
+        let defaults = [
             ("linger.ms", "0"),
             // An entry of state has up to 5 MiB.
             ("message.max.bytes", "8388608"),
@@ -137,13 +120,12 @@ impl CommitterHandle {
             ("transaction.timeout.ms", "15000"),
             // As Java's producer does it, so that emitted records meet their like.
             ("partitioner", "murmur2_random"),
-        ] {
-            default_to(&mut config, kafka, name, value);
-        }
+        ];
+        let mut config = client_config(kafka, &format!("committer-{worker}"), &defaults);
         let id = format!("{}-{}-{worker}", kafka.group_id, kafka.instance_id);
         config.set("transactional.id", id);
-        let state = ClientState::new("kafka", kafka, metrics.clone(), readiness);
-        let context = CommitterContext { state, rejected: Mutex::default() };
+        let state = Arc::new(ClientState::new("kafka", kafka, metrics.clone(), readiness));
+        let context = Context::new(&state, Refusals::default());
         let producer: BaseProducer<CommitterContext> =
             config.create_with_context(context).map_err(ProducerError)?;
         let (jobs, inbox) = sync_channel::<Transaction>(1);
@@ -409,8 +391,7 @@ impl Committer {
     }
 
     fn rejected(&self) -> Vec<Rejected> {
-        let rejected = &self.producer.context().rejected;
-        std::mem::take(&mut *rejected.lock().unwrap_or_else(PoisonError::into_inner))
+        std::mem::take(&mut *lock(&self.producer.context().0))
     }
 
     /// Records for topics that do not exist. Without this look, librdkafka would hold them for
@@ -425,6 +406,5 @@ impl Committer {
 fn exists(producer: &BaseProducer<CommitterContext>, topic: &str) -> bool {
     let metadata = producer.client().fetch_metadata(Some(topic), METADATA_TIMEOUT);
     let Ok(metadata) = metadata else { return true };
-    let found = metadata.topics().iter().find(|found| found.name() == topic);
-    found.is_some_and(|found| found.error().is_none() && !found.partitions().is_empty())
+    partitions_of(&metadata, topic).is_ok()
 }

@@ -1,26 +1,27 @@
 //! What the consumer's callbacks note for the worker, and what they tell telemetry.
 
 use std::collections::{BTreeMap, VecDeque};
+use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
 use rdkafka::TopicPartitionList;
-use rdkafka::client::{ClientContext, OAuthToken};
-use rdkafka::config::RDKafkaLogLevel;
 use rdkafka::consumer::{BaseConsumer, Consumer as _, ConsumerContext};
-use rdkafka::error::KafkaError;
 use rdkafka::types::RDKafkaRespErr;
 
 use super::Tail;
-use super::statistics::Statistics;
 use crate::kafka::ClientState;
+use crate::kafka::context::{Context, Role, lock};
+use crate::kafka::statistics::Statistics;
 use crate::record::TopicPartition;
 use crate::source::Assignment;
 
+/// The context of a worker's consumer.
+pub(super) type SourceContext = Context<Notes>;
+
 /// What the consumer's callbacks write and the worker reads.
-pub(super) struct SourceContext {
-    pub(super) state: ClientState,
+#[derive(Default)]
+pub(super) struct Notes {
     pub(super) changes: Mutex<VecDeque<Assignment>>,
     pub(super) changed: AtomicBool,
     /// Set before the consumer is dropped: revocations are then carried out at once.
@@ -40,44 +41,18 @@ pub(super) struct Reading {
     pub(super) tail: Tail,
 }
 
-pub(super) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    // What these mutexes guard is whole between any two statements.
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
-impl SourceContext {
-    pub(super) fn new(state: ClientState) -> Self {
-        Self {
-            state,
-            changes: Mutex::default(),
-            changed: AtomicBool::new(false),
-            closing: AtomicBool::new(false),
-            owned: Mutex::default(),
-            tails: Mutex::default(),
-        }
-    }
-
+impl Notes {
     pub(super) fn note(&self, change: Assignment) {
         lock(&self.changes).push_back(change);
         self.changed.store(true, Ordering::Release);
     }
 }
 
-impl ClientContext for SourceContext {
-    const ENABLE_REFRESH_OAUTH_TOKEN: bool = true;
-
-    fn log(&self, level: RDKafkaLogLevel, facility: &str, line: &str) {
-        self.state.log(level, facility, line);
-    }
-
-    fn error(&self, error: KafkaError, reason: &str) {
-        self.state.error(&error, reason);
-    }
-
-    fn stats_raw(&self, statistics: &[u8]) {
-        let Some(statistics) = Statistics::read(statistics) else { return };
+impl Role for Notes {
+    fn statistics(&self, state: &ClientState, json: &[u8]) {
+        let Some(statistics) = Statistics::read(json) else { return };
         if statistics.is_connected() {
-            self.state.connected();
+            state.connected();
         }
         let mut tails = lock(&self.tails);
         let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
@@ -92,15 +67,8 @@ impl ClientContext for SourceContext {
             } else {
                 (now.as_secs_f64() - *last_ms as f64 / 1_000.0).max(0.0)
             };
-            self.state.metrics().lag(&partition.topic, partition.partition, lag, behind);
+            state.metrics().lag(&partition.topic, partition.partition, lag, behind);
         }
-    }
-
-    fn generate_oauth_token(
-        &self,
-        _: Option<&str>,
-    ) -> Result<OAuthToken, Box<dyn std::error::Error>> {
-        self.state.oauth_token()
     }
 }
 

@@ -10,9 +10,9 @@ use rdkafka::consumer::Consumer as _;
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::types::RDKafka;
 
-use super::context::lock;
 use super::positions::OFFSETS_TIMEOUT;
 use super::{Source, SourceError};
+use crate::kafka::context::lock;
 use crate::source::Assignment;
 use crate::source::topic_ids::kafka::{Ids, TopicIds};
 

@@ -2,8 +2,8 @@
 
 use rdkafka::message::{BorrowedMessage, Headers as _, Message as _};
 
+use crate::kafka::fetch::Fetched;
 use crate::record::{Headers, Record};
-use crate::source::fetch::kafka::Fetched;
 use crate::source::{Grouping, PartitionRecords};
 
 /// Records as they were polled; they live in librdkafka's memory.

@@ -5,8 +5,9 @@ use std::time::{Duration, Instant};
 use rdkafka::Offset;
 use rdkafka::consumer::Consumer as _;
 
-use super::context::lock;
-use super::{Source, SourceError, of_group, offset_list};
+use super::{Source, SourceError, Tail, of_group, offset_list};
+use crate::kafka::asking::{offsets, partitions_of};
+use crate::kafka::context::lock;
 use crate::record::TopicPartition;
 
 /// How long what librdkafka said of a partition's end is believed; it says so every second.
@@ -15,18 +16,6 @@ const TAIL_KNOWN_FOR: Duration = Duration::from_secs(3);
 const TAIL_AGREED_FOR: Duration = Duration::from_millis(800);
 /// The wait for an answer about other partitions of the group.
 const TAIL_TIMEOUT: Duration = Duration::from_secs(1);
-
-/// The end of a partition as librdkafka sees it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Tail {
-    /// Everything that is there was handed to the worker; the next record will have at least this
-    /// offset.
-    Reached(i64),
-    /// Records wait.
-    Behind,
-    /// Its leader is not to be reached.
-    Unavailable,
-}
 
 impl Source {
     /// Where a partition ends; `Unavailable` when librdkafka did not say so in the last seconds.
@@ -64,14 +53,14 @@ impl Source {
         for topic in topics {
             let metadata =
                 self.consumer.fetch_metadata(Some(topic), TAIL_TIMEOUT).map_err(of_group)?;
-            let partitions = metadata.topics().iter().flat_map(|topic| topic.partitions());
-            for number in partitions.map(|partition| partition.id()) {
-                let (low, high) = self
-                    .consumer
-                    .fetch_watermarks(topic, number, TAIL_TIMEOUT)
-                    .map_err(of_group)?;
-                if low < high {
-                    ends.push((TopicPartition::new(topic, number), high));
+            // A topic that is not there yet has no end.
+            let numbers = partitions_of(&metadata, topic).unwrap_or_default();
+            let at = |at| offsets(&self.consumer, topic, &numbers, at, TAIL_TIMEOUT);
+            let lows = at(Offset::Beginning).map_err(of_group)?;
+            let highs = at(Offset::End).map_err(of_group)?;
+            for (number, (low, high)) in numbers.iter().zip(lows.into_iter().zip(highs)) {
+                if let Some(high) = high.filter(|high| low < Some(*high)) {
+                    ends.push((TopicPartition::new(topic, *number), high));
                 }
             }
         }

@@ -4,12 +4,23 @@ use std::collections::BTreeMap;
 
 use serde::Deserialize;
 
-use super::Tail;
 use crate::record::TopicPartition;
+
+/// The end of a partition as librdkafka sees it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Tail {
+    /// Everything that is there was handed to the worker; the next record will have at least this
+    /// offset.
+    Reached(i64),
+    /// Records wait.
+    Behind,
+    /// Its leader is not to be reached.
+    Unavailable,
+}
 
 /// What is read of librdkafka's statistics (its STATISTICS.md).
 #[derive(Deserialize)]
-pub(super) struct Statistics {
+pub(crate) struct Statistics {
     #[serde(default)]
     brokers: BTreeMap<String, BrokerStatistics>,
     #[serde(default)]
@@ -38,17 +49,17 @@ struct PartitionStatistics {
 }
 
 impl Statistics {
-    pub(super) fn read(json: &[u8]) -> Option<Self> {
+    pub(crate) fn read(json: &[u8]) -> Option<Self> {
         serde_json::from_slice(json).ok()
     }
 
     /// Whether a broker answers; a bootstrap server's own entry has no id.
-    pub(super) fn is_connected(&self) -> bool {
+    pub(crate) fn is_connected(&self) -> bool {
         self.brokers.values().any(|broker| broker.nodeid >= 0 && broker.state == "UP")
     }
 
     /// How many records of a partition are still to come; `None` = it is not known here.
-    pub(super) fn lag(&self, partition: &TopicPartition) -> Option<i64> {
+    pub(crate) fn lag(&self, partition: &TopicPartition) -> Option<i64> {
         let topic = self.topics.get(&*partition.topic)?;
         Some(topic.partitions.get(&partition.partition)?.lag())
     }
@@ -56,7 +67,7 @@ impl Statistics {
 
 impl Statistics {
     /// Where a partition ends.
-    pub(super) fn tail(&self, partition: &TopicPartition) -> Tail {
+    pub(crate) fn tail(&self, partition: &TopicPartition) -> Tail {
         let topic = self.topics.get(&*partition.topic);
         let found = topic.and_then(|topic| topic.partitions.get(&partition.partition));
         let Some(found) = found else { return Tail::Unavailable };

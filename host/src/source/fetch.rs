@@ -1,3 +1,0 @@
-//! Taking records from librdkafka by the batch.
-
-pub(crate) mod kafka;
