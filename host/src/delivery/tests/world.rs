@@ -58,6 +58,8 @@ pub(super) struct Broker {
     pub(super) released: Vec<Release>,
     /// Fails so many writes.
     pub(super) refuse_writes: usize,
+    /// The first write of which this is true is the last that is taken.
+    pub(super) last_write: Option<fn(&OutgoingRecord) -> bool>,
 }
 
 /// The Kafka of a test.
@@ -148,6 +150,9 @@ impl Ports for MemoryPorts {
             if broker.refuse_writes > 0 {
                 broker.refuse_writes -= 1;
                 return Err("no broker".to_owned().into());
+            }
+            if broker.last_write.take_if(|is_last| is_last(&record)).is_some() {
+                broker.refuse_writes = usize::MAX;
             }
             if record.topic.ends_with(".ledger") {
                 let key = record.key.clone().unwrap();
