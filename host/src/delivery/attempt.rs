@@ -82,7 +82,9 @@ pub struct Courier<P> {
     is_served: bool,
     /// When the partition was taken over.
     since: Instant,
-    /// Tallies and groups that were there then.
+    /// Whether somebody may have sent something before that, of which the ledger does not know.
+    is_unclear: bool,
+    /// Tallies and groups that were there then, and of which that may be so.
     inherited: HashSet<AlertId>,
     /// What the history of each channel said about entries from before that, and from when it was read.
     past: HashMap<String, (i64, History)>,
@@ -127,11 +129,12 @@ enum Next {
 }
 
 impl<P: Ports> Courier<P> {
-    /// A courier for one channel of a partition that was just taken over.
+    /// A courier for one channel of a partition that was just taken over. `is_unclear`: somebody may have
+    /// sent something of it before, of which its book does not know.
     pub fn new(
         common: Arc<Common<P>>,
         (channel, way): (String, Way),
-        book: Arc<Book>,
+        (book, is_unclear): (Arc<Book>, bool),
         ending: Ending,
     ) -> Self {
         Self {
@@ -142,10 +145,19 @@ impl<P: Ports> Courier<P> {
             ticket: Ticket::default(),
             is_served: false,
             since: Instant::now(),
+            is_unclear,
             inherited: HashSet::new(),
             past: HashMap::new(),
             ending,
         }
+    }
+
+    /// How work on the partition ends: what was unclear and was not looked up still is.
+    ///
+    /// # Errors
+    /// When there is such a thing.
+    pub(super) fn leave(&self) -> Result<(), Stopped> {
+        if self.inherited.is_empty() { Ok(()) } else { Err(Stopped { unclear: true }) }
     }
 
     /// Delivers an entry, however long it takes.
