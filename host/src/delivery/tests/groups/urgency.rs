@@ -34,12 +34,13 @@ async fn of_groups_whose_messages_wait_to_be_changed_the_critical_one_is_first_i
     // The one change that may be made at once.
     append(&kafka, [news(10, "one", Kind::Update, Severity::Warning)]);
     kafka.until(|_| changes() == 1).await;
-    // The others ask at different times.
-    for (n, channel) in (20..).zip(&quiet[1..]) {
-        append(&kafka, [news(n, channel, Kind::Update, Severity::Warning)]);
-        tokio::time::sleep(Duration::from_millis(150)).await;
-    }
+    // The next is made two and a half seconds later; all ask once a second, the critical one last before.
+    tokio::time::sleep(Duration::from_millis(350)).await;
     append(&kafka, [news(30, "general", Kind::Update, Severity::Critical)]);
+    for (n, channel) in (20..).zip(&quiet[1..]) {
+        tokio::time::sleep(Duration::from_millis(200)).await;
+        append(&kafka, [news(n, channel, Kind::Update, Severity::Warning)]);
+    }
     kafka.until(|_| changes() >= 3).await;
     let changed = asked(&slack, "chat.update");
     assert!(changed[1].starts_with('🚨'), "{changed:?}");
