@@ -81,7 +81,12 @@ pub fn took(entry: &Entry, now_ms: i64) -> Duration {
 
 /// Whether that is too long for a sign of life.
 pub fn is_late(took: Duration, interval: Duration) -> bool {
-    took > interval * LATE_INTERVALS
+    took > late_after(interval)
+}
+
+/// After how long without a sign of life it is missed.
+pub fn late_after(interval: Duration) -> Duration {
+    interval * LATE_INTERVALS
 }
 
 /// An entry as its message is to say it at `now_ms`: with how long it took.

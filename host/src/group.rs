@@ -19,6 +19,10 @@ pub const REPEAT: &str = "$group-again";
 /// The rule that a reply names which tells the end of a group.
 pub const OVER: &str = "$group-over";
 
+/// Alerts that are over and are kept one by one, those that had news last; of the others only the number
+/// is told. As many resolved ones, and as many events.
+const KEPT_MAX: usize = 20;
+
 /// Whether a name is one that only groups have.
 pub fn is_groups(rule: &str) -> bool {
     [RULE, REPEAT, OVER].contains(&rule)
@@ -42,6 +46,9 @@ pub struct Member {
     pub turn: Option<u32>,
     /// It fired, or got worse, and nobody was notified of that yet.
     pub is_news: bool,
+    /// It is over, that was told, and it is only counted: its labels are gone.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub is_folded: bool,
 }
 
 /// What the ledger keeps of a group itself, beside its message.
@@ -131,58 +138,153 @@ pub struct Line {
     pub turn: u32,
 }
 
-/// The alerts that a group's message tells of: those that fire first, the worst first, then the oldest.
+/// How many alerts of a group are only counted, by how they stand and how bad they are or were.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Folded {
+    ended: [usize; 4],
+    events: [usize; 4],
+}
+
+/// The severities in the order of what is counted.
+const SEVERITIES: [Severity; 4] =
+    [Severity::Info, Severity::Warning, Severity::Error, Severity::Critical];
+
+impl Folded {
+    /// Counts one more; what fires is never only counted.
+    pub fn add(&mut self, stands: Stands, severity: Severity) {
+        let count = self.of_mut(stands, severity);
+        count.into_iter().for_each(|count| *count += 1);
+    }
+
+    /// Counts one less.
+    pub fn remove(&mut self, stands: Stands, severity: Severity) {
+        let count = self.of_mut(stands, severity);
+        count.into_iter().for_each(|count| *count = count.saturating_sub(1));
+    }
+
+    fn of_mut(&mut self, stands: Stands, severity: Severity) -> Option<&mut usize> {
+        let counts = match stands {
+            Stands::Fires => return None,
+            Stands::Event => &mut self.events,
+            Stands::Ended => &mut self.ended,
+        };
+        let at = SEVERITIES.iter().position(|of| *of == severity)?;
+        counts.get_mut(at)
+    }
+
+    fn of(&self, stands: Stands) -> [usize; 4] {
+        match stands {
+            Stands::Fires => [0; 4],
+            Stands::Event => self.events,
+            Stands::Ended => self.ended,
+        }
+    }
+
+    fn count(&self, stands: Stands) -> usize {
+        self.of(stands).iter().sum()
+    }
+
+    fn worst(&self, stands: Stands) -> Option<Severity> {
+        let of = SEVERITIES.into_iter().zip(self.of(stands));
+        of.filter(|(_, count)| *count > 0).map(|(severity, _)| severity).max()
+    }
+
+    /// Whether none is.
+    pub fn is_empty(&self) -> bool {
+        *self == Self::default()
+    }
+}
+
+/// The alerts that a group's message tells of: those that fire first, the worst first, then the oldest;
+/// and those that are only counted.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub struct Lines(Vec<Line>);
+pub struct Lines {
+    lines: Vec<Line>,
+    folded: Folded,
+}
 
 impl Lines {
     /// The same whatever the order in which they are given.
-    pub fn new(mut lines: Vec<Line>) -> Self {
+    pub fn new(mut lines: Vec<Line>, folded: Folded) -> Self {
         lines.sort_by(|one, other| {
             let order =
                 |line: &Line| (line.stands == Stands::Ended, std::cmp::Reverse(line.severity));
             let age = |line: &Line| (line.opened_ms, line.alert);
             order(one).cmp(&order(other)).then_with(|| age(one).cmp(&age(other)))
         });
-        Self(lines)
+        Self { lines, folded }
     }
 
-    /// In the order in which they are told.
+    /// Those that have lines, in the order in which they are told.
     pub fn iter(&self) -> impl Iterator<Item = &Line> {
-        self.0.iter()
+        self.lines.iter()
+    }
+
+    /// As a message tells them: what is over and had its news long ago is only counted, whether the ledger
+    /// only counts it already or not.
+    #[must_use]
+    pub fn told(&self) -> Self {
+        let mut told = self.clone();
+        for stands in [Stands::Ended, Stands::Event] {
+            let mut ages: Vec<_> =
+                self.iter().filter(|line| line.stands == stands).map(Line::age).collect();
+            let Some(past) = ages.len().checked_sub(KEPT_MAX).filter(|past| *past > 0) else {
+                continue;
+            };
+            let (_, first, _) = ages.select_nth_unstable(past);
+            let first = *first;
+            for line in told.lines.extract_if(.., |of| of.stands == stands && of.age() < first) {
+                told.folded.add(stands, line.severity);
+            }
+        }
+        told
+    }
+
+    /// What is left after the first `n`.
+    #[must_use]
+    pub fn rest(&self, n: usize) -> Self {
+        Self { lines: self.iter().skip(n).cloned().collect(), folded: self.folded }
     }
 
     /// Those that a telling told as news and that have not ended.
     pub fn news(&self, turn: u32) -> Self {
         let is_new = |line: &&Line| line.turn == turn && line.stands != Stands::Ended;
-        Self(self.iter().filter(is_new).cloned().collect())
+        self.only(is_new)
     }
 
     /// Those that fire.
     pub fn firing(&self) -> Self {
-        Self(self.iter().filter(|line| line.stands == Stands::Fires).cloned().collect())
+        self.only(|line| line.stands == Stands::Fires)
+    }
+
+    fn only(&self, is: impl Fn(&&Line) -> bool) -> Self {
+        Self { lines: self.iter().filter(is).cloned().collect(), folded: Folded::default() }
     }
 
     /// How many stand so.
     pub fn count(&self, stands: Stands) -> usize {
-        self.iter().filter(|line| line.stands == stands).count()
+        let lines = self.iter().filter(|line| line.stands == stands).count();
+        lines + self.folded.count(stands)
     }
 
     /// How many there are.
     pub fn len(&self) -> usize {
-        self.0.len()
+        [Stands::Fires, Stands::Event, Stands::Ended].map(|stands| self.count(stands)).iter().sum()
     }
 
     /// Whether there is none.
     pub fn is_empty(&self) -> bool {
-        self.0.is_empty()
+        self.lines.is_empty() && self.folded.is_empty()
     }
 
     /// The worst of those that have not ended; of all, when all have.
     pub fn worst(&self) -> Severity {
-        let all = self.iter().map(|line| line.severity).max();
-        let open = self.iter().filter(|line| line.stands != Stands::Ended);
-        open.map(|line| line.severity).max().or(all).unwrap_or(Severity::Info)
+        let of = |is_ended: bool| {
+            let lines = self.iter().filter(move |line| (line.stands == Stands::Ended) == is_ended);
+            let counted = self.folded.worst(if is_ended { Stands::Ended } else { Stands::Event });
+            lines.map(|line| line.severity).chain(counted).max()
+        };
+        of(false).or_else(|| of(true)).unwrap_or(Severity::Info)
     }
 
     /// Event time of the last news; -1 = none.
@@ -192,13 +294,24 @@ impl Lines {
 
     /// What a message with these lines shows, as a digest.
     pub fn shows(&self) -> String {
+        let told = self.told();
         let mut hash = Sha256::new();
-        for line in &self.0 {
+        for line in told.iter() {
             let stands = line.stands as u8;
             let head = format!("{} {stands} {} ", line.alert, line.severity.as_str());
             hash.update(format!("{head}{} {}\n", line.title.len(), line.title));
         }
+        if !told.folded.is_empty() {
+            hash.update(format!("{:?} {:?}", told.folded.ended, told.folded.events));
+        }
         hash.finalize().iter().take(8).map(|byte| format!("{byte:02x}")).collect()
+    }
+}
+
+impl Line {
+    /// By what it is known which had news last.
+    fn age(&self) -> (i64, AlertId) {
+        (self.last_ms, self.alert)
     }
 }
 
@@ -229,15 +342,43 @@ mod tests {
         ];
         let mut turned = all.clone();
         turned.reverse();
-        let (lines, turned) = (Lines::new(all), Lines::new(turned));
+        let none = Folded::default();
+        let (lines, turned) = (Lines::new(all, none), Lines::new(turned, none));
         assert_eq!((&lines, lines.shows()), (&turned, turned.shows()));
         let order: Vec<i64> = lines.iter().map(|line| line.opened_ms).collect();
         assert_eq!(order, [3, 4, 2, 1]);
         assert_eq!((lines.worst(), lines.last_ms(), lines.len()), (Error, 40, 4));
         assert_eq!((lines.news(2).len(), lines.news(1).len(), lines.firing().len()), (2, 1, 2));
-        let ended = Lines::new(vec![line(1, Critical, Stands::Ended, 1)]);
+        let ended = Lines::new(vec![line(1, Critical, Stands::Ended, 1)], none);
         assert_eq!((ended.worst(), ended.count(Stands::Ended)), (Critical, 1));
-        assert_ne!(ended.shows(), Lines::new(vec![line(1, Critical, Stands::Fires, 1)]).shows());
+        let fires = Lines::new(vec![line(1, Critical, Stands::Fires, 1)], none);
+        assert_ne!(ended.shows(), fires.shows());
+    }
+
+    #[test]
+    fn what_is_over_for_long_is_counted_and_a_message_shows_the_same_whoever_counts() {
+        use Severity::{Critical, Info, Warning};
+        let mut all = vec![line(200, Info, Stands::Fires, 1)];
+        all.extend((0..30).map(|n| line(n, Warning, Stands::Ended, 1)));
+        all.extend((100..125).map(|n| line(n, Critical, Stands::Event, 1)));
+        let lines = Lines::new(all.clone(), Folded::default());
+        let told = lines.told();
+        assert_eq!((told.iter().count(), told.len(), lines.len()), (41, 56, 56));
+        let kept = |stands| told.iter().filter(move |line| line.stands == stands);
+        assert!(kept(Stands::Ended).all(|line| line.last_ms >= 100), "the last ones");
+        assert_eq!((told.count(Stands::Ended), told.count(Stands::Event)), (30, 25));
+        assert_eq!((told.worst(), told.news(1).len(), lines.news(1).len()), (Critical, 21, 26));
+        // Now the ledger counts some of them.
+        let mut folded = Folded::default();
+        for line in all.extract_if(.., |line| line.last_ms < 50) {
+            folded.add(line.stands, line.severity);
+        }
+        let counted = Lines::new(all, folded);
+        assert_eq!((counted.told(), counted.shows()), (told, lines.shows()));
+        folded.remove(Stands::Ended, Warning);
+        let fewer = Lines::new(counted.iter().cloned().collect(), folded);
+        assert_ne!(fewer.shows(), lines.shows());
+        assert_eq!(fewer.rest(1).len(), 54);
     }
 
     #[test]

@@ -8,7 +8,7 @@
 use std::collections::{BTreeSet, HashMap};
 
 use crate::digest::Digest;
-use crate::group::{Group, Member};
+use crate::group::{Folded, Group, Member, Stands};
 use crate::notification::{AlertId, Severity};
 use crate::policy::Labels;
 use crate::tally::{Sum, Tally, ToldIn};
@@ -185,6 +185,23 @@ impl Entry {
         self.state == State::Suppressed && self.labels.is_some()
     }
 
+    /// How it stands as an alert of a group.
+    pub fn stands(&self) -> Stands {
+        let is_event = self.member.as_ref().is_some_and(|member| member.key.is_none());
+        match self.state {
+            State::Resolved => Stands::Ended,
+            _ if is_event => Stands::Event,
+            _ => Stands::Fires,
+        }
+    }
+
+    /// The group that only counts it, with what it counts as.
+    fn counted(&self) -> Option<(AlertId, Stands, Severity)> {
+        let member = self.member.as_ref().filter(|member| member.is_folded)?;
+        let severity = self.told.as_ref().map_or(Severity::Info, |told| told.severity);
+        Some((member.group, self.stands(), severity))
+    }
+
     /// The record's key: `ALERT/CHANNEL`.
     pub fn key(&self) -> Vec<u8> {
         wire::key(&self.alert, &self.channel)
@@ -208,8 +225,17 @@ impl Entry {
 #[derive(Debug, Default, Clone)]
 pub struct Ledger {
     entries: HashMap<Vec<u8>, Entry>,
-    /// The keys of the alerts of each group, by the group's alert id.
-    members: HashMap<AlertId, BTreeSet<Vec<u8>>>,
+    /// The alerts of each group, by the group's alert id.
+    members: HashMap<AlertId, Members>,
+}
+
+/// The alerts of a group.
+#[derive(Debug, Default, Clone)]
+struct Members {
+    /// The keys of those that are told one by one.
+    keys: BTreeSet<Vec<u8>>,
+    /// Those that are only counted.
+    folded: Folded,
 }
 
 impl Ledger {
@@ -250,26 +276,38 @@ impl Ledger {
 
     fn insert(&mut self, key: Vec<u8>, entry: Entry) {
         self.remove(&key);
-        if let Some(member) = &entry.member {
-            self.members.entry(member.group).or_default().insert(key.clone());
+        if let Some((group, stands, severity)) = entry.counted() {
+            self.members.entry(group).or_default().folded.add(stands, severity);
+        } else if let Some(member) = &entry.member {
+            self.members.entry(member.group).or_default().keys.insert(key.clone());
         }
         self.entries.insert(key, entry);
     }
 
     fn remove(&mut self, key: &[u8]) {
-        let Some(Entry { member: Some(member), .. }) = self.entries.remove(key) else { return };
-        if let Some(members) = self.members.get_mut(&member.group) {
-            members.remove(key);
-            if members.is_empty() {
-                self.members.remove(&member.group);
+        let Some(entry) = self.entries.remove(key) else { return };
+        let Some(group) = entry.member.as_ref().map(|member| member.group) else { return };
+        let Some(members) = self.members.get_mut(&group) else { return };
+        match entry.counted() {
+            Some((_, stands, severity)) => members.folded.remove(stands, severity),
+            None => {
+                members.keys.remove(key);
             }
+        }
+        if members.keys.is_empty() && members.folded.is_empty() {
+            self.members.remove(&group);
         }
     }
 
-    /// The alerts of a group, in no order.
-    pub fn members(&self, group: &AlertId) -> Vec<Entry> {
-        let keys = self.members.get(group).into_iter().flatten();
-        keys.filter_map(|key| self.entries.get(key)).cloned().collect()
+    /// The alerts of a group that are told one by one, in no order.
+    pub fn members(&self, group: &AlertId) -> impl Iterator<Item = &Entry> {
+        let keys = self.members.get(group).into_iter().flat_map(|members| &members.keys);
+        keys.filter_map(|key| self.entries.get(key))
+    }
+
+    /// How many alerts of a group are only counted.
+    pub fn folded(&self, group: &AlertId) -> Folded {
+        self.members.get(group).map(|members| members.folded).unwrap_or_default()
     }
 
     /// The groups of a channel that are open, in no order.
@@ -318,10 +356,7 @@ impl Ledger {
             entry.member.as_ref().is_some_and(|member| entry.is_held() || member.is_news)
         };
         let is_old = |entry: &Entry| entry.updated_ms < before_ms && !waits(entry);
-        let lives = |group: &AlertId| {
-            let keys = self.members.get(group).into_iter().flatten();
-            keys.filter_map(|key| self.entries.get(key)).any(|member| !is_old(member))
-        };
+        let lives = |group: &AlertId| self.members(group).any(|member| !is_old(member));
         let old = self
             .entries
             .iter()

@@ -65,9 +65,19 @@ impl Ops {
         Self { group, channel, told: BTreeMap::new(), left, began_ms }
     }
 
-    /// What is to be told, when all that is wrong now is this.
-    pub fn look(&mut self, wrong: Vec<Condition>, now_ms: i64) -> Vec<Entry> {
+    /// A host that did not end may have left this open: of what only one host at a time can see.
+    pub fn may_be_left(&mut self, subject: &str) {
+        self.left.insert(subject.to_owned());
+    }
+
+    /// What is to be told, when all that is wrong now is this. Of what is `unsure` it is not said that it is
+    /// over.
+    pub fn look(&mut self, wrong: Vec<Condition>, unsure: &[&str], now_ms: i64) -> Vec<Entry> {
         let mut entries = Vec::new();
+        for subject in unsure {
+            let told = self.told.get_mut(*subject);
+            told.into_iter().for_each(|told| told.seen_ms = now_ms);
+        }
         for condition in wrong {
             self.left.remove(&condition.subject);
             let said = self.told.get(&condition.subject);
@@ -91,12 +101,12 @@ impl Ops {
                 }
             }
         }
-        self.end(&mut entries, now_ms);
+        self.end(&mut entries, unsure, now_ms);
         entries
     }
 
     /// What is over.
-    fn end(&mut self, entries: &mut Vec<Entry>, now_ms: i64) {
+    fn end(&mut self, entries: &mut Vec<Entry>, unsure: &[&str], now_ms: i64) {
         let is_over = |told: &Told| now_ms - told.seen_ms >= SETTLED_MS;
         let over: Vec<String> = self
             .told
@@ -110,7 +120,8 @@ impl Ops {
             }
         }
         if now_ms - self.began_ms >= SETTLED_MS {
-            for subject in std::mem::take(&mut self.left) {
+            let over = self.left.extract_if(.., |subject| !unsure.contains(&subject.as_str()));
+            for subject in over.collect::<Vec<_>>() {
                 let title = format!("{subject}: all is well");
                 let condition =
                     Condition { subject, severity: Severity::Info, title, detail: String::new() };
@@ -171,46 +182,63 @@ mod tests {
     fn what_is_wrong_is_said_once_changed_seldom_and_ended_when_it_is_gone_for_a_while() {
         let mut ops = Ops::new("g", "ops", [], 0);
         let lag = || vec![condition("lag", "late")];
-        let first = ops.look(lag(), 0);
+        let first = ops.look(lag(), &[], 0);
         assert_eq!(told(&first), [(Kind::Fire, "firebell g: late")]);
-        assert!(ops.look(lag(), 10_000).is_empty());
+        assert!(ops.look(lag(), &[], 10_000).is_empty());
         let later = || vec![condition("lag", "later")];
-        assert!(ops.look(later(), 20_000).is_empty(), "not so soon");
-        assert_eq!(told(&ops.look(later(), 60_000)), [(Kind::Update, "firebell g: later")]);
-        assert!(ops.look(vec![], 80_000).is_empty(), "it may come again");
-        let last = ops.look(vec![], 90_000);
+        assert!(ops.look(later(), &[], 20_000).is_empty(), "not so soon");
+        assert_eq!(told(&ops.look(later(), &[], 60_000)), [(Kind::Update, "firebell g: later")]);
+        assert!(ops.look(vec![], &[], 80_000).is_empty(), "it may come again");
+        let last = ops.look(vec![], &[], 90_000);
         assert_eq!(told(&last), [(Kind::Resolve, "firebell g: later")]);
-        assert!(ops.look(vec![], 200_000).is_empty());
+        assert!(ops.look(vec![], &[], 200_000).is_empty());
         // One alert from begin to end, on whatever host.
         assert_eq!(first[0].alert, last[0].alert);
-        let other = Ops::new("g", "ops", [], 7).look(lag(), 7);
+        let other = Ops::new("g", "ops", [], 7).look(lag(), &[], 7);
         assert_eq!(first[0].alert, other[0].alert);
-        assert_ne!(first[0].alert, Ops::new("h", "ops", [], 0).look(lag(), 0)[0].alert);
+        assert_ne!(first[0].alert, Ops::new("h", "ops", [], 0).look(lag(), &[], 0)[0].alert);
     }
 
     #[test]
     fn what_lasts_is_said_again_since_another_host_may_have_ended_it() {
         let mut ops = Ops::new("g", "ops", [], 0);
         let lag = || vec![condition("lag", "late")];
-        assert_eq!(ops.look(lag(), 0).len(), 1);
-        assert!(ops.look(lag(), SAID_AGAIN_MS - 1).is_empty());
-        assert_eq!(told(&ops.look(lag(), SAID_AGAIN_MS)), [(Kind::Fire, "firebell g: late")]);
+        assert_eq!(ops.look(lag(), &[], 0).len(), 1);
+        assert!(ops.look(lag(), &[], SAID_AGAIN_MS - 1).is_empty());
+        assert_eq!(told(&ops.look(lag(), &[], SAID_AGAIN_MS)), [(Kind::Fire, "firebell g: late")]);
     }
 
     #[test]
     fn what_a_host_that_ended_may_have_left_open_is_ended_once() {
         let mut ops = Ops::new("g", "ops", ["lag".to_owned(), "policy".to_owned()], 0);
-        assert_eq!(ops.look(vec![condition("policy", "bad")], 1_000).len(), 1);
-        let entries = ops.look(vec![condition("policy", "bad")], SETTLED_MS);
+        assert_eq!(ops.look(vec![condition("policy", "bad")], &[], 1_000).len(), 1);
+        let entries = ops.look(vec![condition("policy", "bad")], &[], SETTLED_MS);
         assert_eq!(told(&entries), [(Kind::Resolve, "firebell g: lag: all is well")]);
-        assert!(ops.look(vec![condition("policy", "bad")], SETTLED_MS + 1).is_empty());
+        assert!(ops.look(vec![condition("policy", "bad")], &[], SETTLED_MS + 1).is_empty());
     }
 
     #[test]
     fn two_things_of_one_moment_are_two_intents() {
         let mut ops = Ops::new("g", "ops", [], 0);
-        let entries = ops.look(vec![condition("a", "a"), condition("b", "b")], 5);
+        let entries = ops.look(vec![condition("a", "a"), condition("b", "b")], &[], 5);
         assert_ne!(entries[0].intent, entries[1].intent);
         assert_ne!(entries[0].alert, entries[1].alert);
+    }
+
+    #[test]
+    fn what_nobody_here_can_see_is_neither_begun_nor_ended() {
+        let mut ops = Ops::new("g", "ops", ["canary".to_owned()], 0);
+        assert!(ops.look(vec![], &["canary"], SETTLED_MS).is_empty());
+        let missing = || vec![condition("canary", "missing")];
+        assert_eq!(ops.look(missing(), &[], 40_000).len(), 1);
+        assert!(ops.look(vec![], &["canary"], 200_000).is_empty(), "another host sees it now");
+        assert!(ops.look(vec![], &[], 210_000).is_empty());
+        let last = ops.look(vec![], &[], 230_000);
+        assert_eq!(told(&last), [(Kind::Resolve, "firebell g: missing")]);
+        // What another one began is ended here, where it is seen.
+        ops.may_be_left("canary");
+        assert!(ops.look(vec![], &["canary"], 240_000).is_empty());
+        let last = ops.look(vec![], &[], 250_000);
+        assert_eq!(told(&last), [(Kind::Resolve, "firebell g: canary: all is well")]);
     }
 }

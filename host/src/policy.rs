@@ -111,10 +111,16 @@ impl Policy {
     /// Turns an entry that a rule caused into one for each of its targets.
     ///
     /// The intent and the alert stay the same. What the rule chose is kept as the notification's
-    /// channel, so that [`Labels::of`] gives the same labels for every target.
-    pub fn route(&self, entry: Entry) -> Vec<Entry> {
+    /// channel, so that [`Labels::of`] gives the same labels for every target. An end is told also where
+    /// its alert is `open_at`, wherever the routes lead now.
+    pub fn route(&self, entry: Entry, open_at: &[String]) -> Vec<Entry> {
         let labels = Labels::of(&entry);
-        let targets = self.targets(&labels, &entry.channel, entry.notification.kind);
+        let mut targets = self.targets(&labels, &entry.channel, entry.notification.kind);
+        if entry.notification.kind == Kind::Resolve {
+            let others = open_at.iter().filter(|at| !targets.iter().any(|of| **of == ***at));
+            let others: Vec<Arc<str>> = others.map(|at| at.as_str().into()).collect();
+            targets.extend(others);
+        }
         let to = |target: Arc<str>| {
             let mut entry = entry.clone();
             if *target != *entry.channel {

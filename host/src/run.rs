@@ -149,11 +149,12 @@ async fn work(
     // Ends everything when one part fails.
     let stop = shutdown.child_token();
     let deliver = only != Only::Evaluate && !config.targets().is_empty();
-    let followers = policing.follow(&config, (&metrics, &readiness), (deliver, &stop))?;
+    let followers = policing.follow(&config, (&metrics, &readiness), &stop)?;
     let own = ops::Sources {
         config: Arc::clone(&config),
         view: library.as_ref().map(|library| library.view().clone()),
         policy: policing.policy.clone(),
+        open: policing.open.clone(),
         metrics: metrics.clone(),
         readiness: readiness.clone(),
     };
@@ -341,7 +342,7 @@ impl Evaluating {
                     &kafka.group_id,
                     number,
                     partitions,
-                    policing.policy.clone(),
+                    (policing.policy.clone(), policing.open.clone()),
                 ),
                 changelog: changelog.clone(),
                 swaps: notes.clone(),

@@ -31,6 +31,7 @@ mod fallback;
 mod grouping;
 mod handing;
 mod looking;
+mod outcome;
 mod readiness;
 mod replies;
 mod silencing;
@@ -38,6 +39,7 @@ mod tally;
 
 pub use ending::dead_letter;
 pub(super) use grouping::GroupTelling;
+pub use outcome::Outcome;
 pub(super) use tally::{Fold, Telling};
 
 /// An entry that is to be delivered.
@@ -51,72 +53,19 @@ pub struct Job {
     pub unclear: bool,
     /// The channel that it goes to because its own takes nothing; it is told so.
     pub via: Option<String>,
+    /// Digests that are told with it: they are nowhere else, and are given up with it.
+    pub within: Arc<[Job]>,
 }
 
 impl Job {
     /// An entry that goes to its own channel.
     pub fn new(record: OutboxRecord, entry: Entry, unclear: bool) -> Self {
-        Self { record, entry, unclear, via: None }
+        Self { record, entry, unclear, via: None, within: Arc::default() }
     }
 
     /// The channel that it goes to.
     pub fn target(&self) -> &str {
         self.via.as_deref().unwrap_or(&self.entry.channel)
-    }
-}
-
-/// What became of an entry; the label `outcome` of metrics.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Outcome {
-    /// A message was posted.
-    Posted,
-    /// A message was changed.
-    Updated,
-    /// A later change of its message said all that it had to say.
-    Superseded,
-    /// Its message was deleted, and it is over.
-    Gone,
-    /// The history says that it was posted before.
-    Found,
-    /// It was posted to the fallback channel.
-    Fallback,
-    /// It is counted in a tally.
-    Tallied,
-    /// Its alert is told in its group's message.
-    Grouped,
-    /// Its alert is open already.
-    Duplicate,
-    /// It was carried out before a restart.
-    Repeated,
-    /// It is about an alert that nobody was told of.
-    Untold,
-    /// It was silenced or muted until it was over.
-    Suppressed,
-    /// Slack will never take it; it is in the dead-letter topic.
-    DeadLetter,
-    /// Nobody can say whether it was posted, and the operator wants silence then.
-    Dropped,
-}
-
-impl Outcome {
-    /// The word.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Posted => "posted",
-            Self::Updated => "updated",
-            Self::Superseded => "superseded",
-            Self::Gone => "gone",
-            Self::Found => "found",
-            Self::Fallback => "fallback",
-            Self::Tallied => "tallied",
-            Self::Grouped => "grouped",
-            Self::Duplicate => "duplicate",
-            Self::Repeated => "repeated",
-            Self::Untold => "untold",
-            Self::Suppressed => "suppressed",
-            Self::DeadLetter => "dead_letter",
-            Self::Dropped => "dropped",
-        }
     }
 }
 
@@ -133,7 +82,9 @@ pub struct Courier<P> {
     is_served: bool,
     /// When the partition was taken over.
     since: Instant,
-    /// Tallies and groups that were there then.
+    /// Whether somebody may have sent something before that, of which the ledger does not know.
+    is_unclear: bool,
+    /// Tallies and groups that were there then, and of which that may be so.
     inherited: HashSet<AlertId>,
     /// What the history of each channel said about entries from before that, and from when it was read.
     past: HashMap<String, (i64, History)>,
@@ -178,11 +129,12 @@ enum Next {
 }
 
 impl<P: Ports> Courier<P> {
-    /// A courier for one channel of a partition that was just taken over.
+    /// A courier for one channel of a partition that was just taken over. `is_unclear`: somebody may have
+    /// sent something of it before, of which its book does not know.
     pub fn new(
         common: Arc<Common<P>>,
         (channel, way): (String, Way),
-        book: Arc<Book>,
+        (book, is_unclear): (Arc<Book>, bool),
         ending: Ending,
     ) -> Self {
         Self {
@@ -193,10 +145,19 @@ impl<P: Ports> Courier<P> {
             ticket: Ticket::default(),
             is_served: false,
             since: Instant::now(),
+            is_unclear,
             inherited: HashSet::new(),
             past: HashMap::new(),
             ending,
         }
+    }
+
+    /// How work on the partition ends: what was unclear and was not looked up still is.
+    ///
+    /// # Errors
+    /// When there is such a thing.
+    pub(super) fn leave(&self) -> Result<(), Stopped> {
+        if self.inherited.is_empty() { Ok(()) } else { Err(Stopped { unclear: true }) }
     }
 
     /// Delivers an entry, however long it takes.
@@ -244,7 +205,10 @@ impl<P: Ports> Courier<P> {
     async fn deliver_to_slack(&mut self, job: &Job) -> Result<Outcome, Stopped> {
         let known = self.book.known(&job.entry);
         let sum = summed(&job.entry, known.as_ref());
-        let sum = sum.map(|entry| Job::new(job.record.clone(), entry, job.unclear));
+        let sum = sum.map(|entry| Job {
+            within: Arc::clone(&job.within),
+            ..Job::new(job.record.clone(), entry, job.unclear)
+        });
         let job = sum.as_ref().unwrap_or(job);
         Ok(match step(&job.entry, job.record.offset, known.as_ref()) {
             Step::Duplicate => Outcome::Duplicate,

@@ -2,9 +2,10 @@
 
 use std::sync::{Arc, Mutex, PoisonError};
 
+use crate::group::{Folded, Stands};
 use crate::ledger::open::{OpenAlerts, Tenure};
 use crate::ledger::{Entry as Known, Ledger};
-use crate::notification::AlertId;
+use crate::notification::{AlertId, Severity};
 use crate::outbox::Entry;
 use crate::record::OutgoingRecord;
 use crate::tally::Sum;
@@ -59,9 +60,27 @@ impl Book {
         self.ledger.lock().unwrap_or_else(PoisonError::into_inner).groups(channel)
     }
 
-    /// The alerts of a group.
+    /// The alerts of a group that are told one by one.
     pub fn members(&self, group: &AlertId) -> Vec<Known> {
-        self.ledger.lock().unwrap_or_else(PoisonError::into_inner).members(group)
+        let ledger = self.ledger.lock().unwrap_or_else(PoisonError::into_inner);
+        ledger.members(group).cloned().collect()
+    }
+
+    /// Whether one of them is so. `is` must not ask the book.
+    pub fn any_member(&self, group: &AlertId, is: impl FnMut(&Known) -> bool) -> bool {
+        self.ledger.lock().unwrap_or_else(PoisonError::into_inner).members(group).any(is)
+    }
+
+    /// How bad the worst of them is that has not ended.
+    pub fn worst_member(&self, group: &AlertId) -> Option<Severity> {
+        let ledger = self.ledger.lock().unwrap_or_else(PoisonError::into_inner);
+        let open = ledger.members(group).filter(|known| known.stands() != Stands::Ended);
+        open.filter_map(|known| Some(known.told.as_ref()?.severity)).max()
+    }
+
+    /// How many alerts of a group are only counted.
+    pub fn folded(&self, group: &AlertId) -> Folded {
+        self.ledger.lock().unwrap_or_else(PoisonError::into_inner).folded(group)
     }
 
     /// The partition of outbox and ledger.

@@ -5,7 +5,7 @@
 //! that channels take turns.
 
 use std::cmp::Reverse;
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashMap};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -13,7 +13,10 @@ use tokio::sync::Notify;
 use tokio::time::Instant;
 
 use super::pace::Pace;
-use crate::notification::Severity;
+use crate::notification::{AlertId, Severity};
+
+/// Who asks for a token and gets none asks again sooner than that, or wants none any more.
+const ASKED_AGAIN: Duration = Duration::from_secs(3);
 
 /// The shared bucket.
 #[derive(Debug)]
@@ -27,7 +30,40 @@ pub struct Budget {
 struct Line {
     pace: Pace,
     waiting: BTreeSet<Place>,
+    asking: Asking,
     last: u64,
+}
+
+/// Those who do not wait in line, but ask again and again.
+#[derive(Debug, Default)]
+struct Asking {
+    /// The place of each, and until when it is kept.
+    places: HashMap<AlertId, (Place, Instant)>,
+    order: BTreeSet<(Place, AlertId)>,
+}
+
+impl Asking {
+    fn take(&mut self, who: &AlertId) -> Option<Place> {
+        let (place, _) = self.places.remove(who)?;
+        self.order.remove(&(place, *who));
+        Some(place)
+    }
+
+    fn put(&mut self, who: AlertId, place: Place, until: Instant) {
+        self.places.insert(who, (place, until));
+        self.order.insert((place, who));
+    }
+
+    /// The first of those who still want one.
+    fn first(&mut self, now: Instant) -> Option<Place> {
+        loop {
+            let (place, who) = *self.order.first()?;
+            if self.places.get(&who).is_some_and(|(_, until)| *until > now) {
+                return Some(place);
+            }
+            self.take(&who);
+        }
+    }
 }
 
 /// Who is first: the worst, then the lowest number.
@@ -54,7 +90,8 @@ impl Drop for InLine<'_> {
 impl Budget {
     /// A full bucket.
     pub fn new(per_second: f64, burst: u32) -> Self {
-        let line = Line { pace: Pace::new(per_second, burst), waiting: BTreeSet::new(), last: 0 };
+        let pace = Pace::new(per_second, burst);
+        let line = Line { pace, waiting: BTreeSet::new(), asking: Asking::default(), last: 0 };
         Self { line: Mutex::new(line), changed: Notify::new() }
     }
 
@@ -107,15 +144,23 @@ impl Budget {
         Some(wait)
     }
 
-    /// Takes a token if there is one and nobody waits for it.
-    pub fn try_take(&self) -> bool {
+    /// Takes a token for `who` if there is one, and nobody has a better right to it: who is worse, or as bad
+    /// and asked before. Who gets none keeps its place by asking again within [`ASKED_AGAIN`].
+    pub fn ask(&self, who: AlertId, severity: Severity, now: Instant) -> bool {
         let mut line = self.line();
-        let now = Instant::now();
-        let is_free = line.waiting.is_empty() && line.pace.ready_in(now).is_zero();
-        if is_free {
+        line.last += 1;
+        let last = line.last;
+        let before = line.asking.take(&who);
+        let place = (Reverse(severity), before.map_or(last, |(_, number)| number));
+        let is_first =
+            line.waiting.is_empty() && line.asking.first(now).is_none_or(|of| place < of);
+        let is_served = is_first && line.pace.ready_in(now).is_zero();
+        if is_served {
             line.pace.take(now);
+        } else {
+            line.asking.put(who, place, now + ASKED_AGAIN);
         }
-        is_free
+        is_served
     }
 
     /// Puts back a token that was not used.
@@ -199,8 +244,36 @@ mod tests {
         budget.take(Info, &mut ticket).await;
         let mine = Instant::now();
         assert!(other.await.unwrap().duration_since(mine) >= Duration::from_millis(90));
-        assert!(!budget.try_take());
+        let now = Instant::now();
+        assert!(!budget.ask(id(1), Info, now));
         budget.give_back();
-        assert!(budget.try_take());
+        assert!(budget.ask(id(1), Info, now));
+    }
+
+    fn id(n: u128) -> AlertId {
+        format!("{n:032x}").parse().unwrap()
+    }
+
+    #[test]
+    fn of_those_who_ask_again_and_again_the_worst_is_served_first() {
+        let (budget, second) = (Budget::new(1.0, 1), Duration::from_secs(1));
+        let mut now = Instant::now();
+        let ask = |n: u128, severity, now| budget.ask(id(n), severity, now);
+        assert!(ask(1, Info, now));
+        assert!(!ask(2, Info, now) && !ask(3, Warning, now));
+        assert!(!ask(4, Critical, now) && !ask(5, Critical, now));
+        now += second;
+        assert!(!ask(2, Info, now) && !ask(3, Warning, now) && !ask(5, Critical, now));
+        assert!(ask(4, Critical, now), "it is as bad, and asked before");
+        now += second;
+        assert!(!ask(3, Warning, now) && ask(5, Critical, now));
+        now += second;
+        assert!(!ask(2, Info, now) && ask(3, Warning, now));
+        // Who does not ask again wants nothing any more.
+        assert!(!ask(6, Critical, now));
+        now += second;
+        assert!(!ask(2, Info, now));
+        now += ASKED_AGAIN;
+        assert!(ask(2, Info, now));
     }
 }

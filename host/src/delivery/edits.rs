@@ -119,8 +119,8 @@ fn supersedes(job: &Job, before: &Job) -> bool {
 }
 
 /// Takes the first job of a line, together with the digests right behind it that one change of their
-/// message tells with it: the job, and those that are in it.
-pub(super) fn together(jobs: &mut VecDeque<Job>) -> Option<(Job, Vec<Job>)> {
+/// message tells with it.
+pub(super) fn together(jobs: &mut VecDeque<Job>) -> Option<Job> {
     let mut job = jobs.pop_front()?;
     let mut within = Vec::new();
     while let Some(sum) = &job.entry.digest
@@ -134,7 +134,7 @@ pub(super) fn together(jobs: &mut VecDeque<Job>) -> Option<(Job, Vec<Job>)> {
         next.unclear |= job.unclear;
         within.push(std::mem::replace(&mut job, next));
     }
-    Some((job, within))
+    Some(Job { within: within.into(), ..job })
 }
 
 #[cfg(test)]
@@ -237,12 +237,12 @@ mod tests {
             assert!(edits.push(job, now).is_none(), "digests add up");
         }
         let mut line = edits.take(now).unwrap();
-        let (job, within) = together(&mut line).unwrap();
-        let within: Vec<i64> = within.iter().map(|job| job.record.offset).collect();
+        let job = together(&mut line).unwrap();
+        let within: Vec<i64> = job.within.iter().map(|job| job.record.offset).collect();
         let sum = job.entry.digest.unwrap();
         assert_eq!((job.record.offset, within, sum.count), (3, vec![1, 2], 37));
         assert_eq!((sum.first_ms, sum.last_ms), (1, 3));
         let mut plain = VecDeque::from([self::job(4, Kind::Update, "a"), digest(5, 1)]);
-        assert!(together(&mut plain).unwrap().1.is_empty());
+        assert!(together(&mut plain).unwrap().within.is_empty());
     }
 }

@@ -1,6 +1,7 @@
 //! The groups of a channel that are open, and when each is told. A pure core; the caller's clock.
 
 use std::collections::{BTreeMap, HashMap};
+use std::time::Duration;
 
 use tokio::time::Instant;
 
@@ -11,6 +12,8 @@ use crate::notification::{AlertId, Severity};
 pub(super) struct Groups {
     by_labels: HashMap<BTreeMap<String, String>, AlertId>,
     open: HashMap<AlertId, Slot>,
+    /// When they were looked through last.
+    looked: Option<Instant>,
 }
 
 #[derive(Debug)]
@@ -52,6 +55,22 @@ impl Groups {
         if let Some(slot) = self.open.get_mut(group) {
             slot.due = Some(due);
         }
+    }
+
+    /// Forgets the groups that are not to be kept any more; looks once in `every`.
+    pub(super) fn tidy(&mut self, every: Duration, now: Instant, keep: impl Fn(&AlertId) -> bool) {
+        if self.looked.is_some_and(|looked| now < looked + every) {
+            return;
+        }
+        self.looked = Some(now);
+        self.open.retain(|group, _| keep(group));
+        let open = &self.open;
+        self.by_labels.retain(|_, group| open.contains_key(group));
+    }
+
+    /// When they are looked through next.
+    pub(super) fn tidied_at(&self, every: Duration) -> Option<Instant> {
+        self.looked.filter(|_| !self.open.is_empty()).map(|looked| looked + every)
     }
 
     /// A group is over.
@@ -117,5 +136,25 @@ mod tests {
         groups.open(id(4), labels("a"));
         groups.close(&id(1));
         assert_eq!(groups.of(&labels("a")), Some(id(4)));
+    }
+
+    #[test]
+    fn groups_that_are_not_to_be_kept_are_forgotten_once_in_a_while() {
+        let (now, every) = (Instant::now(), Duration::from_secs(300));
+        let id = |n: u128| format!("{n:032x}").parse::<AlertId>().unwrap();
+        let labels = |host: &str| BTreeMap::from([("host".to_owned(), host.to_owned())]);
+        let mut groups = Groups::default();
+        for (n, host) in [(1, "a"), (2, "b"), (3, "a")] {
+            groups.open(id(n), labels(host));
+        }
+        let of = |groups: &Groups| (groups.open.len(), groups.by_labels.len());
+        groups.tidy(every, now, |_| true);
+        assert_eq!(of(&groups), (3, 2));
+        groups.tidy(every, now + every / 2, |_| false);
+        assert_eq!((of(&groups), groups.tidied_at(every)), ((3, 2), Some(now + every)));
+        groups.tidy(every, now + every, |group| *group == id(2));
+        assert_eq!((of(&groups), groups.of(&labels("b"))), ((1, 1), Some(id(2))));
+        groups.tidy(every, now + every * 2, |_| false);
+        assert_eq!((of(&groups), groups.tidied_at(every)), ((0, 0), None));
     }
 }

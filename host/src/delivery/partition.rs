@@ -150,7 +150,7 @@ impl<P: Ports> Partition<P> {
 
     /// Starts to deliver: the ledger is here.
     pub fn taken_over(&mut self, taken: TakenOver) {
-        let TakenOver { ledger, start, unclear_before } = taken;
+        let TakenOver { ledger, start, unclear_before, is_clean } = taken;
         tracing::info!(
             partition = self.number,
             alerts = ledger.len(),
@@ -164,7 +164,7 @@ impl<P: Ports> Partition<P> {
         let book = Arc::new(Book::new(topic, self.number, ledger, self.common.suppression.open()));
         // A tally or a group may have to be told although nothing more comes.
         for channel in of_many {
-            self.start_courier(Arc::clone(&book), channel);
+            self.start_courier((Arc::clone(&book), !is_clean), channel);
         }
         for sink in self.common.sinks.forgetful() {
             let (common, sink) = (Arc::clone(&self.common), Arc::clone(sink));
@@ -213,10 +213,12 @@ impl<P: Ports> Partition<P> {
         let queue = match self.channels.get(&channel) {
             Some(queue) if !queue.is_closed() => queue.clone(),
             known => {
-                if known.is_some() && !self.ending.stop.is_cancelled() {
+                let known = known.is_some();
+                if known && !self.ending.stop.is_cancelled() {
                     tracing::error!(channel, "the channel's courier failed; another one goes on");
                 }
-                self.start_courier(book, channel)
+                // Who knows what the one that failed left behind.
+                self.start_courier((book, known), channel)
             }
         };
         if let Err(error) = queue.try_send(job) {
@@ -235,7 +237,7 @@ impl<P: Ports> Partition<P> {
         }
     }
 
-    fn start_courier(&mut self, book: Arc<Book>, channel: String) -> mpsc::Sender<Job> {
+    fn start_courier(&mut self, book: (Arc<Book>, bool), channel: String) -> mpsc::Sender<Job> {
         let (queue, jobs) = mpsc::channel::<Job>(CHANNEL_QUEUE_MAX);
         let (common, ending) = (Arc::clone(&self.common), self.ending.clone());
         let way = common.sinks.way(&channel);

@@ -45,6 +45,9 @@ pub struct TakenOver {
     /// Entries before this offset may have been sent by whoever had the partition before, without
     /// the ledger knowing.
     pub unclear_before: i64,
+    /// Whether nothing was sent that the ledger does not know, of those or of what it has itself: groups
+    /// and tallies.
+    pub is_clean: bool,
 }
 
 /// What Kafka knows of the offset where a partition starts.
@@ -61,15 +64,15 @@ pub enum Known {
 impl TakenOver {
     /// A partition that starts at `start`, about which Kafka knows `known`, and ends at `end` now.
     pub fn new(known: Known, start: i64, end: i64, ledger: Ledger) -> Self {
-        let nothing_was_sent = match known {
+        let is_clean = match known {
             Known::Clean => true,
             // Whoever sends something has committed before; and a ledger without offsets means
             // that the offsets were lost.
             Known::Nothing => ledger.is_empty(),
             Known::Open => false,
         };
-        let unclear_before = if nothing_was_sent { start } else { end };
-        Self { ledger, start, unclear_before }
+        let unclear_before = if is_clean { start } else { end };
+        Self { ledger, start, unclear_before, is_clean }
     }
 }
 

@@ -70,17 +70,28 @@ impl<P: Ports> Round<P> {
     /// When an entry was not finished; it stays in the outbox.
     pub(super) async fn run(
         mut self,
+        jobs: mpsc::Receiver<Job>,
+        common: &Common<P>,
+        ending: &Ending,
+    ) -> Result<(), Stopped> {
+        let worked = self.work(jobs, common, ending).await;
+        self.courier.leave().and(worked)
+    }
+
+    async fn work(
+        &mut self,
         mut jobs: mpsc::Receiver<Job>,
         common: &Common<P>,
         ending: &Ending,
     ) -> Result<(), Stopped> {
+        // Before anything else: what they may have said is unclear until it is looked up.
+        self.resume();
+        self.resume_groups();
         while !common.suppression.is_ready() {
             if ending.idle(sleep(SILENCES_LOOK)).await.is_err() {
                 return Ok(());
             }
         }
-        self.resume();
-        self.resume_groups();
         let mut look = interval(self.patience.suppressed);
         look.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
@@ -94,6 +105,7 @@ impl<P: Ports> Round<P> {
             self.take_in(new).await?;
             self.relieve().await?;
             let now = Instant::now();
+            self.forget_groups(now);
             let (turn, later) = (self.turn(now), self.later(now));
             let due = self.edits.next();
             tokio::select! {
@@ -128,7 +140,8 @@ impl<P: Ports> Round<P> {
             });
         }
         let group = self.groups.turn(now).map(|(group, severity)| {
-            let is_post = self.courier.is_group_post(&group);
+            let is_post =
+                self.courier.is_group_post(&group) || self.courier.has_group_reply(&group);
             Turn { what: Next::Group(group), severity: is_post.then_some(severity) }
         });
         let Some((job, severity)) = self.lanes.first() else {
@@ -197,11 +210,8 @@ impl<P: Ports> Round<P> {
 
     /// Lets an entry wait, or writes down that it is over, where it may not be told now; else returns it.
     async fn withhold(&mut self, queued: Queued) -> Result<Option<Queued>, Stopped> {
-        let job = &queued.job;
-        let alert = job.entry.alert;
-        if !queued.waited {
-            self.courier.note_down(job, What::taken_up(&job.entry));
-        }
+        let (job, alert) = (&queued.job, queued.job.entry.alert);
+        self.take_up(&queued);
         if self.waiting.has(&alert) {
             if job.entry.notification.kind == Kind::Resolve {
                 // It came and went while nobody wanted to know.
@@ -217,25 +227,41 @@ impl<P: Ports> Round<P> {
             }
             return Ok(None);
         }
-        match self.courier.suppressed(job) {
-            None => return Ok(Some(queued)),
-            Some(_) if queued.freed => return Ok(Some(queued)),
-            // An end never begins to wait.
-            Some(reason) if can_end(&job.entry) && job.entry.notification.kind != Kind::Resolve => {
-                let (channel, rule) = (&job.entry.channel, &job.entry.intent.rule);
-                tracing::info!(channel, rule, %alert, "an alert waits: {reason}");
-                let why = reason.to_string();
-                self.courier.note_down(job, What::Waits { why });
-                self.courier.count_suppressed(&reason);
-                self.wait(queued, Some(&reason)).await?;
-            }
-            Some(reason) => {
-                self.courier.count_suppressed(&reason);
-                self.courier.suppress(job, &reason.to_string()).await?;
-                self.finished(&queued).await;
-            }
+        match self.why_not(&queued) {
+            None => Ok(Some(queued)),
+            Some(reason) => self.keep_back(queued, &reason).await.map(|()| None),
         }
-        Ok(None)
+    }
+
+    /// Writes down for people that an entry is looked at for the first time.
+    fn take_up(&self, queued: &Queued) {
+        if !queued.waited {
+            self.courier.note_down(&queued.job, What::taken_up(&queued.job.entry));
+        }
+    }
+
+    /// Why an entry may not be told now.
+    fn why_not(&self, queued: &Queued) -> Option<Reason> {
+        if queued.freed { None } else { self.courier.suppressed(&queued.job) }
+    }
+
+    /// Lets an entry wait that may not be told now, or writes down that it is over.
+    async fn keep_back(&mut self, queued: Queued, reason: &Reason) -> Result<(), Stopped> {
+        let job = &queued.job;
+        self.courier.count_suppressed(reason);
+        // An end never begins to wait.
+        if can_end(&job.entry) && job.entry.notification.kind != Kind::Resolve {
+            let (channel, rule) = (&job.entry.channel, &job.entry.intent.rule);
+            let alert = job.entry.alert;
+            tracing::info!(channel, rule, %alert, "an alert waits: {reason}");
+            let why = reason.to_string();
+            self.courier.note_down(job, What::Waits { why });
+            self.wait(queued, Some(reason)).await
+        } else {
+            self.courier.suppress(job, &reason.to_string()).await?;
+            self.finished(&queued).await;
+            Ok(())
+        }
     }
 
     async fn wait(&mut self, queued: Queued, why: Option<&Reason>) -> Result<(), Stopped> {

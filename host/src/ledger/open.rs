@@ -9,7 +9,7 @@ use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use super::Entry;
+use super::{Entry, wire};
 use crate::notification::AlertId;
 use crate::policy::{Labels, Policy, Sources};
 
@@ -63,6 +63,11 @@ impl OpenAlerts {
         tenure
     }
 
+    /// Whether a partition is this host's own.
+    pub fn has(&self, partition: i32) -> bool {
+        self.lock().ours.contains_key(&partition)
+    }
+
     /// An entry was read, of any partition; `None` = its key is forgotten.
     pub fn read(&self, partition: i32, key: &[u8], entry: Option<&Entry>) {
         let mut state = self.lock();
@@ -89,6 +94,14 @@ impl OpenAlerts {
     /// Whether the topic was read to its end.
     pub fn is_read(&self) -> bool {
         self.is_read.load(Ordering::Acquire)
+    }
+
+    /// The channels in which an alert is open, as far as the ledger was read or is this host's own.
+    pub fn places(&self, alert: &AlertId) -> Vec<String> {
+        let state = self.lock();
+        let of_others = state.read.names_of(alert).filter(|name| !state.ours.contains_key(&name.0));
+        let names = state.own.names_of(alert).chain(of_others);
+        names.filter_map(|(_, key)| Some(wire::channel_of(key)?.to_owned())).collect()
     }
 
     /// Which open alert inhibits one, by the policy's rules.
@@ -208,8 +221,14 @@ mod tests {
         assert_eq!(asked(), None);
         open.read(2, &fired.key(), Some(&fired));
         assert_eq!((asked(), open.names().len()), (by, 1));
+        let elsewhere = Entry { channel: "webhook:x".into(), ..fired.clone() };
+        let tenure = open.take_over(3, [&elsewhere]);
+        let places = || open.places(&fired.alert);
+        assert_eq!(places(), ["webhook:x", "general"]);
+        tenure.note(&Entry { labels: None, ..elsewhere });
+        assert_eq!(places(), ["general"]);
         open.read(2, &fired.key(), None);
-        assert_eq!(asked(), None);
+        assert_eq!((asked(), places()), (None, vec![]));
     }
 
     #[test]

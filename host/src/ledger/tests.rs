@@ -105,6 +105,7 @@ fn what_waits_in_a_group_to_be_told_is_not_forgotten_and_neither_is_its_group() 
             last_ms: 0,
             turn: None,
             is_news,
+            is_folded: false,
         }),
         labels: Some(Labels::default()),
         ..Entry::new(alert.parse().unwrap(), "general", String::new(), state)

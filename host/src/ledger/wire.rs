@@ -70,6 +70,12 @@ pub(super) fn key(alert: &AlertId, channel: &str) -> Vec<u8> {
     format!("{alert}/{channel}").into_bytes()
 }
 
+/// The channel of a key.
+pub(super) fn channel_of(key: &[u8]) -> Option<&str> {
+    let (_, channel) = std::str::from_utf8(key).ok()?.split_once('/')?;
+    Some(channel)
+}
+
 pub(super) fn to_bytes(entry: &Entry) -> Vec<u8> {
     let place = entry.place.clone();
     let (channel_id, ts) = place.map(|place| (place.channel_id, place.ts)).unzip();
@@ -207,6 +213,7 @@ mod tests {
             last_ms: 5,
             turn: Some(2),
             is_news: false,
+            is_folded: true,
         };
         let own = Entry { group: Some(group), ..plain.clone() };
         [own, Entry { member: Some(member), ..plain.clone() }]

@@ -1,6 +1,7 @@
 //! Open alerts as they inhibit others, found by what must be the same in source and target. Pure.
 
 use std::collections::{BTreeSet, HashMap};
+use std::hash::Hash;
 
 use super::inhibit::InhibitRule;
 use super::labels::Labels;
@@ -11,16 +12,17 @@ use super::labels::Labels;
 #[derive(Debug)]
 pub struct Sources<N, A> {
     open: HashMap<N, (A, Labels)>,
+    names: HashMap<A, BTreeSet<N>>,
     rules: Vec<HashMap<Vec<String>, BTreeSet<N>>>,
 }
 
 impl<N, A> Default for Sources<N, A> {
     fn default() -> Self {
-        Self { open: HashMap::new(), rules: Vec::new() }
+        Self { open: HashMap::new(), names: HashMap::new(), rules: Vec::new() }
     }
 }
 
-impl<N: Clone + Ord + std::hash::Hash, A: Copy + PartialEq> Sources<N, A> {
+impl<N: Clone + Ord + Hash, A: Copy + Eq + Hash> Sources<N, A> {
     /// From now on these rules hold.
     pub fn hold(&mut self, rules: &[InhibitRule]) {
         self.rules = vec![HashMap::new(); rules.len()];
@@ -34,7 +36,13 @@ impl<N: Clone + Ord + std::hash::Hash, A: Copy + PartialEq> Sources<N, A> {
         if self.open.get(name) == open.as_ref() {
             return;
         }
-        if let Some((_, labels)) = self.open.remove(name) {
+        if let Some((alert, labels)) = self.open.remove(name) {
+            if let Some(names) = self.names.get_mut(&alert)
+                && names.remove(name)
+                && names.is_empty()
+            {
+                self.names.remove(&alert);
+            }
             for (by_value, rule) in self.rules.iter_mut().zip(rules) {
                 let values = values(rule, &labels);
                 if let Some(names) = by_value.get_mut(&values)
@@ -47,6 +55,7 @@ impl<N: Clone + Ord + std::hash::Hash, A: Copy + PartialEq> Sources<N, A> {
         }
         if let Some((alert, labels)) = open {
             enter(&mut self.rules, rules, name, &labels);
+            self.names.entry(alert).or_default().insert(name.clone());
             self.open.insert(name.clone(), (alert, labels));
         }
     }
@@ -79,6 +88,11 @@ impl<N: Clone + Ord + std::hash::Hash, A: Copy + PartialEq> Sources<N, A> {
     pub fn keep(&mut self, keep: impl Fn(&N) -> bool, rules: &[InhibitRule]) {
         let gone: Vec<N> = self.open.keys().filter(|name| !keep(name)).cloned().collect();
         gone.iter().for_each(|name| self.set(name, None, rules));
+    }
+
+    /// The names under which an alert is open.
+    pub fn names_of(&self, alert: &A) -> impl Iterator<Item = &N> {
+        self.names.get(alert).into_iter().flatten()
     }
 
     /// The names of all open alerts.

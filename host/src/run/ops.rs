@@ -6,11 +6,13 @@ use std::time::Duration;
 
 use tokio_util::sync::CancellationToken;
 
+use crate::canary::{RULE, late_after};
 use crate::causes::with_causes;
-use crate::config::{Config, OpsConfig};
+use crate::config::{CanaryConfig, Config, OpsConfig};
 use crate::delivery::common::now_ms;
 use crate::kafka::ClientState;
 use crate::ledger::kafka::Writer;
+use crate::ledger::open::OpenAlerts;
 use crate::notification::Severity;
 use crate::ops::{Condition, Ops};
 use crate::outbox::{Entry, partition_of};
@@ -32,6 +34,7 @@ const POLICY: &str = "policy";
 const DEAD_LETTERS: &str = "dead letters";
 const LAG: &str = "lag";
 const DELIVERY: &str = "delivery";
+const CANARY: &str = "canary";
 
 /// Where it looks.
 pub(super) struct Sources {
@@ -39,6 +42,8 @@ pub(super) struct Sources {
     /// `None` = this host does not evaluate.
     pub(super) view: Option<View>,
     pub(super) policy: LivePolicy,
+    /// Which partitions of the outbox are this host's own.
+    pub(super) open: OpenAlerts,
     pub(super) metrics: Metrics,
     pub(super) readiness: Readiness,
 }
@@ -59,7 +64,7 @@ pub(super) async fn follow(sources: Sources, partitions: Partitions, stop: Cance
     };
     let outbox = InternalTopics::of(&kafka.group_id).outbox;
     let mut ops = Ops::new(&kafka.group_id, &ops_config.channel, sources.subjects(), now_ms());
-    let mut letters = Letters::default();
+    let (mut letters, mut watch) = (Letters::default(), Watch::default());
     let mut look = tokio::time::interval(LOOK);
     look.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     loop {
@@ -68,8 +73,20 @@ pub(super) async fn follow(sources: Sources, partitions: Partitions, stop: Cance
             _ = look.tick() => {}
         }
         let now_ms = now_ms();
-        let wrong = sources.wrong(ops_config, &mut letters, now_ms);
-        for entry in ops.look(wrong, now_ms) {
+        let mut wrong = sources.wrong(ops_config, &mut letters, now_ms);
+        let mut unsure = Vec::new();
+        if let Some(canary) = &ops_config.canary {
+            let partition = partition_of(&canary.channel, partitions.outbox);
+            if watch.look(sources.open.has(partition), now_ms) {
+                ops.may_be_left(CANARY);
+            }
+            match watch.sees(canary.interval, sources.metrics.snapshot().canary_sent_ms, now_ms) {
+                Sight::Missing => wrong.push(missing(canary)),
+                Sight::Unsure => unsure.push(CANARY),
+                Sight::Arrives => {}
+            }
+        }
+        for entry in ops.look(wrong, &unsure, now_ms) {
             let record = record(&entry, &outbox, partitions.outbox);
             // What is not written is said again in some minutes.
             if let Err(error) = writer.write(&record).await {
@@ -105,10 +122,63 @@ impl Letters {
     }
 }
 
+/// Looking out for the canary: only the host that has its channel can see it.
+#[derive(Debug, Default)]
+struct Watch {
+    /// Since when this is that host, milliseconds since the Unix epoch.
+    since_ms: Option<i64>,
+}
+
+/// What is seen of the canary.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Sight {
+    /// It arrives.
+    Arrives,
+    /// It should have arrived.
+    Missing,
+    /// Another host sees it, or it may still arrive.
+    Unsure,
+}
+
+impl Watch {
+    /// Whether its channel is this host's own now; true when that is new.
+    fn look(&mut self, is_ours: bool, now_ms: i64) -> bool {
+        let is_new = is_ours && self.since_ms.is_none();
+        self.since_ms = self.since_ms.or(Some(now_ms)).filter(|_| is_ours);
+        is_new
+    }
+
+    /// What is seen when the one that arrived last was sent at `sent_ms`.
+    fn sees(&self, interval: Duration, sent_ms: Option<u64>, now_ms: i64) -> Sight {
+        let Some(since_ms) = self.since_ms else { return Sight::Unsure };
+        let sent_ms = sent_ms.and_then(|ms| i64::try_from(ms).ok()).unwrap_or(0);
+        let limit_ms = i64::try_from(late_after(interval).as_millis()).unwrap_or(i64::MAX);
+        match now_ms - sent_ms.max(since_ms) > limit_ms {
+            true => Sight::Missing,
+            false if sent_ms < since_ms => Sight::Unsure,
+            false => Sight::Arrives,
+        }
+    }
+}
+
+fn missing(canary: &CanaryConfig) -> Condition {
+    let seconds = late_after(canary.interval).as_secs();
+    Condition {
+        subject: CANARY.into(),
+        severity: Severity::Critical,
+        title: format!("the canary is missing: none arrived in {seconds} seconds"),
+        detail: format!(
+            "records of topic {} may not become messages: look at lag, dead letters and the rule {RULE} \
+             on the page, and whether any host evaluates",
+            canary.topic
+        ),
+    }
+}
+
 impl Sources {
     /// What may be wrong: what a host before this one may have left open.
     fn subjects(&self) -> Vec<String> {
-        let fixed = [RULES, POLICY, DEAD_LETTERS, LAG, DELIVERY].map(str::to_owned);
+        let fixed = [RULES, POLICY, DEAD_LETTERS, LAG, DELIVERY, CANARY].map(str::to_owned);
         let rules = self
             .view
             .iter()
@@ -248,6 +318,23 @@ mod tests {
         snapshot.topics.insert("SYSLOG".into(), counts);
         assert_eq!(late(&snapshot, 500), None);
         assert_eq!(late(&snapshot, 300).unwrap().detail, "SYSLOG/1");
+    }
+
+    #[test]
+    fn a_canary_is_missed_by_the_host_that_has_its_channel_and_only_after_a_while() {
+        let (mut watch, interval) = (Watch::default(), Duration::from_secs(10));
+        let sees = |watch: &Watch, sent_ms, now_ms| watch.sees(interval, Some(sent_ms), now_ms);
+        assert!(!watch.look(false, 0));
+        assert_eq!(sees(&watch, 0, 500_000), Sight::Unsure, "another host sees it");
+        assert!(watch.look(true, 500_000) && !watch.look(true, 505_000));
+        assert_eq!(sees(&watch, 0, 530_000), Sight::Unsure, "it may still arrive");
+        assert_eq!(sees(&watch, 0, 530_001), Sight::Missing);
+        assert_eq!(sees(&watch, 531_000, 532_000), Sight::Arrives);
+        assert_eq!(sees(&watch, 531_000, 561_001), Sight::Missing);
+        assert!(!watch.look(false, 562_000));
+        assert_eq!(sees(&watch, 531_000, 600_000), Sight::Unsure);
+        assert!(watch.look(true, 601_000), "it comes back");
+        assert_eq!(sees(&watch, 531_000, 602_000), Sight::Unsure);
     }
 
     #[test]

@@ -61,7 +61,7 @@ impl Policing {
         &mut self,
         config: &Arc<Config>,
         (metrics, readiness): (&Metrics, &Readiness),
-        (delivers, stop): (bool, &CancellationToken),
+        stop: &CancellationToken,
     ) -> Result<Followers, RunError> {
         let mut followers = Followers { threads: Vec::new(), watch_stop: None };
         if let Some(follower) = self.follower.take() {
@@ -69,13 +69,12 @@ impl Policing {
             let (live, counts) = (self.policy.clone(), metrics.clone());
             let follow = move || follower.follow(&live, &counts);
             followers.threads.push(spawn("policy".into(), follow)?);
-            if delivers {
-                let (told, stop) = ((metrics.clone(), readiness.clone()), stop.clone());
-                let (live, open) = (self.policy.clone(), self.open.clone());
-                let kafka = config.kafka.clone();
-                let follow = move || open::kafka::follow(&kafka, (&live, &open), told, &stop);
-                followers.threads.push(spawn("open-alerts".into(), follow)?);
-            }
+            // Who delivers asks what inhibits; who evaluates, where alerts are open that end.
+            let (told, ends) = ((metrics.clone(), readiness.clone()), stop.clone());
+            let (live, open) = (self.policy.clone(), self.open.clone());
+            let kafka = config.kafka.clone();
+            let follow = move || open::kafka::follow(&kafka, (&live, &open), told, &ends);
+            followers.threads.push(spawn("open-alerts".into(), follow)?);
         }
         let (metrics, readiness) = (metrics.clone(), readiness.clone());
         let (kafka, forgets, ends) = (config.kafka.clone(), self.silences.clone(), stop.clone());

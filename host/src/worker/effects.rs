@@ -6,7 +6,10 @@ use std::time::{Duration, Instant};
 use crate::canary::is_its;
 use crate::dead_letter::Origin;
 use crate::evaluation::{Evaluation, Repartition};
+use crate::ledger::open::OpenAlerts;
+use crate::notification::Kind;
 use crate::outbox::{self, Entry};
+use crate::policy::Policy;
 use crate::policy::live::LivePolicy;
 use crate::record::OutgoingRecord;
 use crate::topics::{InternalTopics, Partitions};
@@ -24,16 +27,23 @@ pub struct EffectWriter {
     repartition: Repartition,
     origin: Origin,
     policy: LivePolicy,
+    /// Where alerts are open.
+    open: OpenAlerts,
 }
 
 impl EffectWriter {
     /// A writer for worker number `worker` of a group whose topics have so many partitions.
-    pub fn new(group_id: &str, worker: usize, partitions: Partitions, policy: LivePolicy) -> Self {
+    pub fn new(
+        group_id: &str,
+        worker: usize,
+        partitions: Partitions,
+        (policy, open): (LivePolicy, OpenAlerts),
+    ) -> Self {
         let origin = Origin { group_id: group_id.into(), worker };
         let topics = InternalTopics::of(group_id);
         let repartition =
             Repartition { topic: Arc::clone(&topics.repartition), partitions: partitions.state };
-        Self { topics, outbox_partitions: partitions.outbox, repartition, origin, policy }
+        Self { topics, outbox_partitions: partitions.outbox, repartition, origin, policy, open }
     }
 
     /// Where records go whose rules group by something.
@@ -50,7 +60,9 @@ impl EffectWriter {
                 match &policy {
                     // As the host's own alerts, it goes past the policy: where it stands is configured.
                     Some(policy) if !is_its(&entry) => {
-                        policy.route(entry).iter().for_each(|entry| self.notify(entry, pending));
+                        let open_at = self.open_at(policy, &entry);
+                        let routed = policy.route(entry, &open_at);
+                        routed.iter().for_each(|entry| self.notify(entry, pending));
                     }
                     _ => self.notify(&entry, pending),
                 }
@@ -64,6 +76,17 @@ impl EffectWriter {
         evaluation.emitted.drain(..).for_each(|record| pending.push(record));
         for letter in evaluation.dead_letters.drain(..) {
             pending.push(letter.into_outgoing(&self.topics.dead_letters, &self.origin));
+        }
+    }
+
+    /// Where an alert is open that ends: an entry of the ledger that stays open would inhibit others for
+    /// long. Only who has rules of inhibition follows the ledger.
+    fn open_at(&self, policy: &Policy, entry: &Entry) -> Vec<String> {
+        let ends = entry.notification.kind == Kind::Resolve;
+        if ends && !policy.inhibit_rules().is_empty() {
+            self.open.places(&entry.alert)
+        } else {
+            Vec::new()
         }
     }
 
@@ -135,7 +158,40 @@ impl Pending {
 
 #[cfg(test)]
 mod tests {
+    use std::path::Path;
+
     use super::*;
+    use crate::delivery::tests::world::entry;
+    use crate::ledger::{Entry as Known, State};
+    use crate::policy::Labels;
+
+    #[test]
+    fn an_end_is_told_where_its_alert_is_open_although_the_route_leads_elsewhere_now() {
+        let text = "[route]\nreceiver = \"new\"\n[receivers.new]\nchannels = [\"new\"]\n";
+        let rules = "[[inhibit_rules]]\nsource_matchers = ['a = b']\ntarget_matchers = ['c = d']\n";
+        let policy = |text: &str| Policy::parse(Path::new("policy.toml"), text).unwrap();
+        let (live, open) =
+            (LivePolicy::new(policy(&format!("{text}{rules}"))), OpenAlerts::default());
+        let fired = entry(0, "rules", Kind::Fire, Some("k"));
+        let known = Known::new(fired.alert, "old", String::new(), State::Open);
+        let known = Known { labels: Some(Labels::of(&fired)), ..known };
+        open.read(1, &known.key(), Some(&known));
+        let partitions = Partitions { outbox: 4, state: 4 };
+        let writer = EffectWriter::new("g", 0, partitions, (live.clone(), open));
+        let told = |kind| {
+            let (mut evaluation, mut pending) = (Evaluation::default(), Pending::default());
+            evaluation.entries.push(entry(1, "rules", kind, Some("k")));
+            writer.collect(&mut evaluation, &mut pending);
+            let records = pending.take().into_iter();
+            let entries = records.map(|record| Entry::from_bytes(&record.value.unwrap()).unwrap());
+            entries.map(|entry| entry.channel).collect::<Vec<_>>()
+        };
+        assert_eq!(told(Kind::Update), ["new"]);
+        assert_eq!(told(Kind::Resolve), ["new", "old"]);
+        // Nobody follows the ledger.
+        live.set(policy(text));
+        assert_eq!(told(Kind::Resolve), ["new"]);
+    }
 
     fn record(bytes: usize) -> OutgoingRecord {
         OutgoingRecord {

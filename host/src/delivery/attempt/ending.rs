@@ -114,16 +114,16 @@ impl<P: Ports> Courier<P> {
         refusal: Refusal,
     ) -> Result<Outcome, Stopped> {
         self.bury(job, refusal).await?;
+        // Before the ledger has the offset: after it, nobody would give them up any more.
+        for one in &*job.within {
+            self.bury_with(one, &job.record).await?;
+        }
         self.abandon(job, known).await?;
         Ok(Outcome::DeadLetter)
     }
 
     /// Gives up a digest that was to be told with another one, which Slack refused.
-    pub(in crate::delivery) async fn bury_with(
-        &self,
-        job: &Job,
-        other: &OutboxRecord,
-    ) -> Result<(), Stopped> {
+    async fn bury_with(&self, job: &Job, other: &OutboxRecord) -> Result<(), Stopped> {
         let (reason, offset) = ("message", other.offset);
         let message =
             format!("it was to be told with the entry at offset {offset}, which is here too");

@@ -1,5 +1,7 @@
 //! What a channel takes nothing of: another channel has it, which is told for whom it was meant.
 
+use std::sync::Arc;
+
 use tokio::time::Instant;
 
 use super::{CHANNEL, Courier, Job, Outcome, Refusal};
@@ -18,6 +20,7 @@ impl Job {
             entry: self.entry.clone(),
             unclear: false,
             via: Some(to),
+            within: Arc::clone(&self.within),
         }
     }
 

@@ -11,7 +11,7 @@ use crate::delivery::common::{Stopped, now_ms};
 use crate::delivery::decision::state_after;
 use crate::delivery::ports::{OutboxRecord, Ports};
 use crate::delivery::suppression::Reason;
-use crate::group::{Group, Line, Lines, Member, RULE, Stands};
+use crate::group::{Folded, Group, Line, Lines, Member, RULE, Stands};
 use crate::history::What;
 use crate::ledger::{Entry as Known, State, Told};
 use crate::limits::cut;
@@ -50,10 +50,20 @@ impl<P: Ports> Courier<P> {
         self.book.group(&member.group, &self.channel).filter(|_| stays)
     }
 
-    /// The groups that others opened in the channel.
+    /// The groups that others opened in the channel. Of those that they may have told, or told more of
+    /// than the ledger knows, it is looked up before anything is said again.
     pub(in crate::delivery) fn take_groups_over(&mut self) -> Vec<Known> {
         let groups = self.book.groups(&self.channel);
-        self.inherited.extend(groups.iter().map(|known| known.alert));
+        if self.is_unclear {
+            // What is told is written down before, so that nothing was where nothing is.
+            let is_written =
+                |known: &Known| known.member.as_ref().is_some_and(|of| of.turn.is_some());
+            let may_be = |known: &&Known| {
+                let is_told = known.group.as_ref().is_some_and(|group| group.said.is_some());
+                is_told || self.book.any_member(&known.alert, is_written)
+            };
+            self.inherited.extend(groups.iter().filter(may_be).map(|known| known.alert));
+        }
         groups
     }
 
@@ -133,11 +143,15 @@ impl<P: Ports> Courier<P> {
             // What was told as over and comes again is news like any other, also when it may not be told yet.
             turn: before.and_then(|before| before.turn).filter(|_| !comes_again),
             is_news,
+            is_folded: false,
         };
+        // What was held and is open is still to be told, also where the policy is gone.
+        let labels = same.filter(|_| was_held && after == State::Open);
+        let labels = labels.and_then(|known| known.labels.clone());
         let known = Known {
             told: Some(told),
             member: Some(member),
-            labels: self.common.suppression.labels(entry, after),
+            labels: self.common.suppression.labels(entry, after).or(labels),
             why: same.and_then(|known| known.why.clone()).filter(|_| was_held),
             ..job.noted(state).opened_like(same)
         };
@@ -209,10 +223,7 @@ impl<P: Ports> Courier<P> {
 
     /// How bad the worst alert of a group is that was not resolved.
     pub(in crate::delivery) fn worst_of_group(&self, group: &AlertId) -> Severity {
-        let members = self.book.members(group);
-        let open = members.iter().filter(|known| stands(known) != Stands::Ended);
-        let severities = open.filter_map(|known| Some(known.told.as_ref()?.severity));
-        severities.max().unwrap_or(Severity::Info)
+        self.book.worst_member(group).unwrap_or(Severity::Info)
     }
 
     /// Whether a group may be told in a tally: nothing of it was told, nor may have been.
@@ -226,9 +237,9 @@ impl<P: Ports> Courier<P> {
         let said = self.book.group(group, &self.channel).and_then(|known| known.group);
         let now_ms = now_ms();
         let may = |known: &Known| {
-            stands(known) != Stands::Ended && self.suppressed_in_group(known, now_ms).is_none()
+            known.stands() != Stands::Ended && self.suppressed_in_group(known, now_ms).is_none()
         };
-        said.is_some_and(|group| group.said.is_none()) && self.book.members(group).iter().any(may)
+        said.is_some_and(|group| group.said.is_none()) && self.book.any_member(group, may)
     }
 
     /// The offset of the first entry that went into a group.
@@ -250,7 +261,7 @@ impl<P: Ports> Courier<P> {
         let (mut notes, mut told, mut is_over) = (Vec::new(), 0, true);
         for known in self.book.members(group) {
             let Some(member) = known.member.clone() else { continue };
-            match (stands(&known), self.suppressed_in_group(&known, now_ms)) {
+            match (known.stands(), self.suppressed_in_group(&known, now_ms)) {
                 (Stands::Fires, Some(_)) => is_over = false,
                 (Stands::Event, Some(reason)) => {
                     notes.push(self.untold_member(known, &reason.to_string()));
@@ -304,8 +315,8 @@ impl<P: Ports> Courier<P> {
     }
 }
 
-/// The alerts of a group that its message tells of.
-fn lines(members: &[Known]) -> Lines {
+/// The alerts of a group that its message tells of, beside those that are only counted.
+fn lines(members: &[Known], folded: Folded) -> Lines {
     let line = |known: &Known| {
         let member = known.member.as_ref()?;
         let told = known.told.as_ref()?;
@@ -313,29 +324,19 @@ fn lines(members: &[Known]) -> Lines {
             alert: known.alert,
             title: told.title.clone(),
             severity: told.severity,
-            stands: stands(known),
+            stands: known.stands(),
             opened_ms: told.opened_ms,
             last_ms: member.last_ms,
             turn: member.turn?,
         })
     };
-    Lines::new(
-        members.iter().filter(|known| known.state != State::Suppressed).filter_map(line).collect(),
-    )
+    let told = members.iter().filter(|known| known.state != State::Suppressed);
+    Lines::new(told.filter_map(line).collect(), folded)
 }
 
 /// Whether an alert was given up, or was over before anybody was told of it.
 fn has_gone(known: &Known) -> bool {
     known.state == State::Abandoned || known.state == State::Suppressed && !known.is_held()
-}
-
-fn stands(known: &Known) -> Stands {
-    let is_event = known.member.as_ref().is_some_and(|member| member.key.is_none());
-    match known.state {
-        State::Resolved => Stands::Ended,
-        _ if is_event => Stands::Event,
-        _ => Stands::Fires,
-    }
 }
 
 /// What the ledger keeps of an alert that is told in a tally instead.

@@ -7,6 +7,7 @@
 use std::sync::Arc;
 
 use tokio::task::JoinSet;
+use tokio::time::Instant;
 
 use super::{Courier, Job, Outcome};
 use crate::canary::is_its;
@@ -86,7 +87,12 @@ impl<P: Ports> Courier<P> {
     /// The tallies that others opened in the channel, each with the sum of its alerts.
     pub(in crate::delivery) fn take_tallies_over(&mut self) -> Vec<(Known, Sum)> {
         let tallies = self.book.tallies(&self.channel);
-        self.inherited.extend(tallies.iter().map(|(known, _)| known.alert));
+        if self.is_unclear {
+            let is_unsaid =
+                |known: &Known| known.tally.as_ref().is_some_and(|of| of.said.is_none());
+            let unsaid = tallies.iter().map(|(known, _)| known).filter(|known| is_unsaid(known));
+            self.inherited.extend(unsaid.map(|known| known.alert));
+        }
         tallies
     }
 
@@ -110,15 +116,22 @@ impl<P: Ports> Courier<P> {
             Step::Post if self.told_by(&job.entry).is_some() => Fold::Grouped,
             Step::Post => {
                 let known = known.filter(|known| stays_within(&job.entry, known));
-                let tally = known.and_then(|known| known.told_in).map(|told_in| told_in.tally);
-                let is_known = |tally: &AlertId| self.book.tally(tally, &self.channel).is_some();
-                match tally.filter(is_known) {
+                match known.and_then(|known| self.tells_still(&known)) {
                     Some(tally) => Fold::Within(tally),
                     None if self.group_of(&job.entry).is_some() => Fold::Grouped,
                     None => Fold::New,
                 }
             }
         }
+    }
+
+    /// The tally that tells what happens to an alert. One whose message cannot be changed tells no more of
+    /// those that were told alone before it.
+    fn tells_still(&self, known: &Known) -> Option<AlertId> {
+        let told_in = known.told_in.as_ref()?;
+        let tally = self.book.tally(&told_in.tally, &self.channel)?.tally?;
+        let may_tell = self.can_change() || tally.said.is_none() || known.told.is_none();
+        may_tell.then_some(told_in.tally)
     }
 
     /// Puts an alert into a tally, or changes it there; returns what is to be written.
@@ -148,7 +161,9 @@ impl<P: Ports> Courier<P> {
         let state = state_after(kind, same.map(|known| known.state));
         let labels = self.common.suppression.labels(&job.entry, state);
         let new = job.noted(state).opened_like(same);
-        self.book.note(Known { told_in: Some(told_in), labels, ..new })
+        // Whoever was told of it by a message that cannot be changed is told of its end by another one.
+        let told = same.filter(|_| !self.can_change()).and_then(|known| known.told.clone());
+        self.book.note(Known { told_in: Some(told_in), told, labels, ..new })
     }
 
     /// Whether somebody sent an entry before us: then it needs no tally.
@@ -238,10 +253,12 @@ impl<P: Ports> Courier<P> {
         }
         let job = self.tally_job(&known, &tally, &sum);
         match &known.place {
-            Some(place) => match self.change_told(&job, &known, place, said.closed).await? {
-                Changed::Later => Ok(Telling::Later),
-                Changed::Done | Changed::Posted => self.have_said(alert, said).await,
-            },
+            Some(place) => {
+                match self.change_told(&job, &known, place, (said.severity, said.closed)).await? {
+                    Changed::Later => Ok(Telling::Later),
+                    Changed::Done | Changed::Posted => self.have_said(alert, said).await,
+                }
+            }
             None => {
                 let outcome = self.post(&job, Some(&known)).await?;
                 self.tell(&job.entry, outcome, "");
@@ -287,19 +304,21 @@ impl<P: Ports> Courier<P> {
         Job::new(record, entry, unclear)
     }
 
-    /// Changes the message of a tally or a group, if that can be done at once: nothing waits for it.
+    /// Changes the message of a tally or a group, if that can be done at once: nothing waits for it. Of
+    /// all that are to be changed, the most urgent ones are first.
     pub(super) async fn change_told(
         &mut self,
         job: &Job,
         known: &Known,
         place: &Place,
-        is_over: bool,
+        (urgency, is_over): (Severity, bool),
     ) -> Result<Changed, Stopped> {
         let diverted = known.fallback.clone().map(|to| job.diverted(to));
         let job = diverted.as_ref().unwrap_or(job);
         for is_plain in [false, true] {
+            let (budget, now) = (&self.common.tally_edits, Instant::now());
             let is_held = self.common.gate.is_held(Method::Update);
-            if is_held || !self.common.tally_edits.try_take() {
+            if is_held || !budget.ask(known.alert, urgency, now) {
                 return Ok(Changed::Later);
             }
             let message = self.message(job, Some(known), &known.opened_by, is_plain);
@@ -332,7 +351,8 @@ impl<P: Ports> Courier<P> {
         Ok(Changed::Done)
     }
 
-    async fn have_said(&self, alert: &AlertId, said: Said) -> Result<Telling, Stopped> {
+    async fn have_said(&mut self, alert: &AlertId, said: Said) -> Result<Telling, Stopped> {
+        self.inherited.remove(alert);
         self.change_tally(alert, |tally| tally.said = Some(said)).await?;
         Ok(Telling::Done)
     }

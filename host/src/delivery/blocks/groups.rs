@@ -87,8 +87,8 @@ fn counts(lines: &Lines) -> String {
 fn body(group: &AlertId, lines: &Lines, ledger: &str) -> Vec<Span> {
     let told: Vec<String> = lines.iter().take(LINES_MAX).map(line).collect();
     let mut body = vec![Span::Text(told.join("\n"))];
-    if lines.len() > LINES_MAX {
-        let rest = Lines::new(lines.iter().skip(LINES_MAX).cloned().collect());
+    let rest = lines.rest(LINES_MAX);
+    if !rest.is_empty() {
         body.extend([
             Span::Text(format!("\n… and {} more ({}): ", rest.len(), counts(&rest))),
             Span::Code("firebell alerts".into()),

@@ -71,8 +71,8 @@ impl<P: Ports> Round<P> {
             return Ok(());
         }
         match together(&mut jobs) {
-            Some((job, within)) if !within.is_empty() => self.add_up(job, within).await?,
-            Some((job, _)) => {
+            Some(job) if !job.within.is_empty() => self.add_up(job).await?,
+            Some(job) => {
                 let queued = Queued { waited: true, ..Queued::new(job) };
                 if let Some(queued) = self.withhold(queued).await? {
                     self.deliver(&queued.job).await?;
@@ -87,12 +87,10 @@ impl<P: Ports> Round<P> {
 
     /// Tells a digest with those that are in it. They are finished after it: what they count is nowhere
     /// else.
-    async fn add_up(&mut self, job: Job, within: Vec<Job>) -> Result<(), Stopped> {
-        let refused = self.deliver(&job).await? == Outcome::DeadLetter;
-        for one in within {
-            if refused {
-                self.courier.bury_with(&one, &job.record).await?;
-            } else {
+    async fn add_up(&mut self, job: Job) -> Result<(), Stopped> {
+        let outcome = self.deliver(&job).await?;
+        for one in &*job.within {
+            if outcome != Outcome::DeadLetter {
                 self.courier.tell(&one.entry, Outcome::Superseded, "");
             }
             self.finish.waited(&one.record).await;

@@ -107,6 +107,13 @@ impl<P: Ports> Round<P> {
         }
     }
 
+    /// Forgets groups that the ledger has forgotten.
+    pub(super) fn forget_groups(&mut self, now: Instant) {
+        let courier = &self.courier;
+        let is_known = |group: &AlertId| courier.group_known(group).is_some();
+        self.groups.tidy(self.patience.expire_every, now, is_known);
+    }
+
     /// Tells a group.
     pub(super) async fn tell_group(&mut self, group: AlertId) -> Result<(), Stopped> {
         match self.courier.tell_group(&group).await? {

@@ -198,19 +198,17 @@ impl<P: Ports> Round<P> {
     /// An entry that would make a message.
     async fn fold_new(&mut self, queued: Queued, folded: &mut Folded) -> Result<(), Stopped> {
         // What is silenced is no reason for a storm.
-        let is_suppressed = !queued.freed && self.courier.suppressed(&queued.job).is_some();
-        let queued = match is_suppressed {
-            true => self.withhold(queued).await?,
-            false => Some(queued),
-        };
-        let Some(queued) = queued else { return Ok(()) };
+        if let Some(reason) = self.why_not(&queued) {
+            self.take_up(&queued);
+            return self.keep_back(queued, &reason).await;
+        }
         let severity = queued.job.entry.notification.severity;
         if self.storm.most().is_none_or(|most| severity > most) {
             folded.back.insert(queued.job.entry.alert, false);
             self.lanes.push(queued);
             return Ok(());
         }
-        let Some(queued) = self.withhold(queued).await? else { return Ok(()) };
+        self.take_up(&queued);
         if let Some(outcome) = self.courier.was_sent(&queued.job).await? {
             folded.entries.push((queued, outcome));
             return Ok(());
@@ -242,8 +240,9 @@ impl<P: Ports> Round<P> {
     /// may have to wait for Slack.
     pub(super) fn later(&self, now: Instant) -> Option<Instant> {
         let tally = self.tallies.first().map(|(_, due)| due).filter(|due| *due > now);
-        let group = self.groups.next(now);
-        [tally, self.storm.looked_at(), group].into_iter().flatten().min()
+        let (group, tidied) =
+            (self.groups.next(now), self.groups.tidied_at(self.patience.expire_every));
+        [tally, self.storm.looked_at(), group, tidied].into_iter().flatten().min()
     }
 
     /// Posts a tally, or changes its message.

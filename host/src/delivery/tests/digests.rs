@@ -1,5 +1,7 @@
 //! Old alerts: one message a day that grows, and nothing about what was never told.
 
+use std::time::Duration;
+
 use super::world::{Host, Kafka, Setup, entry, fire, slack, texts};
 use crate::demo::slack::Fault;
 use crate::digest::{Digest, key_of_day};
@@ -100,6 +102,39 @@ async fn what_slack_refuses_for_good_is_in_the_dead_letter_and_not_in_the_sum() 
     assert_eq!(texts(&slack)["general"], [title(37, 1, 3)]);
     let letter = kafka.broker().dead_letters[0].value.clone().unwrap();
     assert_eq!(Entry::from_bytes(&letter).unwrap().digest.unwrap().count, 100);
+}
+
+#[tokio::test]
+async fn digests_that_are_refused_together_are_all_dead_letters_whenever_the_host_is_killed() {
+    let (kafka, slack) = (Kafka::default(), slack(&["general"]).await);
+    let mut setup = Setup::default();
+    setup.patience.edits = Duration::from_secs(1);
+    let host = Host::start(&kafka, &slack, &setup);
+    kafka.append(&digest(1, 30));
+    kafka.append(&digest(2, 5));
+    kafka.until(|_| slack.messages().first().is_some_and(|message| message.edits == 1)).await;
+    kafka.until(Kafka::is_worked_off).await;
+    // They wait, and are told together. The host is killed when the ledger has that they were refused.
+    for _ in 0..2 {
+        slack.fail_next("chat.update", Fault::OkFalse("invalid_blocks"));
+    }
+    kafka.broker().last_write = Some(|record| record.topic.ends_with(".ledger"));
+    [digest(3, 2), digest(4, 100), digest(5, 7)].iter().for_each(|entry| {
+        kafka.append(entry);
+    });
+    kafka.until(|kafka| kafka.broker().refuse_writes > 0).await;
+    host.kill().await;
+    kafka.broker().refuse_writes = 0;
+    let _host = Host::start(&kafka, &slack, &setup);
+    kafka.until(Kafka::is_worked_off).await;
+    let mut given_up: Vec<u64> = Vec::new();
+    for letter in &kafka.broker().dead_letters {
+        let entry = Entry::from_bytes(letter.value.as_deref().unwrap()).unwrap();
+        given_up.push(entry.digest.unwrap().count);
+    }
+    given_up.sort_unstable();
+    assert_eq!(given_up, [2, 7, 100]);
+    assert_eq!(texts(&slack)["general"], [title(35, 1, 2)]);
 }
 
 #[tokio::test]

@@ -3,18 +3,18 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-use super::crashes::draw;
 use super::inhibitions::{policy, under};
-use super::suppressions::silence_what;
 use super::world::{Host, Kafka, Setup, entry, slack};
-use crate::delivery::suppression::Suppression;
-use crate::demo::slack::{Fault, Message, RandomFaults, SlackStandIn};
-use crate::ledger::open::OpenAlerts;
+use crate::demo::slack::{Message, SlackStandIn};
 use crate::ledger::{Entry as Note, State};
 use crate::notification::{Kind, Severity};
 use crate::outbox::Entry;
 use crate::policy::live::LivePolicy;
-use crate::policy::silence::Silences;
+
+mod crashes;
+mod held;
+mod long;
+mod urgency;
 
 /// A policy that groups by host, with these times.
 fn grouping(times: &str) -> LivePolicy {
@@ -149,69 +149,6 @@ async fn events_share_a_message_and_their_group_closes_when_nothing_comes() {
 }
 
 #[tokio::test]
-async fn what_is_silenced_is_held_out_of_its_group_until_it_may_be_told() {
-    let (kafka, slack) = (Kafka::default(), slack(&["general"]).await);
-    let (silences, open) = (Silences::default(), OpenAlerts::default());
-    silences.set_ready();
-    silence_what(&silences, "severity = critical");
-    let suppression = Suppression::new(grouping(""), silences.clone(), open);
-    let setup = Setup { suppression, ..setup("") };
-    let host = Host::start(&kafka, &slack, &setup);
-    let critical = |n, kind, key| graded(of(n, "a", kind, Some(key)), Severity::Critical);
-    append(&kafka, [critical(0, Kind::Fire, "held"), critical(1, Kind::Fire, "ends")]);
-    kafka.until(|kafka| members(kafka).iter().filter(|note| note.is_held()).count() == 2).await;
-    append(&kafka, [critical(2, Kind::Resolve, "ends")]);
-    append(&kafka, [graded(of(3, "a", Kind::Fire, None), Severity::Critical)]);
-    append(&kafka, [of(4, "a", Kind::Fire, Some("told"))]);
-    until_text(&kafka, &slack, &["🟡 1 firing: host=a"]).await;
-    host.kill().await;
-    let _host = Host::start(&kafka, &slack, &setup);
-    let over = |note: &Note| note.state == State::Suppressed && note.labels.is_none();
-    kafka.until(|kafka| members(kafka).iter().filter(|note| over(note)).count() == 2).await;
-    assert!(members(&kafka).iter().filter(|note| over(note)).all(|note| note.why.is_some()));
-    silences.set("s", None);
-    until_text(&kafka, &slack, &["🚨 2 firing: host=a"]).await;
-    kafka.until(|_| replies(&slack) == ["🚨 message 0"]).await;
-    assert!(!slack.messages()[0].blocks.to_string().contains("message 3"), "an event was over");
-    // What ended untold and goes on after all is news.
-    append(&kafka, [critical(5, Kind::Update, "ends")]);
-    kafka.until(|_| replies(&slack) == ["🚨 message 0", "🚨 message 5"]).await;
-    until_text(&kafka, &slack, &["🚨 3 firing: host=a"]).await;
-    // And so is what was told as over and came again while it could not be told.
-    append(&kafka, [critical(6, Kind::Resolve, "held")]);
-    until_text(&kafka, &slack, &["🚨 2 firing, 1 resolved: host=a"]).await;
-    silence_what(&silences, "severity = critical");
-    append(&kafka, [critical(7, Kind::Fire, "held")]);
-    kafka.until(|kafka| members(kafka).iter().any(Note::is_held)).await;
-    silences.set("s", None);
-    kafka.until(|_| replies(&slack).last().is_some_and(|last| last == "🚨 message 7")).await;
-}
-
-#[tokio::test]
-async fn a_source_that_comes_within_the_wait_of_a_group_inhibits_it() {
-    let (kafka, slack) = (Kafka::default(), slack(&["general", "ops"]).await);
-    let policy = policy(
-        "[route]\ngroup_by = [\"host\"]\ngroup_wait = \"300ms\"\n[[inhibit_rules]]\n\
-         source_matchers = ['site = down']\ntarget_matchers = ['site = \"\"']\n",
-    );
-    let mut setup = under(&policy);
-    setup.patience.edits = Duration::from_millis(60);
-    let _host = Host::start(&kafka, &slack, &setup);
-    let source = |n, kind| {
-        let mut entry = entry(n, "ops", kind, Some("site"));
-        entry.notification.labels = vec![("site".into(), "down".into())];
-        entry
-    };
-    append(&kafka, [of(0, "a", Kind::Fire, Some("disk")), source(1, Kind::Fire)]);
-    kafka.until(|_| slack.count() == 1).await;
-    kafka.until(|kafka| members(kafka).iter().any(Note::is_held)).await;
-    assert_eq!(slack.messages()[0].channel, "ops");
-    append(&kafka, [source(2, Kind::Resolve)]);
-    kafka.until(|_| slack.count() == 2).await;
-    assert_eq!(texts(&slack)[1], "🟡 1 firing: host=a");
-}
-
-#[tokio::test]
 async fn what_comes_and_goes_before_its_group_is_told_is_not_told() {
     let (kafka, slack) = (Kafka::default(), slack(&["general"]).await);
     let _host = Host::start(&kafka, &slack, &setup("group_wait = \"100ms\"\n"));
@@ -309,137 +246,4 @@ async fn a_webhook_tells_the_news_of_a_group_in_messages_of_their_own() {
     kafka.until(|kafka| closed(kafka) == 1).await;
     let wanted = ["🟡 1 firing: host=a", "🟡 2 firing: host=a", "✅ all 2 resolved: host=a"];
     assert_eq!(texts(&slack), wanted);
-}
-
-#[tokio::test]
-async fn killed_at_random_with_faults_at_random_every_group_is_one_message_and_its_news_are_told_once()
- {
-    for run in 0..3_u64 {
-        let (kafka, slack) = (Kafka::default(), slack(&["general"]).await);
-        slack.fail_at_random(Some(RandomFaults {
-            seed: run,
-            per_mille: 120,
-            methods: vec![],
-            faults: vec![
-                Fault::StatusAfterAccept(500),
-                Fault::ResetAfterAccept,
-                Fault::ResetBefore,
-                Fault::NotJsonAfterAccept,
-                Fault::RateLimited { retry_after: 0 },
-                Fault::OkFalseAfterAccept("fatal_error"),
-            ],
-        }));
-        let (mut n, mut entries) = (0, Vec::new());
-        for kind in [Kind::Fire, Kind::Fire, Kind::Update, Kind::Resolve] {
-            for alert in 0..40 {
-                let (host, key) = (format!("host-{}", alert % 4), format!("key-{alert}"));
-                entries.push(of(n, &host, kind, Some(&key)));
-                n += 1;
-            }
-        }
-        let setup = setup("group_wait = \"30ms\"\ngroup_interval = \"80ms\"\n");
-        let fires: Vec<Entry> = entries.iter().take(40).cloned().collect();
-        let mut left = entries.iter();
-        let mut seed = 500 + run;
-        while !left.as_slice().is_empty() {
-            let host = Host::start(&kafka, &slack, &setup);
-            append(&kafka, left.by_ref().take(7).cloned());
-            tokio::time::sleep(Duration::from_micros(draw(&mut seed) % 150_000)).await;
-            host.kill().await;
-        }
-        let _host = Host::start(&kafka, &slack, &setup);
-        kafka.until(Kafka::is_worked_off).await;
-        kafka.until(|_| texts(&slack).iter().all(|text| text.starts_with('✅'))).await;
-        // Every alert is accounted for, in a group that was told.
-        let told = members(&kafka);
-        assert_eq!(told.len(), 40, "run {run}");
-        assert!(told.iter().all(|note| !note.member.as_ref().unwrap().is_news), "run {run}");
-        let untold = told.iter().filter(|note| note.member.as_ref().unwrap().turn.is_none());
-        assert!(untold.into_iter().all(|note| note.state == State::Suppressed), "run {run}");
-        let alerts: BTreeSet<_> = fires.iter().map(|entry| entry.alert).collect();
-        assert_eq!(alerts, told.iter().map(|note| note.alert).collect(), "run {run}");
-        let groups: BTreeSet<String> = kafka
-            .ledger()
-            .iter()
-            .filter(|note| note.group.as_ref().is_some_and(|group| group.said.is_some()))
-            .map(|note| note.alert.to_string())
-            .collect();
-        // Each group has one message, and no reply was said twice.
-        let payload = |message: &Message, member: &str| {
-            message.metadata["event_payload"][member].as_str().unwrap().to_owned()
-        };
-        let ids: Vec<String> = slack.messages().iter().map(|m| payload(m, "id")).collect();
-        assert_eq!(ids.len(), groups.len(), "run {run}: {ids:?}");
-        assert_eq!(ids.into_iter().collect::<BTreeSet<_>>(), groups, "run {run}");
-        let said: Vec<String> = slack.replies().iter().map(|m| payload(m, "intent")).collect();
-        let once: BTreeSet<&String> = said.iter().collect();
-        assert_eq!(once.len(), said.len(), "run {run}: {said:?}");
-    }
-}
-
-#[tokio::test]
-async fn killed_between_a_change_and_its_reply_who_is_to_be_notified_still_is_and_once() {
-    let (kafka, slack) = (Kafka::default(), slack(&["general"]).await);
-    let setup = setup("");
-    let host = Host::start(&kafka, &slack, &setup);
-    append(&kafka, [of(0, "a", Kind::Fire, Some("one"))]);
-    until_text(&kafka, &slack, &["🟡 1 firing: host=a"]).await;
-    // Slack has not got it.
-    slack.fail_next("chat.postMessage", Fault::Slow(Duration::from_secs(30)));
-    append(&kafka, [of(1, "a", Kind::Fire, Some("1"))]);
-    until_text(&kafka, &slack, &["🟡 2 firing: host=a"]).await;
-    let posts = || slack.requests().iter().filter(|r| r.method == "chat.postMessage").count();
-    kafka.until(|_| posts() == 2).await;
-    assert!(replies(&slack).is_empty());
-    host.kill().await;
-    let host = Host::start(&kafka, &slack, &setup);
-    kafka.until(|_| replies(&slack) == ["🟡 message 1"]).await;
-    let news = || members(&kafka).iter().filter_map(|note| note.member.clone()).collect::<Vec<_>>();
-    kafka.until(|_| news().iter().all(|member| !member.is_news)).await;
-    // Slack has it, and nobody heard of that.
-    slack.fail_next("chat.postMessage", Fault::HangAfterAccept);
-    append(&kafka, [of(2, "a", Kind::Fire, Some("two"))]);
-    kafka.until(|_| replies(&slack).len() == 2).await;
-    host.kill().await;
-    let _host = Host::start(&kafka, &slack, &setup);
-    append(&kafka, [of(3, "a", Kind::Fire, Some("three"))]);
-    kafka.until(|_| replies(&slack).len() >= 3).await;
-    assert_eq!(replies(&slack), ["🟡 message 1", "🟡 message 2", "🟡 message 3"]);
-    assert_eq!(slack.count(), 1);
-}
-
-#[tokio::test]
-async fn what_slack_said_and_the_ledger_does_not_know_is_found_and_not_said_again() {
-    let (kafka, slack) = (Kafka::default(), slack(&["general"]).await);
-    let setup = setup("repeat_interval = \"2s\"\n");
-    let host = Host::start(&kafka, &slack, &setup);
-    append(&kafka, [of(0, "a", Kind::Fire, Some("one"))]);
-    until_text(&kafka, &slack, &["🟡 1 firing: host=a"]).await;
-    host.kill().await;
-    // As if the ledger had not taken what Slack said.
-    let is_told = |value: &Option<Vec<u8>>| {
-        let note = value.as_deref().map(|value| Note::from_bytes(value).unwrap());
-        note.is_some_and(|note| note.group.is_some() && note.place.is_some())
-    };
-    kafka.broker().ledger.retain(|(_, _, value)| !is_told(value));
-    let host = Host::start(&kafka, &slack, &setup);
-    append(&kafka, [of(1, "a", Kind::Fire, Some("two"))]);
-    until_text(&kafka, &slack, &["🟡 2 firing: host=a"]).await;
-    kafka.until(|_| slack.replies().iter().any(|reply| reply.broadcast)).await;
-    host.kill().await;
-    let last = kafka.broker().ledger.iter().rposition(|(_, _, value)| is_told(value)).unwrap();
-    let note = Note::from_bytes(kafka.broker().ledger[last].2.as_deref().unwrap()).unwrap();
-    let said = note.group.and_then(|group| group.said).unwrap();
-    if said.notified_ms != said.told_ms {
-        // That it was told again is forgotten.
-        kafka.broker().ledger.remove(last);
-    }
-    let _host = Host::start(&kafka, &slack, &setup);
-    append(&kafka, [of(2, "a", Kind::Fire, Some("three"))]);
-    until_text(&kafka, &slack, &["🟡 3 firing: host=a"]).await;
-    kafka.until(|_| replies(&slack).contains(&"🟡 message 2".to_owned())).await;
-    let intent = |message: Message| message.metadata["event_payload"]["intent"].to_string();
-    let said: Vec<String> = slack.replies().into_iter().map(intent).collect();
-    let once: BTreeSet<&String> = said.iter().collect();
-    assert_eq!(once.len(), said.len(), "{said:?}");
 }

@@ -4,6 +4,7 @@
 use std::collections::BTreeSet;
 use std::path::Path;
 use std::sync::Arc;
+use std::time::Duration;
 
 use super::suppressions::silence_what;
 use super::world::{Host, Kafka, Setup, entry, fire, slack};
@@ -266,7 +267,46 @@ async fn an_open_alert_is_kept_alive_at_an_alertmanager_through_a_restart_until_
     let event = fire(2, MANAGER).alert.to_string();
     let events = after.iter().filter(|seen| String::from_utf8_lossy(&seen.body).contains(&event));
     assert_eq!(events.count(), 1);
-    tokio::time::sleep(std::time::Duration::from_millis(1_500)).await;
+    tokio::time::sleep(Duration::from_millis(1_500)).await;
     assert_eq!(receiver.count(), after.len(), "what has ended is not told again");
     assert_eq!(host.metric(&["sink_errors_total"]), 0.0);
+}
+
+#[tokio::test]
+async fn a_webhook_is_told_of_the_end_of_an_alert_that_slack_is_told_of_in_a_tally() {
+    let (kafka, slack, receiver) = (Kafka::default(), slack(&["general"]).await, receiver().await);
+    let text = format!(
+        "[kafka]\nbootstrap_servers = \"k:1\"\n[slack]\ntoken_env = \"T\"\n\
+         default_channel = \"general\"\n[webhooks.oncall]\nurl = \"{}\"\n",
+        receiver.url
+    );
+    let storms = Setup {
+        messages_per_second: 20.0,
+        burst: 1,
+        digest_after: Some(Duration::from_millis(200)),
+        sinks: Arc::new(sinks(&text)),
+        ..Setup::default()
+    };
+    let _host = Host::start(&kafka, &slack, &storms);
+    for n in 0..30 {
+        kafka.append(&fire(n, "general"));
+    }
+    for (n, kind) in [(30, Kind::Fire), (31, Kind::Resolve)] {
+        for target in ["general", HOOK] {
+            kafka.append(&entry(n, target, kind, KEY));
+        }
+    }
+    kafka.until(Kafka::is_worked_off).await;
+    let kinds: Vec<_> = receiver.seen().iter().map(|seen| seen.json()["kind"].clone()).collect();
+    assert_eq!(kinds, ["fire", "resolve"]);
+    let alert = fire_of(KEY);
+    let in_slack =
+        kafka.ledger().into_iter().find(|note| note.alert == alert && note.channel == "general");
+    let in_slack = in_slack.unwrap();
+    assert!(in_slack.told_in.is_some() && in_slack.state == State::Resolved, "{in_slack:?}");
+}
+
+/// The alert of a key.
+fn fire_of(key: Option<&str>) -> crate::notification::AlertId {
+    entry(0, HOOK, Kind::Fire, key).alert
 }

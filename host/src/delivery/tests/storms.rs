@@ -318,6 +318,44 @@ async fn a_webhook_tells_each_part_of_a_storm_in_a_message_of_its_own() {
 }
 
 #[tokio::test]
+async fn by_a_webhook_the_end_of_what_was_told_alone_before_a_storm_is_told() {
+    let (kafka, slack) = (Kafka::default(), slack(&["general"]).await);
+    let _host = Host::start(&kafka, &slack, &Setup { webhook: true, ..setup() });
+    append(&kafka, [of(0, Severity::Info, Kind::Fire, Some("told"))]);
+    kafka.until(Kafka::is_worked_off).await;
+    assert_eq!(texts(&slack)["general"], ["message 0"]);
+    // Its news comes in a storm, its end when that is told.
+    append(&kafka, events(100, 1_000).into_iter().skip(1));
+    append(&kafka, [of(100, Severity::Info, Kind::Update, Some("told"))]);
+    append(&kafka, [of(101, Severity::Info, Kind::Fire, Some("never alone"))]);
+    until_told(&kafka, &slack).await;
+    let of = |key: &str| of(0, Severity::Info, Kind::Fire, Some(key)).alert;
+    let note = |kafka: &Kafka, key: &str| {
+        kafka.ledger().into_iter().find(|note| note.alert == of(key)).unwrap()
+    };
+    let tally = |kafka: &Kafka, key: &str| note(kafka, key).told_in.map(|told_in| told_in.tally);
+    let first = tally(&kafka, "told");
+    assert!(first.is_some() && first == tally(&kafka, "never alone"));
+    let is_said = |kafka: &Kafka, tally| {
+        let note = kafka.ledger().into_iter().find(|note| Some(note.alert) == tally);
+        note.is_some_and(|note| note.tally.is_some_and(|tally| tally.said.is_some()))
+    };
+    kafka.until(|kafka| is_said(kafka, first)).await;
+    let end = |n, key| self::of(n, Severity::Info, Kind::Resolve, Some(key));
+    append(&kafka, [end(102, "told"), end(103, "never alone")]);
+    kafka.until(Kafka::is_worked_off).await;
+    // Alone, or, while it still storms, in the next tally.
+    let is_told = |kafka: &Kafka| {
+        let alone = texts(&slack)["general"].contains(&"message 102".to_owned());
+        let next = tally(kafka, "told").filter(|next| Some(*next) != first);
+        alone || (next.is_some() && is_said(kafka, next))
+    };
+    kafka.until(is_told).await;
+    let states = ["told", "never alone"].map(|key| note(&kafka, key).state);
+    assert_eq!((states, tally(&kafka, "never alone")), ([State::Resolved; 2], first));
+}
+
+#[tokio::test]
 async fn a_storm_does_not_hold_the_reading_and_off_has_no_tally() {
     let (kafka, slack) = (Kafka::default(), slack(&["general"]).await);
     let host = Host::start(&kafka, &slack, &setup());

@@ -58,6 +58,8 @@ pub(super) struct Broker {
     pub(super) released: Vec<Release>,
     /// Fails so many writes.
     pub(super) refuse_writes: usize,
+    /// The first write of which this is true is the last that is taken.
+    pub(super) last_write: Option<fn(&OutgoingRecord) -> bool>,
 }
 
 /// The Kafka of a test.
@@ -149,6 +151,9 @@ impl Ports for MemoryPorts {
                 broker.refuse_writes -= 1;
                 return Err("no broker".to_owned().into());
             }
+            if broker.last_write.take_if(|is_last| is_last(&record)).is_some() {
+                broker.refuse_writes = usize::MAX;
+            }
             if record.topic.ends_with(".ledger") {
                 let key = record.key.clone().unwrap();
                 broker.ledger.push((record.partition.unwrap(), key, record.value));
@@ -220,6 +225,8 @@ pub(super) struct Setup {
     pub(super) messages_per_second: f64,
     pub(super) burst: u32,
     pub(super) workspace_messages_per_second: f64,
+    /// Changes of messages that tell of many: how many a second, and at once.
+    pub(super) changes: (f64, u32),
     pub(super) digest_after: Option<Duration>,
     pub(super) fallback: Option<String>,
     pub(super) patience: Patience,
@@ -257,6 +264,7 @@ impl Default for Setup {
             messages_per_second: 100_000.0,
             burst: 1_000,
             workspace_messages_per_second: 100_000.0,
+            changes: (1_000.0, 1_000),
             digest_after: None,
             fallback: None,
             patience,
@@ -315,7 +323,7 @@ impl Host {
             suppression: setup.suppression.clone(),
             paces: Paces::new(setup.messages_per_second, setup.burst),
             budget: Budget::new(setup.workspace_messages_per_second, setup.burst),
-            tally_edits: Budget::new(1_000.0, 1_000),
+            tally_edits: Budget::new(setup.changes.0, setup.changes.1),
             digest_after: setup.digest_after,
             breakers: Breakers::new(setup.patience.breaker_least, setup.patience.breaker_most),
             fallback: setup.fallback.clone(),

@@ -1,8 +1,9 @@
 //! The telling of a group: its message, what is news in the thread, that it is open still, its end.
 
+use std::collections::{BTreeMap, HashSet};
 use std::time::Duration;
 
-use super::{Courier, Job, lines, milliseconds, stands};
+use super::{Courier, Job, lines, milliseconds};
 use crate::delivery::attempt::Outcome;
 use crate::delivery::attempt::tally::Changed;
 use crate::delivery::blocks::group_reply;
@@ -70,6 +71,16 @@ impl Now {
         self.members.iter().any(|known| known.member.as_ref().is_some_and(|of| of.turn == turn))
     }
 
+    /// How bad it is what somebody waits for: a change that notifies nobody is not urgent.
+    fn urgency(&self, saying: Saying) -> Severity {
+        let news = self.news();
+        match saying {
+            Saying::Over => self.lines.worst(),
+            _ if news.is_empty() => Severity::Info,
+            _ => news.worst(),
+        }
+    }
+
     fn is_unsaid(&self) -> bool {
         self.has_turn() || self.group.said.as_ref().is_none_or(|said| said.shows != self.shows())
     }
@@ -82,6 +93,26 @@ impl<P: Ports> Courier<P> {
         let is_told = known.group.is_some_and(|group| group.said.is_some());
         let is_fixed = known.place.is_none() || !self.can_change();
         is_fixed && (is_told || self.is_group_untold(group))
+    }
+
+    /// Whether telling a group is a post as well, beside the change of its message: a reply that tells
+    /// its news, its end, or that it is open still.
+    pub(in crate::delivery) fn has_group_reply(&self, group: &AlertId) -> bool {
+        let known = self.book.group(group, &self.channel).and_then(|known| known.group);
+        let Some(of) = known.filter(|of| of.said.is_some()) else { return false };
+        let (now_ms, next) = (now_ms(), Some(of.next_turn()));
+        let is_again = of.again_ms().is_some_and(|at| at <= now_ms);
+        let (mut fires, mut has_ended) = (false, false);
+        let is_news = |known: &Known| {
+            let stands = known.stands();
+            (fires, has_ended) =
+                (fires || stands == Stands::Fires, has_ended || stands == Stands::Ended);
+            let is_news = known.member.as_ref().is_some_and(|of| of.is_news || of.turn == next);
+            let is_open = stands != Stands::Ended && is_news;
+            is_open && self.suppressed_in_group(known, now_ms).is_none()
+        };
+        let is_news = self.book.any_member(group, is_news);
+        is_news || (is_again && fires) || (has_ended && !fires)
     }
 
     /// Tells of a group what may be told now.
@@ -126,7 +157,7 @@ impl<P: Ports> Courier<P> {
 
     fn now(&self, (alert, known, group): (AlertId, Known, Group), now_ms: i64) -> Now {
         let members = self.book.members(&alert);
-        let lines = lines(&members);
+        let lines = lines(&members, self.book.folded(&alert));
         let waits =
             |known: &Known| known.is_held() || known.member.as_ref().is_some_and(|of| of.is_news);
         let is_calm = !members.iter().any(waits) && lines.count(Stands::Fires) == 0;
@@ -155,7 +186,7 @@ impl<P: Ports> Courier<P> {
         let mut tells = group.said.is_some();
         for known in members.into_iter().filter(is_news) {
             let reason = self.suppressed_in_group(&known, now_ms);
-            match (stands(&known), turn_of(&known), reason) {
+            match (known.stands(), turn_of(&known), reason) {
                 (Stands::Ended, None, None) => gone.push(known),
                 (Stands::Ended, Some(_), _) | (_, Some(_), Some(_)) => {
                     changed.push(said(known, None))
@@ -202,11 +233,12 @@ impl<P: Ports> Courier<P> {
     async fn say(&mut self, now: &mut Now) -> Result<GroupTelling, Stopped> {
         let saying = now.saying();
         let intent = self.intent_of_group(&now.group, RULE, 0);
-        let job = self.group_job((&now.alert, &now.group), &now.lines, (saying, intent));
+        let told = now.lines.told();
+        let job = self.group_job((&now.alert, &now.group), &told, (saying, intent));
         let is_notified = match now.known.place.clone().filter(|_| self.can_change()) {
             Some(place) => {
-                let is_over = saying == Saying::Over;
-                match self.change_told(&job, &now.known, &place, is_over).await? {
+                let manner = (now.urgency(saying), saying == Saying::Over);
+                match self.change_told(&job, &now.known, &place, manner).await? {
                     Changed::Later => return Ok(GroupTelling::Later),
                     Changed::Posted => true,
                     // What was posted and not written down as said has no news beside its own.
@@ -230,7 +262,27 @@ impl<P: Ports> Courier<P> {
         let notified_ms = before.filter(|_| !is_notified).map_or(told_ms, |said| said.notified_ms);
         let said = Said { turn, shows: now.shows(), told_ms, notified_ms };
         self.change_group(now, |group| group.said = Some(said)).await?;
+        self.fold_over(now, &told).await?;
         Ok(GroupTelling::Told { next_ms: None, worst: now.lines.worst() })
+    }
+
+    /// Writes down of alerts that are over, and whose message only counts them, that this is all that is
+    /// kept of them for the group.
+    async fn fold_over(&self, now: &Now, told: &Lines) -> Result<(), Stopped> {
+        let shown: HashSet<AlertId> = told.iter().map(|line| line.alert).collect();
+        let is_counted = |known: &&Known| {
+            let is_told = known.member.as_ref().is_some_and(|of| of.turn.is_some() && !of.is_news);
+            let is_over = known.stands() != Stands::Fires && known.state != State::Suppressed;
+            is_told && is_over && !shown.contains(&known.alert)
+        };
+        let fold = |known: &Known| {
+            let mut known = known.clone();
+            if let Some(member) = &mut known.member {
+                (member.is_folded, member.labels) = (true, BTreeMap::new());
+            }
+            self.book.note(known)
+        };
+        self.keep_all(now.members.iter().filter(is_counted).map(fold).collect()).await
     }
 
     /// Says in the thread what is news; true = somebody was notified.
@@ -245,8 +297,11 @@ impl<P: Ports> Courier<P> {
         let is_news = |known: &Known| self.suppressed_in_group(known, now.now_ms).is_none();
         if saying == Saying::Over && now.members.iter().any(is_news) {
             let intent = self.intent_of_group(&now.group, OVER, 0);
-            let job = self.group_job((&now.alert, &now.group), &now.lines, (Saying::Over, intent));
-            is_notified |= self.reply_about(&job, now, false).await?;
+            let lines = now.lines.told();
+            let job = self.group_job((&now.alert, &now.group), &lines, (Saying::Over, intent));
+            let told = self.reply_about(&job, now, false).await;
+            // What was said before it is written down after it.
+            is_notified |= told.map_err(|of| Stopped { unclear: of.unclear || is_notified })?;
         }
         Ok(is_notified)
     }
@@ -260,7 +315,7 @@ impl<P: Ports> Courier<P> {
         }
         let firing = now.lines.firing();
         let is_told = |known: &Known| {
-            stands(known) == Stands::Fires && self.suppressed_in_group(known, now.now_ms).is_none()
+            known.stands() == Stands::Fires && self.suppressed_in_group(known, now.now_ms).is_none()
         };
         if firing.is_empty() || !now.members.iter().any(is_told) {
             return Ok(());
@@ -294,7 +349,8 @@ impl<P: Ports> Courier<P> {
         self.say_in_thread(job, &place, broadcast, &form).await
     }
 
-    async fn close_group(&self, now: &Now) -> Result<GroupTelling, Stopped> {
+    async fn close_group(&mut self, now: &Now) -> Result<GroupTelling, Stopped> {
+        self.inherited.remove(&now.alert);
         self.note_closed(&now.alert).await?;
         Ok(GroupTelling::Closed)
     }

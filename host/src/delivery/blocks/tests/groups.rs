@@ -2,7 +2,7 @@
 
 use super::super::groups::{Saying, notification};
 use super::*;
-use crate::group::{Line, Lines, RULE, Stands};
+use crate::group::{Folded, Line, Lines, RULE, Stands};
 
 fn line(n: usize, title: &str, severity: Severity, stands: Stands) -> Line {
     let opened_ms = i64::try_from(n).unwrap();
@@ -20,7 +20,7 @@ fn line(n: usize, title: &str, severity: Severity, stands: Stands) -> Line {
 fn said(lines: Vec<Line>, saying: Saying) -> Message {
     let labels = [("host".to_owned(), "rpi-03".to_owned()), ("site".to_owned(), String::new())];
     let group = format!("{:032x}", 7).parse().unwrap();
-    let lines = Lines::new(lines);
+    let lines = Lines::new(lines, Folded::default());
     let mut entry = entry("", vec![], vec![]);
     entry.intent.rule = RULE.into();
     entry.notification = notification((&group, &labels.into()), &lines, saying, "firebell.ledger");
