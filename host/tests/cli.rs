@@ -295,7 +295,7 @@ fn who_asks_kafka_alone_needs_no_token_of_slack() {
     // There is no broker here, but that is all.
     assert_eq!(said.code, 1, "{}", said.err);
     assert!(!said.err.contains("ELSEWHERE"), "{}", said.err);
-    let secret = "[kafka.properties]\n\"security.protocol\" = \"SASL_SSL\"\n\"sasl.password\" = { env = \"NOPE\" }\n";
+    let secret = "[kafka.properties]\n\"security.protocol\" = \"SASL_SSL\"\n\"sasl.mechanism\" = \"PLAIN\"\n\"sasl.username\" = \"u\"\n\"sasl.password\" = { env = \"NOPE\" }\n";
     let site = Site::configured(|good| format!("{good}{secret}"));
     let said = site.firebell(&["silence", "list"]);
     assert_eq!(said.code, 2, "{}", said.err);
