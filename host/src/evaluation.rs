@@ -143,7 +143,9 @@ impl RuleReport {
 
     /// Takes over what a batch left to be told.
     fn take(&mut self, outcome: &mut Outcome, rule: &Rule) {
-        if !outcome.failed.is_empty() && rule.health.fails_from_the_start() {
+        let failed =
+            !outcome.failed.is_empty() || outcome.fired.iter().any(|fired| fired.failure.is_some());
+        if failed && rule.health.fails_from_the_start() {
             let why = rule.health.last_failure().map_or_else(String::new, |last| last.message);
             let reason = format!("it failed on its first records: {why}");
             self.roll_back = Some(RollBack::of(rule, reason));

@@ -168,7 +168,7 @@ fn encode_meta(out: &mut Vec<u8>, meta: &Meta) {
         out.extend(fingerprint.to_le_bytes());
         window::encode(out, window);
     }
-    out.push(u8::from(meta.sources.known) | u8::from(meta.sources.begun) << 1);
+    out.push(u8::from(meta.sources.known) | u8::from(!meta.sources.begun) << 1);
     put_len(out, meta.sources.list.len());
     for source in &meta.sources.list {
         put_bytes(out, source.topic.as_bytes());
@@ -191,7 +191,7 @@ fn decode_meta(reader: &mut Reader<'_>) -> Result<Meta, WireError> {
         let partition = reader.u32()? as i32;
         Ok(Source { topic, partition, furthest_ms: reader.option(Reader::i64)? })
     })?;
-    let sources = Arc::new(Sources { known: flags & 1 != 0, begun: flags & 2 != 0, list });
+    let sources = Arc::new(Sources { known: flags & 1 != 0, begun: flags & 2 == 0, list });
     Ok(Meta { version, stream_ms, sources, windows: windows.into() })
 }
 

@@ -55,7 +55,9 @@ impl Load {
     fn run(&self, kafka: &Kafka, topic: &str, pause: Duration, record: impl Fn(usize) -> Outgoing) {
         let producer: BaseProducer = kafka.client(&[
             ("linger.ms", "0"),
-            ("enable.idempotence", "true"),
+            // In order, and once more rather than never: an idempotent one may wait for ever for a broker
+            // that was killed.
+            ("max.in.flight", "1"),
             // After an outage a source should be back before it is missed.
             ("reconnect.backoff.max.ms", "100"),
         ]);

@@ -134,8 +134,11 @@ impl StateCall {
     /// all the same, when a row between them reaches it.
     pub(super) fn timer_set(&mut self, row: u32, due_ms: i64) {
         let next = row as usize + 1;
+        let is_due = self.moments.get(row as usize).is_some_and(|at| due_ms <= at.stream_ms);
         let later = self.moments.get(next..).unwrap_or_default();
-        let at = next + later.partition_point(|moment| moment.stream_ms < due_ms);
+        // Time may go back before it begins; only what is not due yet waits for a later row.
+        let waits = || later.partition_point(|moment| moment.stream_ms < due_ms);
+        let at = next + if is_due { 0 } else { waits() };
         // Rows are counted in 32 bits.
         let at = at as u32;
         self.cut = Some(self.cut.map_or(at, |cut| cut.min(at)));

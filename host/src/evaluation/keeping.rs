@@ -158,6 +158,7 @@ impl WorkerSet {
         let mut call = Some(StateCall::new(state, &source.partition.topic, &rule.tables));
         let mut outcome = slot.evaluate_stateful(&batch, &mut call, self.clock.as_ref());
         self.states.give_back(input, &rule, returned(call));
+        self.states.forget_way_back(input, &rule);
         if own_time {
             outcome.found_out(&self.moments.moments, |moment| Some(moment.stream_ms));
         } else {
@@ -273,6 +274,7 @@ impl WorkerSet {
             let times = (lifted_ms.unwrap_or(i64::MIN), until_ms, Some(wall_ms));
             slot.elapse(times, &place, &mut call, clock, &mut outcome);
             self.states.give_back(partition, &rule, returned(call));
+            self.states.forget_way_back(partition, &rule);
             let none = RuleBatch::default();
             let source = Source {
                 partition,

@@ -354,7 +354,7 @@ impl Reading<'_> {
             }
             let Some(place) = run.1.and_then(|at| self.ends.get(at)) else { continue };
             if code.is_some() {
-                self.ends.reached(run.1);
+                self.ends.reached(run.1, one.offset());
                 continue;
             }
             self.records += 1;

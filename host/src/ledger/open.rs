@@ -5,7 +5,7 @@
 //! others write into all partitions, by way of `kafka.rs`. Out: which open alert inhibits another one.
 //! Pure but for `kafka.rs`.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -101,7 +101,9 @@ impl OpenAlerts {
         let state = self.lock();
         let of_others = state.read.names_of(alert).filter(|name| !state.ours.contains_key(&name.0));
         let names = state.own.names_of(alert).chain(of_others);
-        names.filter_map(|(_, key)| Some(wire::channel_of(key)?.to_owned())).collect()
+        let places = names.filter_map(|(_, key)| Some(wire::channel_of(key)?.to_owned()));
+        // The same one twice where the outbox had another number of partitions once.
+        places.collect::<BTreeSet<_>>().into_iter().collect()
     }
 
     /// Which open alert inhibits one, by the policy's rules.

@@ -198,8 +198,9 @@ impl Library {
         outcome
     }
 
-    /// Gives a version of a rule up for the one before it. Without one, it stays and is told.
-    pub fn roll_back(&mut self, wanted: RollBack) -> Reloaded {
+    /// Gives a version of a rule up for the one that workers run, by the last set on which they `agreed`,
+    /// or if that is this one, for the one before it. Without one, it stays and is told.
+    pub fn roll_back(&mut self, wanted: RollBack, agreed: &RuleSet) -> Reloaded {
         let set = self.view.current();
         let current = set.rules.get(&wanted.rule).filter(|rule| rule.version == wanted.version);
         let Some(current) = current else { return Reloaded::Unchanged };
@@ -214,11 +215,14 @@ impl Library {
                 given_up.reason += &format!("; and its last version: {}", wanted.reason);
                 self.reload(Change { snapshot: self.folder.clone(), touched: BTreeSet::new() });
             }
-            return Reloaded::Unchanged;
+            // Workers that cannot go back run what they run: what else changes must not wait for them.
+            let runs = agreed.rules.get(&wanted.rule).filter(|rule| rule.version != wanted.version);
+            return runs.map_or(Reloaded::Unchanged, |rule| self.put(&set, rule));
         }
         // Where it works on some records, the version before it may not know what it keeps.
-        let previous = self.previous.get(&wanted.rule).filter(|_| !current.health.has_worked());
-        let Some(previous) = previous.cloned() else {
+        let runs = agreed.rules.get(&wanted.rule).filter(|rule| rule.version != wanted.version);
+        let before = || self.previous.get(&wanted.rule).filter(|_| !current.health.has_worked());
+        let Some(previous) = runs.or_else(before).cloned() else {
             self.given_up.insert(Arc::clone(&wanted.rule), wanted);
             self.reload(Change { snapshot: self.folder.clone(), touched: BTreeSet::new() });
             return Reloaded::Unchanged;
@@ -230,15 +234,20 @@ impl Library {
         );
         self.metrics.reloads("rolled_back", 1);
         self.given_up.insert(Arc::clone(&wanted.rule), wanted);
-        let mut rules = set.rules.clone();
-        rules.insert(Arc::clone(&previous.name), previous);
-        let swapped = match publishable(&set, rules) {
-            Ok(Some(next)) => self.publish(&set, next),
-            Ok(None) | Err(_) => Reloaded::Unchanged,
-        };
+        let swapped = self.put(&set, &previous);
         // The problem is told beside those of the files.
         self.reload(Change { snapshot: self.folder.clone(), touched: BTreeSet::new() });
         swapped
+    }
+
+    /// Publishes the set with this version of a rule.
+    fn put(&mut self, set: &RuleSet, rule: &Arc<Rule>) -> Reloaded {
+        let mut rules = set.rules.clone();
+        rules.insert(Arc::clone(&rule.name), Arc::clone(rule));
+        match publishable(set, rules) {
+            Ok(Some(next)) => self.publish(set, next),
+            Ok(None) | Err(_) => Reloaded::Unchanged,
+        }
     }
 
     /// What is wrong with a version that was given up.

@@ -24,10 +24,12 @@ pub fn follow<T>(
     build: impl Fn(&Arc<RuleSet>, Option<&Arc<Agreement>>) -> T,
 ) {
     let running = library.view().current();
-    let mut publishing = Publishing { publisher, build, last: None, running };
+    let agreed = Arc::clone(&running);
+    let mut publishing = Publishing { publisher, build, last: None, running, agreed };
     loop {
         for wanted in roll_backs.try_iter() {
-            if library.roll_back(wanted) == Reloaded::Swapped {
+            let agreed = publishing.agreed();
+            if library.roll_back(wanted, &agreed) == Reloaded::Swapped {
                 publishing.publish(library.view().current());
             }
         }
@@ -53,11 +55,14 @@ struct Publishing<T, B> {
     /// What workers had to agree on, with the last set.
     last: Option<Arc<Agreement>>,
     running: Arc<RuleSet>,
+    /// The last set that all workers took or take.
+    agreed: Arc<RuleSet>,
 }
 
 impl<T, B: Fn(&Arc<RuleSet>, Option<&Arc<Agreement>>) -> T> Publishing<T, B> {
     fn publish(&mut self, set: Arc<RuleSet>) {
         self.publisher.collect();
+        self.agreed();
         // Where the last set was not agreed on, it is not what the workers run: what they would hand over
         // is not known here.
         let is_open = self.last.as_ref().is_some_and(|last| last.verdict() != Verdict::Agreed);
@@ -66,6 +71,13 @@ impl<T, B: Fn(&Arc<RuleSet>, Option<&Arc<Agreement>>) -> T> Publishing<T, B> {
         self.publisher.publish(|| (self.build)(&set, agreement.as_ref()));
         self.last = agreement;
         self.running = set;
+    }
+
+    fn agreed(&mut self) -> Arc<RuleSet> {
+        if self.last.as_ref().is_none_or(|last| last.verdict() == Verdict::Agreed) {
+            self.agreed = Arc::clone(&self.running);
+        }
+        Arc::clone(&self.agreed)
     }
 }
 

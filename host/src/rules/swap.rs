@@ -7,7 +7,7 @@ use std::sync::Arc;
 use tracing::info;
 
 use crate::record::TopicPartition;
-use crate::rules::{Rule, RuleSet};
+use crate::rules::RuleSet;
 
 /// A rule that is not the same in two sets.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -50,13 +50,11 @@ impl RuleSet {
         changes.filter(|change| change.old != change.new).collect()
     }
 
-    /// Whether a rule of both keeps its values in another version: whoever goes on with the new set hands
-    /// them over.
+    /// Whether a rule that keeps something is another one in the new set: whoever goes on with that may have
+    /// to hand over what was kept, by the version in the old set or by one from before that.
     pub fn hands_over(old: &Self, new: &Self) -> bool {
-        let version = |rule: &Arc<Rule>| rule.keeps_state().then_some(rule.plan.version);
-        new.rules.iter().any(|(name, rule)| {
-            old.rules.get(name).is_some_and(|old| version(old) != version(rule))
-        })
+        let is_same = |name, rule| old.rules.get(name).is_some_and(|old| Arc::ptr_eq(old, rule));
+        new.rules.iter().any(|(name, rule)| rule.keeps_state() && !is_same(name, rule))
     }
 }
 

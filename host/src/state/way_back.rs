@@ -52,6 +52,15 @@ impl States {
         true
     }
 
+    /// A call of the rule that has the state now went well: what was there before it is of no use.
+    pub fn forget_way_back(&mut self, partition: &TopicPartition, rule: &Rule) {
+        if !self.ways_back.is_empty() && rule.health.has_worked() {
+            self.ways_back.retain(|(of, name), way_back| {
+                of != partition || *name != rule.name || way_back.version == rule.plan.version
+            });
+        }
+    }
+
     /// Forgets what nobody goes back to any more; called when nothing is left of what came before the
     /// last transaction.
     pub(super) fn forget_ways_back(&mut self) {

@@ -45,7 +45,15 @@ impl Session<'_> {
         }
         let refused = if next.said { vec![] } else { next.set.try_out(self.set) };
         let Some(agreement) = next.set.agreement() else { return Verdict::Agreed };
-        if !refused.is_empty() {
+        if let Some(first) = refused.first() {
+            tracing::info!(
+                worker = self.worker.number,
+                generation = next.set.set().generation,
+                rule = &*first.rule,
+                version = first.version,
+                "rule set is not taken up: {}",
+                first.reason
+            );
             agreement.refuse();
         } else if !std::mem::replace(&mut next.said, true) {
             agreement.agree();

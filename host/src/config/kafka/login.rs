@@ -33,8 +33,9 @@ pub(super) fn check(
         // librdkafka finds the system's certificates by this word.
         let is_there = path == "probe" || Path::new(path).exists();
         if !is_there && !context.environment.assume(format!("file {path}")) {
-            let message = format!("there is no {path}");
-            table.problem(name, message, "name a file that this user may read, by its whole path");
+            // Not which one: it may come from a variable that holds something else.
+            let cure = "name a file that this user may read, by its whole path";
+            table.problem(name, "names a file that is not there", cure);
         }
     }
 }
@@ -62,7 +63,7 @@ fn check_mechanism(table: &Table<'_, '_>, properties: &BTreeMap<String, Secret>,
             table.problem(key, "is OAUTHBEARER, and nothing says where tokens come from", cure);
         }
         _ if has_tokens => {
-            let message = format!("is {mechanism}, and [kafka.oauthbearer] is there as well");
+            let message = "is there, and so is [kafka.oauthbearer]";
             table.problem(key, message, "keep one of the two");
         }
         "PLAIN" | "SCRAM-SHA-256" | "SCRAM-SHA-512" => {
@@ -147,7 +148,7 @@ mod tests {
         let tokens = "[kafka.oauthbearer]\ntoken_url = \"https://id/token\"\nclient_id = \"f\"\nclient_secret_env = \"PASSWORD\"";
         told(
             &format!("{plain}\n{LOGIN}\n{tokens}"),
-            "8: kafka.properties.\"sasl.mechanism\": is PLAIN, and [kafka.oauthbearer] is there as well; keep one of the two",
+            "8: kafka.properties.\"sasl.mechanism\": is there, and so is [kafka.oauthbearer]; keep one of the two",
         );
     }
 
@@ -155,7 +156,7 @@ mod tests {
     fn files_of_certificates_are_there() {
         told(
             "\"security.protocol\" = \"SSL\"\n\"ssl.ca.location\" = \"/no/such/ca.pem\"",
-            "8: kafka.properties.\"ssl.ca.location\": there is no /no/such/ca.pem; name a file that this user may read, by its whole path",
+            "8: kafka.properties.\"ssl.ca.location\": names a file that is not there; name a file that this user may read, by its whole path",
         );
     }
 }

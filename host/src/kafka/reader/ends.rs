@@ -6,26 +6,18 @@ use super::Place;
 #[derive(Debug)]
 pub(super) struct Ends {
     spots: Vec<Spot>,
-    /// Partitions whose end was told without their topic.
-    unnamed: Vec<i32>,
 }
 
 #[derive(Debug)]
 struct Spot {
     place: Place,
     is_read: bool,
-    /// Whether its end was told, with its topic.
-    is_told: bool,
 }
 
 impl Ends {
     pub(super) fn of(places: &[Place]) -> Self {
-        let spot = |place: &Place| Spot {
-            place: place.clone(),
-            is_read: place.is_empty(),
-            is_told: false,
-        };
-        Self { spots: places.iter().map(spot).collect(), unnamed: Vec::new() }
+        let spot = |place: &Place| Spot { place: place.clone(), is_read: place.is_empty() };
+        Self { spots: places.iter().map(spot).collect() }
     }
 
     pub(super) fn places(&self) -> impl Iterator<Item = &Place> {
@@ -60,31 +52,21 @@ impl Ends {
         }
     }
 
-    /// Kafka says that this is the end: what was to come is a transaction's marker, or aborted, or was
-    /// taken by compaction.
-    pub(super) fn reached(&mut self, at: Option<usize>) {
-        let Some(spot) = at.and_then(|at| self.spots.get_mut(at)) else { return };
-        (spot.is_read, spot.is_told) = (true, true);
-        let partition = spot.place.partition;
-        self.count(partition);
-    }
-
-    /// The same of a partition whose topic is not told.
-    pub(super) fn reached_unnamed(&mut self, partition: i32) {
-        if self.waiting().is_some() {
-            self.unnamed.push(partition);
-            self.count(partition);
+    /// Kafka says that this offset is the end: what was to come is a transaction's marker, or aborted, or was
+    /// taken by compaction. A leader that has just become one may say so before it knows of all that is there.
+    pub(super) fn reached(&mut self, at: Option<usize>, offset: i64) {
+        if let Some(spot) = at.and_then(|at| self.spots.get_mut(at))
+            && offset >= spot.place.end
+        {
+            spot.is_read = true;
         }
     }
 
-    /// Who of several is meant shows when as many ends are told as there are partitions of this number.
-    fn count(&mut self, partition: i32) {
-        let of = |spot: &&Spot| spot.place.partition == partition;
-        let unnamed = self.unnamed.iter().filter(|number| **number == partition).count();
-        let told = unnamed + self.spots.iter().filter(of).filter(|spot| spot.is_told).count();
-        if told >= self.spots.iter().filter(of).count() {
-            let all = self.spots.iter_mut().filter(|spot| spot.place.partition == partition);
-            all.for_each(|spot| spot.is_read = true);
+    /// The end of a partition whose topic is not told. It says something only where one topic can be meant.
+    pub(super) fn reached_unnamed(&mut self, partition: i32) {
+        let mut of = self.spots.iter_mut().filter(|spot| spot.place.partition == partition);
+        if let (Some(spot), None) = (of.next(), of.next()) {
+            spot.is_read = true;
         }
     }
 }
@@ -109,31 +91,29 @@ mod tests {
         assert!(!ends.is_read("a"));
         // The record before the end is a marker.
         ends.passed(second, 7);
-        ends.reached(second);
+        ends.reached(second, 8);
+        assert_eq!(
+            ends.waiting(),
+            Some(&place("a", 1, 9)),
+            "a leader that does not know of all yet"
+        );
+        ends.reached(second, 9);
         assert_eq!(ends.waiting(), None);
         assert!(ends.is_read("a"));
-    }
-
-    #[test]
-    fn a_partition_that_ends_twice_ends_no_other_one() {
-        let mut ends = Ends::of(&[place("a", 0, 3), place("a", 1, 3)]);
-        ends.reached(ends.find("a", 0));
-        ends.reached(ends.find("a", 0));
-        ends.reached_unnamed(0);
-        assert_eq!(ends.waiting(), Some(&place("a", 1, 3)));
-        ends.reached_unnamed(1);
-        assert_eq!(ends.waiting(), None);
     }
 
     #[test]
     fn an_end_without_a_topic_ends_nothing_while_two_topics_could_be_meant() {
-        let mut ends = Ends::of(&[place("a", 0, 3), place("b", 0, 3)]);
-        // It may be that of `a`, which has not told its end yet though it is read.
-        ends.passed(ends.find("a", 0), 2);
+        let mut ends = Ends::of(&[place("a", 0, 3), place("b", 0, 3), place("b", 1, 3)]);
+        ends.reached_unnamed(0);
+        ends.reached(ends.find("a", 0), 3);
+        ends.reached(ends.find("a", 0), 3);
         ends.reached_unnamed(0);
         assert!(ends.is_read("a"));
-        assert!(!ends.is_read("b"));
-        ends.reached(ends.find("a", 0));
-        assert!(ends.is_read("b"));
+        assert_eq!(ends.waiting(), Some(&place("b", 0, 3)));
+        ends.passed(ends.find("b", 0), 2);
+        assert_eq!(ends.waiting(), Some(&place("b", 1, 3)));
+        ends.reached_unnamed(1);
+        assert_eq!(ends.waiting(), None);
     }
 }

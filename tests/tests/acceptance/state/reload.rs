@@ -153,6 +153,36 @@ fn a_version_that_refuses_the_state_is_not_taken_until_it_is_mended() {
     assert_eq!(scene.dead_letters().len(), 0);
 }
 
+#[test]
+fn two_versions_that_are_refused_one_after_the_other_hold_nothing_back() {
+    let scene = Scene::new(Kafka::newest(), "refused-twice");
+    let toml = |mark: &str| scene.toml(&format!("[config]\nrefuse = true\n# {mark}"));
+    scene.rule("migrates", &guest("migrates-v1"), "");
+    scene.site.put("migrates.toml", toml("first").as_bytes());
+    scene.rule("other", &guest("v1"), "");
+    let host = scene.site.start();
+    let posted = &mut vec!["v1: of a".to_owned()];
+    answered(&scene, posted, "v1 a 1");
+    let before = generation(&host);
+    scene.site.put("migrates.wasm", &std::fs::read(guest("migrates-v2")).unwrap());
+    eventually("the next generation", || (generation(&host) > before).then_some(()));
+    // The second is there before anybody has heard of the first one's refusal, or right behind it.
+    scene.site.put("migrates.toml", toml("second").as_bytes());
+    eventually("the roll back of the second", || {
+        let log = host.log();
+        (log.matches("rule set is not taken up").count() >= 2
+            && log.contains("rule is rolled back to its last version"))
+        .then_some(())
+    });
+    scene.rule("other", &guest("v2"), "");
+    eventually("the other's change", || {
+        host.log().contains("rule other changes its version at").then_some(())
+    });
+    posted.push("v2: of a".into());
+    answered(&scene, posted, "v1 a 2");
+    assert_eq!(scene.dead_letters().len(), 0);
+}
+
 /// A host in each partition of the topic, so that every worker keeps something.
 const EVERYWHERE: [&str; 4] = ["a", "b", "c", "d"];
 
