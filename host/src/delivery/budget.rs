@@ -145,7 +145,7 @@ impl Budget {
     }
 
     /// Takes a token for `who` if there is one, and nobody has a better right to it: who is worse, or as bad
-    /// and asked before. Who gets none keeps its place by asking again within [`ASKED_AGAIN`].
+    /// and asked before. Who gets none keeps its place by asking again within `ASKED_AGAIN`.
     pub fn ask(&self, who: AlertId, severity: Severity, now: Instant) -> bool {
         let mut line = self.line();
         line.last += 1;
