@@ -226,7 +226,7 @@ mod tests {
         let elsewhere = Entry { channel: "webhook:x".into(), ..fired.clone() };
         let tenure = open.take_over(3, [&elsewhere]);
         let places = || open.places(&fired.alert);
-        assert_eq!(places(), ["webhook:x", "general"]);
+        assert_eq!(places(), ["general", "webhook:x"]);
         tenure.note(&Entry { labels: None, ..elsewhere });
         assert_eq!(places(), ["general"]);
         open.read(2, &fired.key(), None);
