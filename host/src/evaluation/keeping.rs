@@ -168,6 +168,10 @@ impl WorkerSet {
             return;
         }
         let mut report = RuleReport::new(&rule.name, &source.partition.topic, matched);
+        if source.origins.is_some() {
+            // They were counted on their way here.
+            (report.matched, report.mismatched) = (0, 0);
+        }
         report.take(&mut outcome, &rule);
         report.adopted = adopted;
         // A declared event time says how old an alert is; else its record's timestamp does.

@@ -102,6 +102,10 @@ impl Session<'_> {
         }
         let part = format!("worker-{}", self.worker.number);
         if topics == self.subscribed {
+            if topics.is_empty() {
+                // There is no rule, so that no partition will ever come.
+                self.worker.readiness.set_ready(part);
+            }
             return Ok(());
         }
         let names: Vec<&str> = topics.iter().map(|topic| &**topic).collect();
