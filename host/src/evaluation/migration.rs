@@ -21,13 +21,17 @@ struct Migrated {
 impl WorkerSet {
     /// Tries whether this set's rules can take over what those of `running` keep, and leaves it as it is:
     /// the versions that cannot. Rules that do not run there are not among them: they have nothing to go
-    /// back to.
+    /// back to. Nor are versions that run there.
     pub fn try_out(&mut self, running: &mut Self) -> Vec<RollBack> {
         self.take_states(running);
         let Migrated { done, mut failed } = self.migrate_all(None);
         done.iter().for_each(|(input, rule)| self.states.undo_call(input, rule));
         running.take_states(self);
-        failed.retain(|failed| running.set.rules.contains_key(&failed.rule));
+        // Where this version runs already, it is not this set that is at fault.
+        failed.retain(|failed| {
+            let runs = running.set.rules.get(&failed.rule);
+            runs.is_some_and(|rule| rule.version != failed.version)
+        });
         failed
     }
 

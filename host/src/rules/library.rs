@@ -74,7 +74,7 @@ pub struct Library {
     loader: Loader,
     problems: Problems,
     tables: Tables,
-    /// The version before the present one of each rule that changed.
+    /// The version before the present one of each rule that changed; the last that worked, if one did.
     previous: BTreeMap<Arc<str>, Arc<Rule>>,
     /// Versions that were given up, and why; until their files change.
     given_up: BTreeMap<Arc<str>, RollBack>,
@@ -263,9 +263,17 @@ impl Library {
     fn publish(&mut self, old: &RuleSet, set: RuleSet) -> Reloaded {
         for change in RuleSet::differences(old, &set) {
             match old.rules.get(&change.rule) {
-                Some(rule) => self.previous.insert(Arc::clone(&change.rule), Arc::clone(rule)),
-                None => self.previous.remove(&change.rule),
-            };
+                Some(rule) => {
+                    // One that never worked is nothing to go back to while there is one that did.
+                    let known = self.previous.get(&change.rule);
+                    let is_better =
+                        |known: &Arc<Rule>| known.health.has_worked() && !rule.health.has_worked();
+                    if !known.is_some_and(is_better) {
+                        self.previous.insert(Arc::clone(&change.rule), Arc::clone(rule));
+                    }
+                }
+                None => drop(self.previous.remove(&change.rule)),
+            }
             match set.rules.get(&change.rule).map(|rule| rule.mode) {
                 Some(Mode::Active) => self.metrics.rule_state(&change.rule, RuleState::Active),
                 Some(Mode::Shadow) => self.metrics.rule_state(&change.rule, RuleState::Shadow),

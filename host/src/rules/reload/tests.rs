@@ -211,3 +211,16 @@ fn a_version_that_was_gone_back_to_and_does_not_work_either_does_not_bring_the_o
     assert_eq!(host.view.current().rules["invalid-user"].version, first.version);
     assert!(host.slot.take().is_none());
 }
+
+#[test]
+fn a_version_that_never_worked_is_nothing_to_go_back_to() {
+    let host = Host::start(&[("user.wasm", component()), ("invalid-user.toml", TOML)]);
+    let first = Arc::clone(&host.view.current().rules["invalid-user"]);
+    first.health.succeeded();
+    host.save("invalid-user.toml", &[TOML, b"mode = \"shadow\"\n"].concat());
+    host.next();
+    host.save("invalid-user.toml", &[TOML, b"mode = \"active\"\n"].concat());
+    let third = Arc::clone(&host.next().rules["invalid-user"]);
+    host.roll_backs.send(RollBack::of(&third, "it fails".into())).unwrap();
+    assert_eq!(host.next().rules["invalid-user"].version, first.version);
+}
