@@ -19,6 +19,13 @@ fn generation(host: &Host) -> f64 {
     host.metric("firebell_rule_set_generation", &[])
 }
 
+/// Changes files of the rules folder and waits for what comes of it.
+fn next_generation(host: &Host, change: impl FnOnce()) {
+    let before = generation(host);
+    change();
+    eventually("the next generation", || (generation(host) > before).then_some(()));
+}
+
 fn reloads(host: &Host, outcome: &str) -> f64 {
     host.metric("firebell_reloads_total", &[("outcome", outcome)])
 }
@@ -44,9 +51,9 @@ fn reloads_under_load_keep_every_count() {
     let record = |_| seen("a", START_MS);
     let written = Load::during(to, Duration::from_millis(5), record, |load| {
         for number in 1..=RELOADS {
-            let before = generation(&host);
-            write(number);
-            eventually("the next generation", || (generation(&host) > before).then_some(()));
+            next_generation(&host, || {
+                write(number);
+            });
         }
         eventually("as many as the window is to count", || (load.written() >= 300).then_some(()));
     });
@@ -68,9 +75,9 @@ fn a_window_that_is_another_one_begins_anew_and_that_is_told() {
         // Once in their topic, once on their way.
         (host.metric("firebell_rule_calls_total", &[matched]) >= 1.0).then_some(())
     });
-    let before = generation(&host);
-    scene.rule("counter", &guest("counter"), &config(30_000));
-    eventually("the next generation", || (generation(&host) > before).then_some(()));
+    next_generation(&host, || {
+        scene.rule("counter", &guest("counter"), &config(30_000));
+    });
     scene.kafka.produce(&scene.topic, [seen("a", START_MS), seen("a", START_MS)]);
     eventually("what was dropped in the log", || {
         host.log().contains("what was in it is dropped").then_some(())
@@ -88,9 +95,9 @@ fn a_new_version_of_the_state_is_handed_what_was_kept() {
     let posted = &mut vec![];
     answered(&scene, posted, "v1 a 1");
     answered(&scene, posted, "v1 a 2");
-    let before = generation(&host);
-    scene.rule("migrates", &guest("migrates-v2"), "");
-    eventually("the next generation", || (generation(&host) > before).then_some(()));
+    next_generation(&host, || {
+        scene.rule("migrates", &guest("migrates-v2"), "");
+    });
     answered(&scene, posted, "v2 a 3");
     assert!(host.terminate().success());
     let host = scene.site.start();
@@ -122,9 +129,9 @@ fn a_version_that_refuses_the_state_is_not_taken_until_it_is_mended() {
     let posted = &mut vec!["v1: of a".to_owned()];
     answered(&scene, posted, "v1 a 1");
     // What it is to refuse by comes first: without it the new version takes what was kept.
-    let before = generation(&host);
-    scene.site.put("migrates.toml", scene.toml("[config]\nrefuse = true").as_bytes());
-    eventually("the next generation", || (generation(&host) > before).then_some(()));
+    next_generation(&host, || {
+        scene.site.put("migrates.toml", scene.toml("[config]\nrefuse = true").as_bytes());
+    });
     scene.rule("migrates", &guest("migrates-v2"), "[config]\nrefuse = true");
     eventually("the roll back", || (reloads(&host, "rolled_back") >= 1.0).then_some(()));
     posted.push("v1: of a".into());
@@ -136,18 +143,16 @@ fn a_version_that_refuses_the_state_is_not_taken_until_it_is_mended() {
     assert_eq!(reloads(&host, "rolled_back"), 1.0);
 
     // Others change meanwhile.
-    scene.rule("other", &guest("v2"), "");
-    let before = generation(&host);
-    eventually("the next generation", || (generation(&host) >= before).then_some(()));
+    next_generation(&host, || scene.rule("other", &guest("v2"), ""));
     eventually("the other's change", || {
         host.log().contains("rule changed rule=other").then_some(())
     });
     posted.push("v2: of a".into());
     answered(&scene, posted, "v1 a 3");
 
-    scene.rule("migrates", &guest("migrates-v2"), "[config]\nrefuse = false");
-    let before = generation(&host);
-    eventually("the mended version", || (generation(&host) > before).then_some(()));
+    next_generation(&host, || {
+        scene.rule("migrates", &guest("migrates-v2"), "[config]\nrefuse = false");
+    });
     posted.push("v2: of a".into());
     answered(&scene, posted, "v2 a 4");
     assert_eq!(scene.dead_letters().len(), 0);
@@ -164,9 +169,9 @@ fn two_versions_that_are_refused_one_after_the_other_hold_nothing_back() {
     await_both_workers(&host);
     let posted = &mut vec!["v1: of a".to_owned()];
     answered(&scene, posted, "v1 a 1");
-    let before = generation(&host);
-    scene.site.put("migrates.wasm", &std::fs::read(guest("migrates-v2")).unwrap());
-    eventually("the next generation", || (generation(&host) > before).then_some(()));
+    next_generation(&host, || {
+        scene.site.put("migrates.wasm", &std::fs::read(guest("migrates-v2")).unwrap());
+    });
     // The second is there before anybody has heard of the first one's refusal, or right behind it.
     scene.site.put("migrates.toml", toml("second").as_bytes());
     eventually("the roll back of the second", || {
@@ -221,9 +226,9 @@ fn a_version_that_one_worker_refuses_is_taken_by_none() {
     scene.rule("other", &guest("v1"), "");
     let host = scene.site.start();
     await_both_workers(&host);
-    let before = generation(&host);
-    scene.site.put("migrates.toml", scene.toml("[config]\nrefuse_host = \"d\"").as_bytes());
-    eventually("the next generation", || (generation(&host) > before).then_some(()));
+    next_generation(&host, || {
+        scene.site.put("migrates.toml", scene.toml("[config]\nrefuse_host = \"d\"").as_bytes());
+    });
     await_changes(&host, "migrates", 1);
     say_everywhere(&scene);
     let to = (&scene.kafka, scene.topic.as_str());
@@ -274,9 +279,9 @@ fn a_version_that_fails_on_its_first_records_gives_back_what_was_handed_to_it() 
     say_everywhere(&scene);
     let mut posted: Vec<String> = told_everywhere(|host| format!("v1 {host} 1")).collect();
     scene.await_titles(posted.clone());
-    let before = generation(&host);
-    scene.site.put("migrates.toml", scene.toml("[config]\ntrap = true").as_bytes());
-    eventually("the next generation", || (generation(&host) > before).then_some(()));
+    next_generation(&host, || {
+        scene.site.put("migrates.toml", scene.toml("[config]\ntrap = true").as_bytes());
+    });
     await_changes(&host, "migrates", 1);
     scene.rule("migrates", &guest("migrates-v2"), "[config]\ntrap = true");
     await_changes(&host, "migrates", 2);
@@ -316,9 +321,9 @@ fn without_a_version_to_go_back_to_the_records_are_kept_as_dead_letters() {
     assert_eq!(letters[0].header("x-firebell-rule"), "migrates");
     let message = letters[0].header("__connect.errors.exception.message");
     assert!(message.contains("version 1 can't be read"), "{message}");
-    let before = generation(&host);
-    scene.rule("migrates", &guest("migrates-v2"), "");
-    eventually("the mended version", || (generation(&host) > before).then_some(()));
+    next_generation(&host, || {
+        scene.rule("migrates", &guest("migrates-v2"), "");
+    });
     posted.push("v1: of a".into());
     answered(&scene, posted, "v2 a 2");
     scene.await_dead_letters(1);
@@ -332,9 +337,9 @@ fn a_version_that_fails_on_its_first_records_is_rolled_back_by_itself() {
     await_both_workers(&host);
     scene.say(["before"]);
     scene.await_titles(["v1: before"]);
-    let before = generation(&host);
-    scene.rule("v1", &guest("trap"), "");
-    eventually("the next generation", || (generation(&host) > before).then_some(()));
+    next_generation(&host, || {
+        scene.rule("v1", &guest("trap"), "");
+    });
     let mut said = 0;
     eventually("the version before it", || {
         scene.say([format!("trap {said}")]);
