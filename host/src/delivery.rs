@@ -9,6 +9,7 @@
 //! committed. Where nobody can say whether a message was posted, `readback` reads the channel.
 
 pub mod attempt;
+pub mod backlog;
 pub mod blocks;
 pub mod book;
 pub mod breaker;
@@ -31,6 +32,7 @@ pub mod partition;
 pub mod patience;
 pub mod ports;
 pub mod readback;
+mod retries;
 mod round;
 pub mod sinks;
 pub mod slack;
@@ -108,7 +110,8 @@ impl From<KafkaPortsError> for DeliveryError {
     }
 }
 
-/// Delivers until `shutdown`, then drains for some seconds; what is not sent stays in the outbox.
+/// Delivers until `shutdown`, then drains for some seconds; what is not sent stays in the outbox, which has
+/// so many partitions.
 ///
 /// A Kafka or a Slack that is away, and a token that is refused, are no errors: it says so, waits
 /// and goes on by itself.
@@ -116,7 +119,7 @@ impl From<KafkaPortsError> for DeliveryError {
 /// # Errors
 /// When it cannot start.
 pub async fn run(
-    config: Arc<Config>,
+    (config, partitions): (Arc<Config>, i32),
     suppression: Suppression,
     metrics: Metrics,
     readiness: Readiness,
@@ -158,7 +161,8 @@ pub async fn run(
         let (journal, noted) = Journal::new(metrics.clone());
         let shared = (&suppression, &patience, &canary);
         let common = common(&config, (&slack, &sinks, &gate), shared, (ports, journal), &metrics);
-        let common = Arc::new(common);
+        let outbox_partitions = usize::try_from(partitions).unwrap_or_default();
+        let common = Arc::new(Common { outbox_partitions, ..common });
         let written = CancellationToken::new();
         // Ends with this function, too: it holds Kafka's clients.
         let mut writer = tokio::task::JoinSet::new();
@@ -231,6 +235,7 @@ fn common<P>(
         topics: InternalTopics::of(&config.kafka.group_id),
         origin: Origin { group_id: config.kafka.group_id.as_str().into(), worker: 0 },
         metrics: metrics.clone(),
+        outbox_partitions: 1,
     }
 }
 

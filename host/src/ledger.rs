@@ -105,8 +105,8 @@ pub struct Entry {
     pub last_reply: Option<String>,
     /// What its target must be told again and again while the alert is open: Alertmanager's alert.
     pub standing: Option<serde_json::Value>,
-    /// The alert's labels while it is open and can end, told or not; only where there is a policy. While
-    /// they are here, it inhibits others.
+    /// The alert's labels while it is open and can end, told or not. While they are here, it inhibits
+    /// others, and its end is told here.
     pub labels: Option<Labels>,
     /// Why it is not told, or was not until it was over: the silence, the time interval, the alert that
     /// inhibits it.

@@ -149,7 +149,8 @@ async fn work(
     // Ends everything when one part fails.
     let stop = shutdown.child_token();
     let deliver = only != Only::Evaluate && !config.targets().is_empty();
-    let followers = policing.follow(&config, (&metrics, &readiness), &stop)?;
+    let evaluates = library.is_some();
+    let followers = policing.follow((&config, evaluates), (&metrics, &readiness), &stop)?;
     let own = ops::Sources {
         config: Arc::clone(&config),
         view: library.as_ref().map(|library| library.view().clone()),
@@ -173,7 +174,13 @@ async fn work(
             (Arc::clone(&config), metrics.clone(), readiness.clone());
         let Policing { policy, silences, open, .. } = &policing;
         let suppression = Suppression::new(policy.clone(), silences.clone(), open.clone());
-        tokio::spawn(delivery::run(config, suppression, metrics, readiness, deliver_stop.clone()))
+        tokio::spawn(delivery::run(
+            (config, partitions.outbox),
+            suppression,
+            metrics,
+            readiness,
+            deliver_stop.clone(),
+        ))
     });
     let result = match delivery {
         Some(mut delivery) => {

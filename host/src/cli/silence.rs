@@ -36,7 +36,7 @@ enum Action {
     Expire {
         #[command(flatten)]
         file: ConfigFile,
-        /// Its id, as `list` shows it.
+        /// Its id, as `list` shows it, or so much of its beginning that no other has.
         id: String,
     },
 }
@@ -94,11 +94,9 @@ pub(super) fn run(global: Global, arguments: &Arguments) -> Result<ExitCode, Fai
             told(&silence, now, global.output);
         }
         Action::Expire { id, .. } => {
-            let silence = silences.get(id).ok_or_else(|| {
-                anyhow!("there is no silence `{id}`; `firebell silence list` shows all")
-            })?;
-            let expired =
-                silence.expired(now).ok_or_else(|| anyhow!("silence `{id}` has ended already"))?;
+            let silence = silences.named(id).map_err(anyhow::Error::msg)?;
+            let ended = || anyhow!("silence `{}` has ended already", silence.id);
+            let expired = silence.expired(now).ok_or_else(ended)?;
             write(&writer, &expired)?;
             told(&expired, now, global.output);
         }

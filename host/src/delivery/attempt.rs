@@ -39,6 +39,7 @@ mod tally;
 
 pub use ending::dead_letter;
 pub(super) use grouping::GroupTelling;
+pub(super) use handing::Handed;
 pub use outcome::Outcome;
 pub(super) use tally::{Fold, Telling};
 
@@ -160,15 +161,18 @@ impl<P: Ports> Courier<P> {
         if self.inherited.is_empty() { Ok(()) } else { Err(Stopped { unclear: true }) }
     }
 
-    /// Delivers an entry, however long it takes.
+    /// Delivers an entry to Slack, however long it takes.
     ///
     /// # Errors
     /// When work on the partition ends before; the entry stays in the outbox.
     pub async fn deliver(&mut self, job: &Job) -> Result<Outcome, Stopped> {
-        let outcome = match self.hand_over(job).await? {
-            Some(outcome) => outcome,
-            None => self.deliver_to_slack(job).await?,
-        };
+        let outcome = self.deliver_to_slack(job).await?;
+        self.delivered(job, outcome).await?;
+        Ok(outcome)
+    }
+
+    /// Tells what became of an entry.
+    async fn delivered(&self, job: &Job, outcome: Outcome) -> Result<(), Stopped> {
         if matches!(outcome, Outcome::Posted | Outcome::Updated) && job.record.timestamp_ms >= 0 {
             let waited = now_ms().saturating_sub(job.record.timestamp_ms);
             self.common.metrics.delivery_seconds(waited as f64 / 1_000.0);
@@ -180,7 +184,7 @@ impl<P: Ports> Courier<P> {
         if is_its(&job.entry) {
             self.hear_canary(&job.entry, outcome);
         }
-        Ok(outcome)
+        Ok(())
     }
 
     /// Notes that an alert ended of which nobody was told: it inhibits no others any more.

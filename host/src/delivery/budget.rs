@@ -163,6 +163,14 @@ impl Budget {
         is_served
     }
 
+    /// From now on this host does `ours` of `all` parts of the work, and has as large a part of the rate: all
+    /// hosts together keep to the whole of it.
+    pub fn have_part(&self, ours: usize, all: usize) {
+        let part = ours.max(1) as f64 / all.max(ours).max(1) as f64;
+        self.line().pace.share(part, Instant::now());
+        self.changed.notify_waiters();
+    }
+
     /// Puts back a token that was not used.
     pub fn give_back(&self) {
         self.line().pace.give_back();
@@ -248,6 +256,21 @@ mod tests {
         assert!(!budget.ask(id(1), Info, now));
         budget.give_back();
         assert!(budget.ask(id(1), Info, now));
+    }
+
+    #[tokio::test]
+    async fn a_host_keeps_to_its_part() {
+        let budget = Budget::new(100.0, 100);
+        let second = Duration::from_secs(1);
+        assert_eq!(budget.share(second), 200.0);
+        for (ours, all, shared) in [(1, 4, 50.0), (0, 4, 50.0), (4, 4, 200.0), (8, 4, 200.0)] {
+            budget.have_part(ours, all);
+            assert_eq!(budget.share(second), shared, "{ours} of {all}");
+        }
+        budget.have_part(1, 10);
+        let served = served(budget, &[("a", Info, 15)]).await;
+        // Ten at once, then ten a second.
+        assert!(served[14].1 >= 450, "{served:?}");
     }
 
     fn id(n: u128) -> AlertId {

@@ -53,6 +53,8 @@ pub struct Common<P> {
     pub broadcast_worsening: bool,
     /// How fast each channel is posted to.
     pub paces: Paces,
+    /// The partitions that all hosts share: a host has as large a part of the two that follow.
+    pub outbox_partitions: usize,
     /// How fast all channels together are.
     pub budget: Budget,
     /// How fast the tallies of all channels are changed.

@@ -12,16 +12,18 @@ use tokio::task::JoinSet;
 use tokio::time::{Instant, MissedTickBehavior, interval};
 use tokio_util::sync::CancellationToken;
 
+use super::backlog::Load;
 use super::common::{Common, Ending, now_ms};
 use super::gate::PART;
-use super::partition::{Done, Load, Partition};
-use super::ports::{Event, Ports, Release, TakenOver};
+use super::partition::{Done, Left, Partition};
+use super::ports::{Event, OutboxRecord, Ports, ReadAgain, Release, TakenOver};
+use crate::outbox::Entry;
 use crate::telemetry::Readiness;
 
-/// Above this many entries, or bytes, in memory reading is held, and goes on below a fifth of it.
-/// The two are wide apart because a client that stops reading throws away what it fetched ahead.
-const ENTRIES_MAX: usize = 10_000;
-const BYTES_MAX: usize = 32 << 20;
+/// Above this many entries, or bytes, in memory reading is held, and goes on below four fifths of it: above
+/// half of it each channel leaves in the outbox what it cannot tell soon, so that only very many channels
+/// together can hold so much.
+const MOST: Load = Load { entries: 10_000, bytes: 32 << 20 };
 /// Finished entries that wait to be noted; couriers wait when it is full.
 const DONE_MAX: usize = 1_024;
 
@@ -32,6 +34,14 @@ pub enum Ended {
     Stopped,
     /// Reading the outbox failed for good, or was cut off: begin anew.
     Failed(String),
+}
+
+/// What was left of a channel, and was read again.
+struct Reread {
+    partition: i32,
+    tenure: u64,
+    channel: String,
+    read: ReadAgain,
 }
 
 /// The dispatcher.
@@ -47,6 +57,7 @@ pub struct Dispatch<P> {
     done: mpsc::Sender<Done>,
     finished: mpsc::Receiver<Done>,
     takeovers: JoinSet<Option<(i32, u64, TakenOver)>>,
+    rereads: JoinSet<Option<Reread>>,
     releases: JoinSet<()>,
 }
 
@@ -65,6 +76,7 @@ impl<P: Ports> Dispatch<P> {
             done,
             finished,
             takeovers: JoinSet::new(),
+            rereads: JoinSet::new(),
             releases: JoinSet::new(),
         }
     }
@@ -90,6 +102,7 @@ impl<P: Ports> Dispatch<P> {
                     Some(event) => self.take(event),
                 },
                 Some(taken) = self.takeovers.join_next() => self.taken_over(taken.ok().flatten()),
+                Some(read) = self.rereads.join_next() => self.reread(read.ok().flatten()),
                 Some(_) = self.releases.join_next() => {}
                 () = shutdown.cancelled(), if stopping.is_none() => stopping = Some(Instant::now()),
                 _ = look.tick(), if stopping.is_some() => {
@@ -119,6 +132,7 @@ impl<P: Ports> Dispatch<P> {
                 for number in numbers {
                     self.assigned(number);
                 }
+                self.share();
                 if self.held {
                     // A new partition is not held by itself.
                     self.common.ports.hold(true);
@@ -130,12 +144,20 @@ impl<P: Ports> Dispatch<P> {
             Event::Revoked(numbers) => self.give_up(&numbers, true),
             Event::Lost(numbers) => self.give_up(&numbers, false),
             Event::Record(record) => {
+                let is_tight = self.is_tight();
                 // Of a partition that was given up a moment ago: it stays in the outbox.
                 let Some(partition) = self.partitions.get_mut(&record.partition) else { return };
-                partition.record(record);
+                partition.record(record, is_tight);
                 self.weigh();
             }
             Event::Failed(_) => {}
+        }
+    }
+
+    /// Slack counts what all hosts send together.
+    fn share(&self) {
+        for budget in [&self.common.budget, &self.common.tally_edits] {
+            budget.have_part(self.partitions.len(), self.common.outbox_partitions);
         }
     }
 
@@ -154,10 +176,13 @@ impl<P: Ports> Dispatch<P> {
 
     fn taken_over(&mut self, taken: Option<(i32, u64, TakenOver)>) {
         let Some((number, tenure, taken)) = taken else { return };
+        let is_tight = self.is_tight();
         if let Some(partition) = self.partitions.get_mut(&number)
             && partition.tenure() == tenure
         {
-            partition.taken_over(taken);
+            partition.taken_over(taken, is_tight);
+            // What came before may be left in the outbox now.
+            self.weigh();
         }
     }
 
@@ -167,6 +192,7 @@ impl<P: Ports> Dispatch<P> {
         if !ours {
             leaving.iter().for_each(|partition| partition.ending().drop.cancel());
         }
+        self.share();
         let unknown: Vec<i32> = numbers.to_vec();
         let common = Arc::clone(&self.common);
         self.releases.spawn(async move {
@@ -215,24 +241,57 @@ impl<P: Ports> Dispatch<P> {
         {
             self.common.ports.commit(done.partition, next);
         }
+        self.read_left(done.partition);
         self.weigh();
+    }
+
+    /// Begins to read what of a partition was left in the outbox, where there is room for it now.
+    fn read_left(&mut self, number: i32) {
+        let is_tight = self.is_tight();
+        let Some(partition) = self.partitions.get_mut(&number) else { return };
+        let tenure = partition.tenure();
+        for left in partition.left_to_read(is_tight) {
+            let (common, ending) = (Arc::clone(&self.common), partition.ending().clone());
+            self.rereads.spawn(async move {
+                let read = read_again(&common, &left, &ending).await?;
+                Some(Reread { partition: number, tenure, channel: left.channel, read })
+            });
+        }
+    }
+
+    fn reread(&mut self, reread: Option<Reread>) {
+        let Some(Reread { partition: number, tenure, channel, read }) = reread else { return };
+        if let Some(partition) = self.partitions.get_mut(&number)
+            && partition.tenure() == tenure
+        {
+            partition.read_again(&channel, read);
+            // Perhaps nothing of the channel was there.
+            self.read_left(number);
+            self.weigh();
+        }
     }
 
     /// What is in memory, of all partitions.
     fn load(&self) -> Load {
-        self.partitions.values().map(Partition::load).fold(Load::default(), |sum, load| Load {
-            entries: sum.entries + load.entries,
-            bytes: sum.bytes + load.bytes,
-        })
+        let mut sum = Load::default();
+        self.partitions.values().for_each(|partition| sum.add(partition.load()));
+        sum
+    }
+
+    /// Whether so much is in memory that each channel holds only a little.
+    fn is_tight(&self) -> bool {
+        let Load { entries, bytes } = self.load();
+        entries >= MOST.entries / 2 || bytes >= MOST.bytes / 2
     }
 
     /// Holds reading when too much is in memory.
     fn weigh(&mut self) {
         self.busy = Instant::now();
         let Load { entries, bytes } = self.load();
-        self.common.metrics.outbox_pending(entries as u64);
-        let heavy = entries >= ENTRIES_MAX || bytes >= BYTES_MAX;
-        let light = entries <= ENTRIES_MAX / 5 && bytes <= BYTES_MAX / 5;
+        let beside: usize = self.partitions.values().map(Partition::beside).sum();
+        self.common.metrics.outbox_pending((entries + beside) as u64);
+        let heavy = entries >= MOST.entries || bytes >= MOST.bytes;
+        let light = entries <= MOST.entries / 5 * 4 && bytes <= MOST.bytes / 5 * 4;
         if (heavy && !self.held) || (light && self.held) {
             self.held = heavy;
             tracing::info!(entries, held = heavy, "reading of the outbox");
@@ -274,6 +333,30 @@ async fn take_over<P: Ports>(
             Ok(taken) => return Some(taken),
             Err(error) => {
                 tracing::warn!(partition, "cannot take a partition over, trying again: {error}");
+                ending.idle(tokio::time::sleep(backoff.failed())).await.ok()?;
+            }
+        }
+    }
+}
+
+/// Reads what of a channel was left in the outbox; `None` when its partition is given up before.
+async fn read_again<P: Ports>(
+    common: &Common<P>,
+    left: &Left,
+    ending: &Ending,
+) -> Option<ReadAgain> {
+    let mut backoff = common.backoff();
+    loop {
+        let channel = left.channel.clone();
+        let wanted = move |record: &OutboxRecord| {
+            let entry = Entry::from_bytes(record.value.as_deref().unwrap_or_default());
+            entry.is_ok_and(|entry| entry.channel == channel)
+        };
+        match ending.idle(common.ports.read_again(left.again, wanted)).await.ok()? {
+            Ok(read) => return Some(read),
+            Err(error) => {
+                let partition = left.again.partition;
+                tracing::warn!(partition, "cannot read the outbox again, trying later: {error}");
                 ending.idle(tokio::time::sleep(backoff.failed())).await.ok()?;
             }
         }

@@ -4,15 +4,23 @@ use std::sync::Arc;
 
 use tokio::sync::mpsc;
 
-use super::ports::{Event, PortError, Ports, Release, TakenOver};
+use super::ports::{Again, Event, OutboxRecord, PortError, Ports, ReadAgain, Release, TakenOver};
 use crate::causes::with_causes;
 use crate::config::KafkaConfig;
 use crate::kafka::ClientState;
+use crate::kafka::reader::{Found, NO_HOST, Place, ReadError, Reader as TopicReader};
 use crate::ledger::kafka::{LedgerIoError, Writer, restore};
 use crate::outbox::kafka::{Position, Reader, ReaderError};
 use crate::record::OutgoingRecord;
 use crate::telemetry::{Metrics, Readiness};
 use crate::topics::InternalTopics;
+
+/// For reading a part of the outbox again: little is fetched that is not looked at.
+const AGAIN: [(&str, &str); 3] = [
+    ("fetch.wait.max.ms", "50"),
+    ("fetch.max.bytes", "1048576"),
+    ("queued.max.messages.kbytes", "2048"),
+];
 
 /// Why Kafka cannot be used.
 #[derive(Debug, thiserror::Error)]
@@ -28,6 +36,7 @@ pub enum KafkaPortsError {
 /// A group member of `GROUP.delivery`.
 pub struct KafkaPorts {
     kafka: Arc<KafkaConfig>,
+    outbox: Arc<str>,
     ledger: Arc<str>,
     state: Arc<ClientState>,
     reader: Arc<Reader>,
@@ -48,9 +57,11 @@ impl KafkaPorts {
         let topics = InternalTopics::of(&kafka.group_id);
         let state = Arc::new(ClientState::new("delivery-kafka", kafka, metrics, readiness));
         let writer = Writer::new(kafka, Arc::clone(&state))?;
+        let outbox = Arc::clone(&topics.outbox);
         let reader = Reader::start(kafka, topics.outbox, Arc::clone(&state), events)?;
         Ok(Self {
             kafka: Arc::clone(kafka),
+            outbox,
             ledger: topics.ledger,
             state,
             reader: Arc::new(reader),
@@ -94,6 +105,16 @@ impl Ports for KafkaPorts {
         run_blocking(move || take_over(&kafka, &topic, state, &reader, partition)).await?
     }
 
+    async fn read_again(
+        &self,
+        again: Again,
+        wanted: impl Fn(&OutboxRecord) -> bool + Send + 'static,
+    ) -> Result<ReadAgain, PortError> {
+        let (kafka, topic) = (Arc::clone(&self.kafka), Arc::clone(&self.outbox));
+        let state = Arc::clone(&self.state);
+        run_blocking(move || read_again(&kafka, &topic, &state, again, wanted)).await?
+    }
+
     fn commit(&self, partition: i32, next: i64) {
         self.reader.commit(partition, next);
     }
@@ -105,6 +126,50 @@ impl Ports for KafkaPorts {
 
     fn hold(&self, held: bool) {
         self.reader.hold(held);
+    }
+}
+
+/// Why reading again ended.
+enum Ended {
+    /// There is no room for more.
+    Full,
+    Failed(ReadError),
+}
+
+impl From<ReadError> for Ended {
+    fn from(error: ReadError) -> Self {
+        Self::Failed(error)
+    }
+}
+
+fn read_again(
+    kafka: &KafkaConfig,
+    topic: &Arc<str>,
+    state: &Arc<ClientState>,
+    again: Again,
+    wanted: impl Fn(&OutboxRecord) -> bool,
+) -> Result<ReadAgain, PortError> {
+    let Again { partition, from: begin, to: end, most } = again;
+    let mut read = ReadAgain::of(&again);
+    let place = Place { topic: Arc::clone(topic), partition, begin, end };
+    let mut take = |found: Found<'_>| -> Result<(), Ended> {
+        let Found { partition, offset, timestamp_ms, key, value, .. } = found;
+        if offset < begin || offset >= end {
+            return Ok(());
+        }
+        let (key, value) = (key.map(<[u8]>::to_vec), value.map(<[u8]>::to_vec));
+        let record = OutboxRecord { partition, offset, timestamp_ms, key, value };
+        let is_wanted = wanted(&record);
+        if read.look_at(record, is_wanted, most) { Ok(()) } else { Err(Ended::Full) }
+    };
+    let reader = TopicReader::open(kafka, ("outbox-again", NO_HOST), state, &AGAIN);
+    let ended = reader
+        .map_err(Ended::Failed)
+        .and_then(|reader| reader.read_to_end(&[place], &mut |_| true, &mut take));
+    match ended {
+        Ok(_) => Ok(ReadAgain { next: end, ..read }),
+        Err(Ended::Full) => Ok(read),
+        Err(Ended::Failed(error)) => Err(PortError::from(with_causes(&error))),
     }
 }
 
@@ -185,7 +250,9 @@ mod tests {
             let (config, stop) = (Arc::clone(&self.config), shutdown.clone());
             let host = async move {
                 let nothing = Suppression::default();
-                run(config, nothing, Metrics::new(), Readiness::default(), stop).await.unwrap();
+                run((config, PARTITIONS), nothing, Metrics::new(), Readiness::default(), stop)
+                    .await
+                    .unwrap();
             };
             (shutdown, tokio::spawn(host))
         }

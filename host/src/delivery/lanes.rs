@@ -22,6 +22,8 @@ pub(super) struct Queued {
     pub(super) waited: bool,
     /// What it waited for is over: it is told with what came last, however it looks by itself.
     pub(super) freed: bool,
+    /// It was handed to a target that may have it: it is handed over again, whatever came meanwhile.
+    pub(super) tried: bool,
     /// It was looked at: it changes a message, which costs no post and cannot be put into a tally.
     pub(super) stays: bool,
 }
@@ -29,7 +31,7 @@ pub(super) struct Queued {
 impl Queued {
     /// An entry that just came.
     pub(super) fn new(job: Job) -> Self {
-        Self { job, waited: false, freed: false, stays: false }
+        Self { job, waited: false, freed: false, tried: false, stays: false }
     }
 
     /// The same, looked at.
@@ -53,6 +55,11 @@ impl Lanes {
     /// How many alerts wait for a message: each needs one, however many entries it has.
     pub(super) fn alerts(&self) -> usize {
         self.alerts.len() - self.staying.len()
+    }
+
+    /// Whether nothing waits.
+    pub(super) fn is_empty(&self) -> bool {
+        self.alerts.is_empty()
     }
 
     /// Whether something of an alert waits: what comes after it waits behind it.

@@ -11,6 +11,8 @@ use tokio::time::Instant;
 pub struct Pace {
     per_second: f64,
     burst: f64,
+    /// Of the rate and the burst that it was made with: what is ours of it.
+    whole: (f64, f64),
     tokens: f64,
     counted: Option<Instant>,
 }
@@ -18,8 +20,17 @@ pub struct Pace {
 impl Pace {
     /// A full bucket.
     pub fn new(per_second: f64, burst: u32) -> Self {
-        let burst = f64::from(burst.max(1));
-        Self { per_second: per_second.max(f64::MIN_POSITIVE), burst, tokens: burst, counted: None }
+        let (per_second, burst) = (per_second.max(f64::MIN_POSITIVE), f64::from(burst.max(1)));
+        Self { per_second, burst, whole: (per_second, burst), tokens: burst, counted: None }
+    }
+
+    /// From now on only a part of the rate and of the burst is ours, above 0 and at most 1.
+    pub fn share(&mut self, part: f64, now: Instant) {
+        self.count(now);
+        let (per_second, burst) = self.whole;
+        self.per_second = (per_second * part).max(f64::MIN_POSITIVE);
+        self.burst = (burst * part).max(1.0);
+        self.tokens = self.tokens.min(self.burst);
     }
 
     /// Takes a token and says how long to wait before using it.

@@ -8,18 +8,25 @@ use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 
 use super::attempt::{Courier, Job, dead_letter};
+use super::backlog::{Backlog, Load};
 use super::book::Book;
 use super::common::{Common, Ending, Stopped};
-use super::ports::{OutboxRecord, Ports, Release, TakenOver};
+use super::ports::{Again, OutboxRecord, Ports, ReadAgain, Release, TakenOver};
 use super::round::Round;
+use super::sinks::Way;
 use super::sinks::keep_alive::keep_alive;
 use super::watermark::Watermark;
 use crate::causes::with_causes;
 use crate::dead_letter::Stage;
 use crate::outbox::{Entry, OutboxError};
 
-/// Entries of one channel in memory. Reading stops long before (`dispatch.rs`).
+/// Entries of one channel in its queue. What is held in memory is less.
 const CHANNEL_QUEUE_MAX: usize = 100_000;
+/// What is held in memory for a channel of Slack, which a storm's tally relieves: what comes then is looked
+/// at as soon as it comes.
+const SLACKS_MOST: Load = Load { entries: 5_000, bytes: 16 << 20 };
+/// What is held in memory for another target.
+const SINKS_MOST: Load = Load { entries: 1_000, bytes: 3 << 20 };
 
 /// An entry was finished.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -28,10 +35,17 @@ pub struct Done {
     pub partition: i32,
     /// Which time of having it.
     pub tenure: u64,
-    /// The entries in memory that it was: 1, or 0 when it waited and was taken off the count then.
-    pub entries: usize,
-    /// The memory that it held.
-    pub bytes: usize,
+    /// What it was in memory: nothing when it waited and was taken off the count then.
+    pub load: Load,
+}
+
+/// What of a channel was left in the outbox and is to be read now.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Left {
+    /// The channel.
+    pub channel: String,
+    /// Where, and how much.
+    pub again: Again,
 }
 
 /// A partition.
@@ -45,21 +59,20 @@ pub struct Partition<P> {
     /// Records that came before that.
     early: Vec<OutboxRecord>,
     watermark: Arc<Mutex<Watermark>>,
-    channels: HashMap<String, mpsc::Sender<Job>>,
+    channels: HashMap<String, Lane>,
     couriers: JoinSet<Result<(), Stopped>>,
     ending: Ending,
     done: mpsc::Sender<Done>,
     /// Entries that were read and are not finished, and their bytes.
     load: Load,
+    /// Entries that are left in the outbox until there is room.
+    left: usize,
 }
 
-/// What is in memory.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct Load {
-    /// Entries.
-    pub entries: usize,
-    /// Their bytes, about.
-    pub bytes: usize,
+/// A channel's way to its courier.
+struct Lane {
+    queue: mpsc::Sender<Job>,
+    backlog: Arc<Mutex<Backlog>>,
 }
 
 struct Taken {
@@ -73,6 +86,8 @@ pub(super) struct Finish {
     tenure: u64,
     partition: i32,
     watermark: Arc<Mutex<Watermark>>,
+    /// Its channel's; `None` = it is of none.
+    backlog: Option<Arc<Mutex<Backlog>>>,
     done: mpsc::Sender<Done>,
 }
 
@@ -80,34 +95,43 @@ impl Finish {
     /// An entry is finished.
     pub(super) async fn say(&self, record: &OutboxRecord) {
         lock(&self.watermark).done(record.offset);
-        self.tell(1, bytes(record)).await;
+        self.tell(load(record)).await;
     }
 
     /// An entry waits, perhaps for days: it holds the offset and not the reading.
     pub(super) async fn waits(&self, record: &OutboxRecord) {
-        self.tell(1, bytes(record)).await;
+        self.tell(load(record)).await;
     }
 
     /// An entry that waited is finished.
     pub(super) async fn waited(&self, record: &OutboxRecord) {
         lock(&self.watermark).done(record.offset);
-        self.tell(0, 0).await;
+        self.tell(Load::default()).await;
     }
 
-    async fn tell(&self, entries: usize, bytes: usize) {
+    /// So many entries that wait lie aside.
+    pub(super) fn aside(&self, entries: usize) {
+        if let Some(backlog) = &self.backlog {
+            lock(backlog).set_aside(entries);
+        }
+    }
+
+    async fn tell(&self, load: Load) {
+        if let Some(backlog) = &self.backlog {
+            lock(backlog).finished(load);
+        }
         let (tenure, partition) = (self.tenure, self.partition);
         // Nobody listens when all has ended; the watermark has it.
-        let _heard = self.done.send(Done { tenure, partition, entries, bytes }).await.is_ok();
+        let _heard = self.done.send(Done { tenure, partition, load }).await.is_ok();
     }
 }
 
-fn lock(watermark: &Mutex<Watermark>) -> MutexGuard<'_, Watermark> {
-    watermark.lock().unwrap_or_else(PoisonError::into_inner)
+fn lock<T>(shared: &Mutex<T>) -> MutexGuard<'_, T> {
+    shared.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// The memory that a record holds, about.
-fn bytes(record: &OutboxRecord) -> usize {
-    record.value.as_ref().map_or(0, Vec::len)
+fn load(record: &OutboxRecord) -> Load {
+    Load { entries: 1, bytes: record.bytes() }
 }
 
 impl<P: Ports> Partition<P> {
@@ -125,6 +149,7 @@ impl<P: Ports> Partition<P> {
             ending: Ending::new(),
             done,
             load: Load::default(),
+            left: 0,
         }
     }
 
@@ -149,7 +174,7 @@ impl<P: Ports> Partition<P> {
     }
 
     /// Starts to deliver: the ledger is here.
-    pub fn taken_over(&mut self, taken: TakenOver) {
+    pub fn taken_over(&mut self, taken: TakenOver, is_tight: bool) {
         let TakenOver { ledger, start, unclear_before, is_clean } = taken;
         tracing::info!(
             partition = self.number,
@@ -173,26 +198,25 @@ impl<P: Ports> Partition<P> {
         }
         self.taken = Some(Taken { book, unclear_before });
         for record in std::mem::take(&mut self.early) {
-            self.route(record);
+            self.route(record, Some(is_tight));
         }
     }
 
     /// Takes a record, unless it is under way already.
-    pub fn record(&mut self, record: OutboxRecord) {
+    pub fn record(&mut self, record: OutboxRecord, is_tight: bool) {
         if !lock(&self.watermark).seen(record.offset) {
             return;
         }
-        self.load.entries += 1;
-        self.load.bytes += bytes(&record);
+        self.load.add(load(&record));
         if self.taken.is_none() {
             self.early.push(record);
         } else {
-            self.route(record);
+            self.route(record, Some(is_tight));
         }
     }
 
-    /// Hands a record to its channel's courier.
-    fn route(&mut self, record: OutboxRecord) {
+    /// Hands a record to its channel's courier, or leaves it in the outbox; `None` = it was read again.
+    fn route(&mut self, record: OutboxRecord, is_tight: Option<bool>) {
         let Some(taken) = &self.taken else { return };
         let entry = match Entry::from_bytes(record.value.as_deref().unwrap_or_default()) {
             Ok(entry) => entry,
@@ -209,18 +233,23 @@ impl<P: Ports> Partition<P> {
         let unclear = record.offset < taken.unclear_before;
         let book = Arc::clone(&taken.book);
         let channel = entry.channel.clone();
+        let (offset, held) = (record.offset, load(&record));
         let job = Job::new(record, entry, unclear);
-        let queue = match self.channels.get(&channel) {
-            Some(queue) if !queue.is_closed() => queue.clone(),
+        let lane = match self.channels.get(&channel) {
+            Some(lane) if !lane.queue.is_closed() => lane,
             known => {
                 let known = known.is_some();
                 if known && !self.ending.stop.is_cancelled() {
                     tracing::error!(channel, "the channel's courier failed; another one goes on");
                 }
                 // Who knows what the one that failed left behind.
-                self.start_courier((book, known), channel)
+                self.start_courier((book, known), channel.clone())
             }
         };
+        let queue = lane.queue.clone();
+        if is_tight.is_some_and(|is_tight| !self.holds(&channel, (offset, held), is_tight)) {
+            return;
+        }
         if let Err(error) = queue.try_send(job) {
             // When stopping: it stays in the outbox. A full queue cannot be, since reading is held
             // long before.
@@ -228,31 +257,95 @@ impl<P: Ports> Partition<P> {
         }
     }
 
-    fn finish_of(&self) -> Finish {
+    /// Whether an entry that was just read is held in memory; if not, it is left in the outbox.
+    fn holds(&mut self, channel: &str, (offset, held): (i64, Load), is_tight: bool) -> bool {
+        let Some(lane) = self.channels.get(channel) else { return true };
+        let mut backlog = lock(&lane.backlog);
+        let was_left = backlog.left();
+        if backlog.takes(offset, held.bytes, is_tight) {
+            return true;
+        }
+        if was_left == 0 {
+            tracing::warn!(
+                channel,
+                offset,
+                "the channel takes less than comes; what comes is left in the outbox until there is room"
+            );
+        }
+        drop(backlog);
+        self.load.sub(held);
+        self.left += 1;
+        false
+    }
+
+    /// What is left in the outbox and is to be read now.
+    pub fn left_to_read(&mut self, is_tight: bool) -> Vec<Left> {
+        if self.left == 0 {
+            return Vec::new();
+        }
+        let (partition, to) = (self.number, lock(&self.watermark).next());
+        let left = self.channels.iter().filter_map(|(channel, lane)| {
+            let (from, most) = lock(&lane.backlog).read_again(is_tight)?;
+            Some(Left { channel: channel.clone(), again: Again { partition, from, to, most } })
+        });
+        left.collect()
+    }
+
+    /// Takes what was left of a channel, and was read now.
+    pub fn read_again(&mut self, channel: &str, read: ReadAgain) {
+        let Some(lane) = self.channels.get(channel) else { return };
+        let newest = lock(&self.watermark).next();
+        match lock(&lane.backlog).was_read(read.load(), read.next, newest) {
+            Some(0) => tracing::info!(channel, "nothing of the channel is left in the outbox"),
+            Some(lost) => tracing::error!(
+                channel,
+                lost,
+                "entries that were left in the outbox are not there any more; check retention.ms of \
+                 the topic, and why the channel took nothing for so long"
+            ),
+            None => {}
+        }
+        self.left = self.channels.values().map(|lane| lock(&lane.backlog).left()).sum();
+        self.load.add(read.load());
+        for record in read.records {
+            self.route(record, None);
+        }
+    }
+
+    /// How many entries wait beside those that are in memory: they are left in the outbox, or their target
+    /// did not take them.
+    pub fn beside(&self) -> usize {
+        self.channels.values().map(|lane| lock(&lane.backlog).beside()).sum()
+    }
+
+    fn finish_of(&self, backlog: Option<Arc<Mutex<Backlog>>>) -> Finish {
         Finish {
             tenure: self.tenure,
             partition: self.number,
             watermark: Arc::clone(&self.watermark),
+            backlog,
             done: self.done.clone(),
         }
     }
 
-    fn start_courier(&mut self, book: (Arc<Book>, bool), channel: String) -> mpsc::Sender<Job> {
+    fn start_courier(&mut self, book: (Arc<Book>, bool), channel: String) -> &Lane {
         let (queue, jobs) = mpsc::channel::<Job>(CHANNEL_QUEUE_MAX);
         let (common, ending) = (Arc::clone(&self.common), self.ending.clone());
         let way = common.sinks.way(&channel);
+        let most = if matches!(way, Way::Slack) { SLACKS_MOST } else { SINKS_MOST };
+        let before = self.channels.get(&channel).map(|lane| lock(&lane.backlog).handed_on());
+        let backlog = Arc::new(Mutex::new(before.unwrap_or_else(|| Backlog::new(most))));
         let to = (channel.clone(), way);
         let courier = Courier::new(Arc::clone(&common), to, book, ending.clone());
-        let round = Round::new(courier, &common, self.finish_of());
+        let round = Round::new(courier, &common, self.finish_of(Some(Arc::clone(&backlog))));
         self.couriers.spawn(async move { round.run(jobs, &common, &ending).await });
-        self.channels.insert(channel, queue.clone());
-        queue
+        self.channels.entry(channel).insert_entry(Lane { queue, backlog }).into_mut()
     }
 
     /// Gives a record that is no entry to the dead letters.
     fn bury(&mut self, record: OutboxRecord, message: String) {
         let (common, ending, finish) =
-            (Arc::clone(&self.common), self.ending.clone(), self.finish_of());
+            (Arc::clone(&self.common), self.ending.clone(), self.finish_of(None));
         self.couriers.spawn(async move {
             let topics = &common.topics;
             let letter = dead_letter(&topics.outbox, &record, None, 0, ("unreadable", message));
@@ -266,8 +359,7 @@ impl<P: Ports> Partition<P> {
 
     /// Notes a finished entry; returns what can be committed, if that moved.
     pub fn finished(&mut self, done: Done) -> Option<i64> {
-        self.load.entries = self.load.entries.saturating_sub(done.entries);
-        self.load.bytes = self.load.bytes.saturating_sub(done.bytes);
+        self.load.sub(done.load);
         lock(&self.watermark).advance()
     }
 

@@ -2,6 +2,7 @@
 
 use std::future::Future;
 
+use super::backlog::Load;
 use crate::ledger::Ledger;
 use crate::record::OutgoingRecord;
 
@@ -18,6 +19,13 @@ pub struct OutboxRecord {
     pub key: Option<Vec<u8>>,
     /// The entry.
     pub value: Option<Vec<u8>>,
+}
+
+impl OutboxRecord {
+    /// The memory that it holds, about.
+    pub fn bytes(&self) -> usize {
+        self.value.as_ref().map_or(0, Vec::len)
+    }
 }
 
 /// What happens at the reading end of the outbox, in order.
@@ -103,6 +111,51 @@ impl From<String> for PortError {
     }
 }
 
+/// Entries of a partition that are to be read again.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Again {
+    /// The partition.
+    pub partition: i32,
+    /// The first offset that is looked at.
+    pub from: i64,
+    /// The offset after the last one.
+    pub to: i64,
+    /// When so much is found, the rest is left.
+    pub most: Load,
+}
+
+/// What was read again.
+#[derive(Debug, Clone, Default)]
+pub struct ReadAgain {
+    /// Those that were wanted.
+    pub records: Vec<OutboxRecord>,
+    /// The offset after the last one that was looked at.
+    pub next: i64,
+}
+
+impl ReadAgain {
+    /// Nothing yet of what is to be read.
+    pub fn of(again: &Again) -> Self {
+        Self { records: Vec::new(), next: again.from }
+    }
+
+    /// Keeps a record, which is wanted or not; returns whether there is room for more.
+    pub fn look_at(&mut self, record: OutboxRecord, is_wanted: bool, most: Load) -> bool {
+        self.next = record.offset + 1;
+        if is_wanted {
+            self.records.push(record);
+        }
+        let load = self.load();
+        load.entries < most.entries && load.bytes < most.bytes
+    }
+
+    /// What it is in memory.
+    pub fn load(&self) -> Load {
+        let bytes = self.records.iter().map(OutboxRecord::bytes).sum();
+        Load { entries: self.records.len(), bytes }
+    }
+}
+
 /// Kafka, for delivery.
 pub trait Ports: Send + Sync + 'static {
     /// Writes a record; returns when all in-sync replicas have it.
@@ -114,6 +167,13 @@ pub trait Ports: Send + Sync + 'static {
         &self,
         partition: i32,
     ) -> impl Future<Output = Result<TakenOver, PortError>> + Send;
+
+    /// Reads entries of a partition again that are `wanted`.
+    fn read_again(
+        &self,
+        again: Again,
+        wanted: impl Fn(&OutboxRecord) -> bool + Send + 'static,
+    ) -> impl Future<Output = Result<ReadAgain, PortError>> + Send;
 
     /// Commits the offset of the next entry, sooner or later.
     fn commit(&self, partition: i32, next: i64);

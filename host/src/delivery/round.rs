@@ -20,6 +20,7 @@ use super::lanes::{Lanes, Queued};
 use super::partition::Finish;
 use super::patience::Patience;
 use super::ports::Ports;
+use super::retries::Retries;
 use super::storm::{Storm, Tallies};
 use super::suppression::{Reason, Waiting, can_end};
 use crate::history::What;
@@ -28,6 +29,7 @@ use crate::notification::{AlertId, Kind, Severity};
 mod changes;
 mod grouping;
 mod relief;
+mod retrying;
 
 /// Between two looks whether the silences were read.
 const SILENCES_LOOK: Duration = Duration::from_millis(20);
@@ -43,6 +45,7 @@ pub(super) struct Round<P> {
     storm: Storm,
     tallies: Tallies,
     groups: Groups,
+    retries: Retries,
     finish: Finish,
     patience: Patience,
 }
@@ -59,6 +62,7 @@ impl<P: Ports> Round<P> {
             storm: Storm::new(after, Instant::now()),
             tallies: Tallies::default(),
             groups: Groups::default(),
+            retries: Retries::new(common.backoff()),
             finish,
             patience: common.patience.clone(),
         }
@@ -105,6 +109,7 @@ impl<P: Ports> Round<P> {
             self.take_in(new).await?;
             self.relieve().await?;
             let now = Instant::now();
+            self.retry(now);
             self.forget_groups(now);
             let (turn, later) = (self.turn(now), self.later(now));
             let due = self.edits.next();
@@ -129,6 +134,9 @@ impl<P: Ports> Round<P> {
 
     /// What is to be done next.
     fn turn(&mut self, now: Instant) -> Option<Turn> {
+        if self.retries.rests(now) {
+            return None;
+        }
         if let Some((tally, due)) = self.tallies.first()
             && due <= now
         {
@@ -181,6 +189,7 @@ impl<P: Ports> Round<P> {
         if self.edits.has(&queued.job.entry.alert) {
             return self.line_up(queued).await;
         }
+        let Some(queued) = self.stand_behind(queued).await else { return Ok(()) };
         self.end_wait(&queued).await;
         let is_waiting = self.waiting.has(&queued.job.entry.alert);
         if !is_waiting && matches!(self.courier.fold(&queued.job), Fold::Within(_)) {
@@ -192,6 +201,9 @@ impl<P: Ports> Round<P> {
         let Some(queued) = self.withhold(queued).await? else { return Ok(()) };
         if self.due(&queued.job).is_some() {
             return self.line_up(queued).await;
+        }
+        if !self.courier.is_slacks() {
+            return self.hand_over(queued).await;
         }
         self.deliver(&queued.job).await?;
         self.finished(&queued).await;
@@ -210,6 +222,9 @@ impl<P: Ports> Round<P> {
 
     /// Lets an entry wait, or writes down that it is over, where it may not be told now; else returns it.
     async fn withhold(&mut self, queued: Queued) -> Result<Option<Queued>, Stopped> {
+        if queued.tried {
+            return Ok(Some(queued));
+        }
         let (job, alert) = (&queued.job, queued.job.entry.alert);
         self.take_up(&queued);
         if self.waiting.has(&alert) {

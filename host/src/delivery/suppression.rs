@@ -108,14 +108,6 @@ impl Suppression {
         manner.muted(now_ms).map(|name| Reason::MuteTime(name.to_owned()))
     }
 
-    /// The labels that the ledger keeps of an alert that an entry leaves in a state: while it is open and
-    /// can end. Nobody asks for them where there is no policy.
-    pub fn labels(&self, entry: &Entry, after: State) -> Option<Labels> {
-        let is_alert = can_end(entry) && entry.digest.is_none() && !is_its(entry);
-        let is_kept = is_alert && after != State::Resolved;
-        (is_kept && self.policy.current().is_some()).then(|| Labels::of(entry))
-    }
-
     /// The group in which an entry's alert is told, with how that is told; `None` = it is told alone.
     pub fn group(&self, entry: &Entry) -> Option<(Labels, Manner)> {
         let policy = self.policy.current()?;
@@ -130,6 +122,13 @@ impl Suppression {
         let rules = policy.inhibit_rules();
         !rules.is_empty() && rules.iter().any(|rule| rule.is_source(&Labels::of(entry)))
     }
+}
+
+/// The labels that the ledger keeps of an alert that an entry leaves in a state: while it is open and can
+/// end.
+pub(super) fn open_labels(entry: &Entry, after: State) -> Option<Labels> {
+    let is_alert = can_end(entry) && entry.digest.is_none() && !is_its(entry);
+    (is_alert && after != State::Resolved).then(|| Labels::of(entry))
 }
 
 /// Whether an alert can end: one without a key is an event, which is over when it is told.

@@ -26,6 +26,11 @@ impl Watermark {
         true
     }
 
+    /// The offset after the last entry that was read; zero when none was.
+    pub fn next(&self) -> i64 {
+        self.next.unwrap_or_default()
+    }
+
     /// Notes an entry that is finished.
     pub fn done(&mut self, offset: i64) {
         self.open.remove(&offset);

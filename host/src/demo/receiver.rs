@@ -56,6 +56,8 @@ pub enum Say {
 struct Inner {
     seen: Mutex<Vec<Seen>>,
     says: Mutex<VecDeque<Say>>,
+    /// What it does not take: bodies with this in them. Empty = it takes all.
+    refused: Mutex<String>,
 }
 
 /// A receiver on this machine; it says 200 unless it is told otherwise, and ends when dropped.
@@ -97,6 +99,11 @@ impl Receiver {
         self.inner.says.lock().unwrap_or_else(PoisonError::into_inner).extend(says);
     }
 
+    /// From now on it says 500 to bodies that contain `text`; to none when that is empty.
+    pub fn refuse(&self, text: &str) {
+        text.clone_into(&mut self.inner.refused.lock().unwrap_or_else(PoisonError::into_inner));
+    }
+
     /// All requests so far, in order.
     pub fn seen(&self) -> Vec<Seen> {
         self.inner.seen.lock().unwrap_or_else(PoisonError::into_inner).clone()
@@ -115,9 +122,12 @@ async fn take(
     body: Bytes,
 ) -> Response {
     let say = inner.says.lock().unwrap_or_else(PoisonError::into_inner).pop_front();
+    let refused = inner.refused.lock().unwrap_or_else(PoisonError::into_inner).clone();
+    let is_refused = !refused.is_empty() && String::from_utf8_lossy(&body).contains(&refused);
     let seen = Seen { path: uri.path().to_owned(), headers, body };
     inner.seen.lock().unwrap_or_else(PoisonError::into_inner).push(seen);
     match say {
+        None if is_refused => StatusCode::INTERNAL_SERVER_ERROR.into_response(),
         None => StatusCode::OK.into_response(),
         Some(Say::Status(status)) => {
             StatusCode::from_u16(status).unwrap_or(StatusCode::OK).into_response()

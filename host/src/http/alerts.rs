@@ -8,6 +8,7 @@ use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use serde_json::Value;
+use tokio::sync::Semaphore;
 
 use super::typed;
 use crate::alerts::{Found, Question, STATES, Unclear};
@@ -17,12 +18,20 @@ use crate::policy::parse_duration;
 /// Reads ledger and history, of the history what was written since then; an error is a sentence. Blocks.
 pub type AlertsReader = Arc<dyn Fn(Option<i64>) -> Result<Found, String> + Send + Sync>;
 
+/// What reads, and whose turn it is: each reads whole topics, and several at once would cost as much memory
+/// as they are many.
+#[derive(Clone)]
+struct Reading {
+    read: AlertsReader,
+    turn: Arc<Semaphore>,
+}
+
 /// The pages of alerts.
 pub fn router(read: AlertsReader) -> Router {
     Router::new()
         .route("/api/alerts", get(list))
         .route("/api/alerts/{id}", get(show))
-        .with_state(read)
+        .with_state(Reading { read, turn: Arc::new(Semaphore::new(1)) })
 }
 
 /// What may be asked of `/api/alerts`.
@@ -33,7 +42,7 @@ struct ListQuery {
     state: Option<String>,
 }
 
-async fn list(State(read): State<AlertsReader>, Query(query): Query<ListQuery>) -> Response {
+async fn list(State(reading): State<Reading>, Query(query): Query<ListQuery>) -> Response {
     let since = query.since.map(|text| since(&text, now_ms())).transpose();
     let since_ms = match since {
         Ok(since_ms) => since_ms,
@@ -44,15 +53,15 @@ async fn list(State(read): State<AlertsReader>, Query(query): Query<ListQuery>) 
         return told(StatusCode::BAD_REQUEST, &error);
     }
     let question = Question { since_ms, rule: query.rule, state: query.state };
-    let answer = ask(read, since_ms, move |found| {
+    let answer = ask(reading, since_ms, move |found| {
         let alerts = found.answer(&question);
         Ok(alerts.iter().map(|alert| alert.to_json(false)).collect::<Vec<_>>().into())
     });
     answer.await
 }
 
-async fn show(State(read): State<AlertsReader>, Path(id): Path<String>) -> Response {
-    let answer = ask(read, None, move |found| {
+async fn show(State(reading): State<Reading>, Path(id): Path<String>) -> Response {
+    let answer = ask(reading, None, move |found| {
         let alerts = found.show(&id)?;
         Ok(alerts.iter().map(|alert| alert.to_json(true)).collect::<Vec<_>>().into())
     });
@@ -60,11 +69,17 @@ async fn show(State(read): State<AlertsReader>, Path(id): Path<String>) -> Respo
 }
 
 async fn ask(
-    read: AlertsReader,
+    Reading { read, turn }: Reading,
     since_ms: Option<i64>,
     answer: impl FnOnce(Found) -> Result<Value, Unclear> + Send + 'static,
 ) -> Response {
-    let asked = tokio::task::spawn_blocking(move || read(since_ms).map(answer)).await;
+    let turn = turn.acquire_owned().await;
+    let asked = tokio::task::spawn_blocking(move || {
+        // Kept also when whoever asked has gone away meanwhile.
+        let _turn = turn;
+        read(since_ms).map(answer)
+    });
+    let asked = asked.await;
     match asked {
         Ok(Ok(Ok(json))) => typed("application/json", json.to_string()),
         Ok(Ok(Err(error @ Unclear::None(_)))) => told(StatusCode::NOT_FOUND, &error.to_string()),
@@ -97,6 +112,26 @@ mod tests {
     use super::*;
     use crate::history::What;
     use crate::history::tests::event;
+
+    #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+    async fn topics_are_read_by_one_at_a_time() {
+        use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
+        let (now, most) = (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicUsize::new(0)));
+        let (at, highest) = (Arc::clone(&now), Arc::clone(&most));
+        let read: AlertsReader = Arc::new(move |_| {
+            highest.fetch_max(at.fetch_add(1, SeqCst) + 1, SeqCst);
+            std::thread::sleep(std::time::Duration::from_millis(5));
+            at.fetch_sub(1, SeqCst);
+            Ok(Found::default())
+        });
+        let reading = Reading { read, turn: Arc::new(Semaphore::new(1)) };
+        let ask = || ask(reading.clone(), None, |_| Ok(Value::Null));
+        let asked = (0..8).map(|_| tokio::spawn(ask()));
+        for asked in asked.collect::<Vec<_>>() {
+            assert_eq!(asked.await.unwrap().status(), StatusCode::OK);
+        }
+        assert_eq!((now.load(SeqCst), most.load(SeqCst)), (0, 1));
+    }
 
     async fn asked(path: &str) -> (StatusCode, String) {
         use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};

@@ -75,6 +75,8 @@ pub struct Found<'a> {
     pub partition: i32,
     /// Its offset.
     pub offset: i64,
+    /// When it was written, milliseconds since the Unix epoch; -1 = unknown.
+    pub timestamp_ms: i64,
     /// Its key.
     pub key: Option<&'a [u8]>,
     /// `None` = a tombstone.
@@ -321,7 +323,8 @@ impl Reading<'_> {
                     self.records += 1;
                     let (topic, partition) = (stray.topic(), stray.partition());
                     let (offset, key, value) = (stray.offset(), stray.key(), stray.payload());
-                    take(Found { topic, partition, offset, key, value })?;
+                    let timestamp_ms = stray.timestamp().to_millis().unwrap_or(-1);
+                    take(Found { topic, partition, offset, timestamp_ms, key, value })?;
                     let at = self.ends.find(topic, partition);
                     self.ends.passed(at, offset);
                 }
@@ -359,7 +362,8 @@ impl Reading<'_> {
             }
             self.records += 1;
             let (topic, offset) = (&*place.topic, one.offset());
-            take(Found { topic, partition, offset, key: one.key(), value: one.value() })?;
+            let (timestamp_ms, key, value) = (one.timestamp_ms(), one.key(), one.value());
+            take(Found { topic, partition, offset, timestamp_ms, key, value })?;
             self.ends.passed(run.1, offset);
         }
         Ok(())

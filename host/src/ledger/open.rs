@@ -1,19 +1,24 @@
 //! The open alerts of the whole group, by what the ledger says of them: they inhibit others, whichever
-//! host has them.
+//! host has them, and their ends are told where they are open.
 //!
 //! In: what this host writes into the partitions of the ledger that are its own, at once, and what
-//! others write into all partitions, by way of `kafka.rs`. Out: which open alert inhibits another one.
+//! others write into all partitions, by way of `kafka.rs`. Out: which open alert inhibits another one, and
+//! where one is open.
 //! Pure but for `kafka.rs`.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::time::{Duration, Instant};
 
-use super::{Entry, wire};
+use super::{Entry, State as Stands, wire};
 use crate::notification::AlertId;
 use crate::policy::{Labels, Policy, Sources};
 
 pub mod kafka;
+
+/// Between two looks whether the topic was read.
+const READ_LOOK: Duration = Duration::from_millis(5);
 
 /// An entry of the ledger: its partition and its key.
 type Name = (i32, Vec<u8>);
@@ -23,6 +28,7 @@ type Name = (i32, Vec<u8>);
 pub struct OpenAlerts {
     state: Arc<Mutex<State>>,
     is_read: Arc<AtomicBool>,
+    followed: Arc<OnceLock<Instant>>,
     tenures: Arc<AtomicU64>,
 }
 
@@ -36,7 +42,13 @@ struct State {
     own: Sources<Name, AlertId>,
     /// What was read, of all partitions.
     read: Sources<Name, AlertId>,
+    /// Of both, the alerts that their channel took nothing of: they inhibit, and their ends are told to
+    /// nobody.
+    untold: [HashSet<Name>; 2],
 }
+
+const OWN: usize = 0;
+const READ: usize = 1;
 
 /// A partition of the ledger while it is this host's own: what it says of it counts at once.
 #[derive(Debug)]
@@ -73,6 +85,7 @@ impl OpenAlerts {
         let mut state = self.lock();
         let policy = Arc::clone(&state.policy);
         let name = (partition, key.to_vec());
+        state.note_untold(READ, &name, entry);
         state.read.set(&name, entry.and_then(open), policy.inhibit_rules());
     }
 
@@ -87,8 +100,28 @@ impl OpenAlerts {
             let mut state = self.lock();
             let policy = Arc::clone(&state.policy);
             state.read.keep(|_| false, policy.inhibit_rules());
+            state.untold[READ].clear();
         }
         self.is_read.store(is_read, Ordering::Release);
+    }
+
+    /// Somebody is about to read the topic, and then goes on.
+    pub fn set_followed(&self) {
+        self.followed.get_or_init(Instant::now);
+    }
+
+    /// Waits until the topic was read to its end, if anybody reads it, but not longer than `most` after that
+    /// began; returns whether that is so. Blocks.
+    pub fn await_read(&self, most: Duration) -> bool {
+        while let Some(begin) = self.followed.get()
+            && !self.is_read()
+        {
+            if begin.elapsed() >= most {
+                return false;
+            }
+            std::thread::sleep(READ_LOOK);
+        }
+        true
     }
 
     /// Whether the topic was read to its end.
@@ -98,9 +131,10 @@ impl OpenAlerts {
 
     /// The channels in which an alert is open, as far as the ledger was read or is this host's own.
     pub fn places(&self, alert: &AlertId) -> Vec<String> {
-        let state = self.lock();
+        let state = &*self.lock();
+        let told = |of: usize| move |name: &&Name| !state.untold[of].contains(*name);
         let of_others = state.read.names_of(alert).filter(|name| !state.ours.contains_key(&name.0));
-        let names = state.own.names_of(alert).chain(of_others);
+        let names = state.own.names_of(alert).filter(told(OWN)).chain(of_others.filter(told(READ)));
         let places = names.filter_map(|(_, key)| Some(wire::channel_of(key)?.to_owned()));
         // The same one twice where the outbox had another number of partitions once.
         places.collect::<BTreeSet<_>>().into_iter().collect()
@@ -139,13 +173,22 @@ impl State {
     fn forget_own(&mut self, partition: i32) {
         let policy = Arc::clone(&self.policy);
         self.own.keep(|name| name.0 != partition, policy.inhibit_rules());
+        self.untold[OWN].retain(|name| name.0 != partition);
+    }
+
+    fn note_untold(&mut self, of: usize, name: &Name, entry: Option<&Entry>) {
+        if entry.is_some_and(|entry| entry.state == Stands::Abandoned) {
+            self.untold[of].insert(name.clone());
+        } else {
+            self.untold[of].remove(name);
+        }
     }
 }
 
 impl Tenure {
     /// An entry was written.
     pub fn note(&self, entry: &Entry) {
-        self.set(entry.key(), open(entry));
+        self.set(entry.key(), Some(entry));
     }
 
     /// An entry is forgotten.
@@ -153,11 +196,13 @@ impl Tenure {
         self.set(key.to_vec(), None);
     }
 
-    fn set(&self, key: Vec<u8>, open: Option<(AlertId, Labels)>) {
+    fn set(&self, key: Vec<u8>, entry: Option<&Entry>) {
         let mut state = self.open.lock();
         if state.ours.get(&self.partition) == Some(&self.number) {
             let policy = Arc::clone(&state.policy);
-            state.own.set(&(self.partition, key), open, policy.inhibit_rules());
+            let name = (self.partition, key);
+            state.note_untold(OWN, &name, entry);
+            state.own.set(&name, entry.and_then(open), policy.inhibit_rules());
         }
     }
 }
@@ -179,8 +224,6 @@ fn open(entry: &Entry) -> Option<(AlertId, Labels)> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::ledger::State as Stands;
-
     const A: &str = "00000000000000000000000000000001";
     const B: &str = "00000000000000000000000000000002";
 
@@ -226,6 +269,10 @@ mod tests {
         let elsewhere = Entry { channel: "webhook:x".into(), ..fired.clone() };
         let tenure = open.take_over(3, [&elsewhere]);
         let places = || open.places(&fired.alert);
+        assert_eq!(places(), ["general", "webhook:x"]);
+        tenure.note(&Entry { state: Stands::Abandoned, ..elsewhere.clone() });
+        assert_eq!(places(), ["general"], "nobody was told there");
+        tenure.note(&elsewhere);
         assert_eq!(places(), ["general", "webhook:x"]);
         tenure.note(&Entry { labels: None, ..elsewhere });
         assert_eq!(places(), ["general"]);

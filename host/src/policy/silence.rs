@@ -9,8 +9,10 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use arc_swap::ArcSwap;
 
+use super::SEVERITIES;
 use super::labels::Labels;
-use super::matcher::Matchers;
+use super::matcher::{Matcher, Matchers};
+use crate::notification::Severity;
 
 pub mod kafka;
 mod wire;
@@ -90,6 +92,12 @@ pub enum InvalidSilence {
     /// Nobody says who.
     #[error("the silence has no author; say who")]
     Author,
+    /// No alert has the severity that it asks for.
+    #[error("no alert has {matcher}: a severity is one of {}", SEVERITIES.map(Severity::as_str).join(", "))]
+    Severity {
+        /// What asks for it.
+        matcher: String,
+    },
 }
 
 impl Silence {
@@ -106,7 +114,19 @@ impl Silence {
             (self.comment.trim().is_empty(), InvalidSilence::Comment),
             (self.created_by.trim().is_empty(), InvalidSilence::Author),
         ];
-        wrong.into_iter().find(|(is, _)| *is).map_or(Ok(()), |(_, error)| Err(error))
+        if let Some((_, error)) = wrong.into_iter().find(|(is, _)| *is) {
+            return Err(error);
+        }
+        let exists = |matcher: &&Matcher| {
+            SEVERITIES
+                .iter()
+                .any(|one| matcher.matches(&[("severity", one.as_str())].into_iter().collect()))
+        };
+        let mut of_severity = self.matchers.0.iter().filter(|one| one.name == "severity");
+        match of_severity.find(|matcher| !exists(matcher)) {
+            Some(matcher) => Err(InvalidSilence::Severity { matcher: matcher.to_string() }),
+            None => Ok(()),
+        }
     }
 
     /// Where it stands.
@@ -171,6 +191,27 @@ impl Silences {
     /// A silence by its id.
     pub fn get(&self, id: &str) -> Option<Arc<Silence>> {
         self.shared.silences.load().get(id).cloned()
+    }
+
+    /// The silence with this id, or whose id alone begins so.
+    ///
+    /// # Errors
+    /// When there is none, or several; for people.
+    pub fn named(&self, id: &str) -> Result<Arc<Silence>, String> {
+        if let Some(silence) = self.get(id) {
+            return Ok(silence);
+        }
+        let all = self.shared.silences.load();
+        let mut alike = all.range(id.to_owned()..).take_while(|(one, _)| one.starts_with(id));
+        match (alike.next().filter(|_| !id.is_empty()), alike.next()) {
+            (Some((_, silence)), None) => Ok(Arc::clone(silence)),
+            (Some((first, _)), Some((second, _))) => {
+                Err(format!("`{id}` may be {first} or {second}; write more of it"))
+            }
+            (None, _) => {
+                Err(format!("there is no silence `{id}`; `firebell silence list` shows all"))
+            }
+        }
     }
 
     /// All of them, by their end.

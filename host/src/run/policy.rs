@@ -27,7 +27,7 @@ pub(super) struct Policing {
     pub(super) policy: LivePolicy,
     /// The group's silences.
     pub(super) silences: Silences,
-    /// The group's open alerts, which inhibit others.
+    /// The group's open alerts, which inhibit others and end where they are open.
     pub(super) open: OpenAlerts,
     follower: Option<Follower>,
 }
@@ -59,7 +59,7 @@ impl Policing {
     /// Starts what keeps it up to date.
     pub(super) fn follow(
         &mut self,
-        config: &Arc<Config>,
+        (config, evaluates): (&Arc<Config>, bool),
         (metrics, readiness): (&Metrics, &Readiness),
         stop: &CancellationToken,
     ) -> Result<Followers, RunError> {
@@ -69,13 +69,16 @@ impl Policing {
             let (live, counts) = (self.policy.clone(), metrics.clone());
             let follow = move || follower.follow(&live, &counts);
             followers.threads.push(spawn("policy".into(), follow)?);
-            // Who delivers asks what inhibits; who evaluates, where alerts are open that end.
-            let (told, ends) = ((metrics.clone(), readiness.clone()), stop.clone());
-            let (live, open) = (self.policy.clone(), self.open.clone());
-            let kafka = config.kafka.clone();
-            let follow = move || open::kafka::follow(&kafka, (&live, &open), told, &ends);
-            followers.threads.push(spawn("open-alerts".into(), follow)?);
         }
+        if evaluates {
+            self.open.set_followed();
+        }
+        // Who delivers asks what inhibits; who evaluates, where alerts are open that end.
+        let (told, ends) = ((metrics.clone(), readiness.clone()), stop.clone());
+        let (live, open) = (self.policy.clone(), self.open.clone());
+        let kafka = config.kafka.clone();
+        let follow = move || open::kafka::follow(&kafka, evaluates, (&live, &open), told, &ends);
+        followers.threads.push(spawn("open-alerts".into(), follow)?);
         let (metrics, readiness) = (metrics.clone(), readiness.clone());
         let (kafka, forgets, ends) = (config.kafka.clone(), self.silences.clone(), stop.clone());
         let (config, silences) = (Arc::clone(config), self.silences.clone());

@@ -7,6 +7,8 @@ use std::time::{Duration, Instant};
 use firebell::outbox::Entry;
 use firebell_tests::eventually;
 use firebell_tests::eventually_eq;
+use firebell_tests::guests::guest;
+use firebell_tests::kafka::Kafka;
 use firebell_tests::scene::Scene;
 use firebell_tests::site::{Host, quoted};
 use serde_json::Value;
@@ -73,6 +75,45 @@ fn routes_lead_to_two_channels_and_change_while_the_host_runs() {
     scene.say(["c"]);
     scene.await_titles(["v1: a", "v1: a", "v1: b", "v1: c"]);
     assert!(decided(&scene).contains(&("v1: c".to_owned(), "firebell-ops".to_owned())));
+}
+
+/// The messages that stand, each with its channel.
+fn standing(scene: &Scene) -> BTreeSet<(String, String)> {
+    scene.slack.posts().into_iter().map(|post| (post.text, post.channel)).collect()
+}
+
+#[test]
+fn an_end_is_told_where_its_alert_is_open_whatever_leads_elsewhere_by_then() {
+    let mut scene = Scene::new(Kafka::newest(), "ends");
+    let path = scene.site.config_path("one").with_file_name("policy.toml");
+    let no_policy = "[route]\n";
+    std::fs::write(&path, no_policy).unwrap();
+    scene.site.set("delivery", "policy", &quoted(&path.display().to_string()));
+    let lead = |channel| {
+        scene.rule("graded", &guest("graded"), &format!("channels = [{}]", quoted(channel)));
+    };
+    lead("general");
+    let host = scene.site.start();
+    scene.say(["opens door", "opens gate"]);
+    scene.await_titles(["door", "gate"]);
+    // The rule leads elsewhere.
+    let generation = || host.metric("firebell_rule_set_generation", &[]);
+    let before = generation();
+    lead("firebell-ops");
+    eventually("the rule's next version", || (generation() > before).then_some(()));
+    scene.say(["ends door"]);
+    let wanted = pairs(&[("✅ door", "general"), ("🟡 gate", "general")]);
+    eventually_eq("the end of the first", &wanted, || standing(&scene));
+    // So does the policy, and another host ends it.
+    put(&path, "[route]\nreceiver = \"all\"\n[receivers.all]\nchannels = [\"elsewhere\"]\n");
+    eventually("the new policy", || (reloads(&host, "swapped") == 1.0).then_some(()));
+    assert!(host.terminate().success());
+    let host = scene.site.start();
+    scene.say(["ends gate", "opens door"]);
+    let wanted = pairs(&[("✅ door", "general"), ("✅ gate", "general"), ("🟡 door", "elsewhere")]);
+    eventually_eq("the end of the second", &wanted, || standing(&scene));
+    let posted = || host.metric("firebell_slack_posts_total", &[("outcome", "posted")]);
+    eventually_eq("the posts of the second host", &1.0, posted);
 }
 
 #[test]

@@ -7,6 +7,7 @@ use crate::dead_letter::{DeadLetter, RuleVersion, Stage};
 use crate::delivery::common::{Stopped, now_ms};
 use crate::delivery::decision::state_after;
 use crate::delivery::ports::{OutboxRecord, Ports};
+use crate::delivery::suppression::open_labels;
 use crate::history::What;
 use crate::ledger::{Entry as Known, Place, State, Told};
 use crate::limits::cut;
@@ -62,7 +63,7 @@ impl<P: Ports> Courier<P> {
             group: known.and_then(|known| known.group.clone()),
             fallback: job.via.clone(),
             told: Some(told(&job.entry, known)),
-            labels: self.common.suppression.labels(&job.entry, state),
+            labels: open_labels(&job.entry, state),
             ..new
         };
         self.common.keep(self.book.note(known), &self.ending).await
@@ -95,7 +96,7 @@ impl<P: Ports> Courier<P> {
             // What was given up is open all the same.
             labels: match job.entry.notification.kind {
                 Kind::Resolve => None,
-                Kind::Fire | Kind::Update => self.common.suppression.labels(&job.entry, state),
+                Kind::Fire | Kind::Update => open_labels(&job.entry, state),
             },
             why,
             // What a target was told before it refused this still holds there; what is over passes.

@@ -10,7 +10,7 @@ use crate::delivery::blocks::groups::{Saying, notification};
 use crate::delivery::common::{Stopped, now_ms};
 use crate::delivery::decision::state_after;
 use crate::delivery::ports::{OutboxRecord, Ports};
-use crate::delivery::suppression::Reason;
+use crate::delivery::suppression::{Reason, open_labels};
 use crate::group::{Folded, Group, Line, Lines, Member, RULE, Stands};
 use crate::history::What;
 use crate::ledger::{Entry as Known, State, Told};
@@ -151,7 +151,7 @@ impl<P: Ports> Courier<P> {
         let known = Known {
             told: Some(told),
             member: Some(member),
-            labels: self.common.suppression.labels(entry, after).or(labels),
+            labels: open_labels(entry, after).or(labels),
             why: same.and_then(|known| known.why.clone()).filter(|_| was_held),
             ..job.noted(state).opened_like(same)
         };

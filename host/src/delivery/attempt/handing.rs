@@ -1,5 +1,5 @@
-//! Handing an entry to a target beside Slack's channels, again and again until it has it, or will
-//! never take it, or has been asked for long enough.
+//! Handing an entry to a target beside Slack's channels, once: it has it, or will never take it, or has
+//! been asked for long enough, or is asked again later (`retries.rs`).
 //!
 //! An unclear answer is no question to anybody here: the same is sent again under the same key, by
 //! which a target knows what it has.
@@ -12,8 +12,22 @@ use crate::delivery::common::{Stopped, now_ms};
 use crate::delivery::decision::{Step, state_after, step};
 use crate::delivery::ports::Ports;
 use crate::delivery::sinks::{Answer, Sink, Told, Way};
+use crate::delivery::suppression::open_labels;
 use crate::history::What;
 use crate::ledger::Entry as Known;
+use crate::notification::Kind;
+
+/// What came of one attempt.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(in crate::delivery) enum Handed {
+    /// Nothing more is to be done.
+    Over(Outcome),
+    /// It is to be handed over again.
+    NotTaken {
+        /// The target asks for so much time.
+        wait: Duration,
+    },
+}
 
 impl<P: Ports> Courier<P> {
     /// Whether its channel is one of Slack's, with Slack's pace, tallies and threads.
@@ -21,71 +35,72 @@ impl<P: Ports> Courier<P> {
         matches!(self.way, Way::Slack)
     }
 
-    /// Hands an entry over; `None` = its channel is Slack's.
-    pub(super) async fn hand_over(&self, job: &Job) -> Result<Option<Outcome>, Stopped> {
+    /// Hands an entry to its target, once; to one of Slack's channels, until it is over.
+    ///
+    /// # Errors
+    /// When work on the partition ends before; the entry stays in the outbox.
+    pub(in crate::delivery) async fn hand_over(&mut self, job: &Job) -> Result<Handed, Stopped> {
         let known = self.book.known(&job.entry);
-        let outcome = match (&self.way, step(&job.entry, job.record.offset, known.as_ref())) {
-            (Way::Slack, _) => return Ok(None),
-            (_, Step::Duplicate) => Outcome::Duplicate,
-            (_, Step::Repeated) => Outcome::Repeated,
-            (_, Step::Untold) => Outcome::Untold,
+        let handed = match (&self.way, step(&job.entry, job.record.offset, known.as_ref())) {
+            (Way::Slack, _) => return self.deliver(job).await.map(Handed::Over),
+            (_, Step::Duplicate) => Handed::Over(Outcome::Duplicate),
+            (_, Step::Repeated) => Handed::Over(Outcome::Repeated),
+            (_, Step::Untold) => Handed::Over(Outcome::Untold),
+            // There is nobody any more who could be told that it is over.
+            (Way::Nowhere(_), _) if job.entry.notification.kind == Kind::Resolve => {
+                Handed::Over(Outcome::Untold)
+            }
             (Way::Nowhere(why), _) => {
                 let refusal = Refusal { reason: "target", message: why.clone() };
-                self.give_up(job, known.as_ref(), refusal).await?
+                Handed::Over(self.give_up(job, known.as_ref(), refusal).await?)
             }
             (Way::Sink(sink), _) => self.hand(sink, job, known.as_ref()).await?,
         };
-        Ok(Some(outcome))
+        if let Handed::Over(outcome) = handed {
+            self.delivered(job, outcome).await?;
+        }
+        Ok(handed)
     }
 
-    async fn hand(
-        &self,
-        sink: &Sink,
-        job: &Job,
-        known: Option<&Known>,
-    ) -> Result<Outcome, Stopped> {
-        let mut backoff = self.common.backoff();
-        loop {
-            // Nothing is unclear to the next owner: it sends the same again.
-            let stopped = |_| Stopped { unclear: false };
-            let turn = self.ending.idle(sink.turn()).await?;
-            let told = Told {
-                entry: &job.entry,
-                before: known.map(|known| known.state),
-                standing: known.and_then(|known| known.standing.as_ref()),
-                now_ms: now_ms(),
-            };
-            let answer = self.ending.busy(sink.tell(&self.common.ports, told)).await;
-            let (class, wait, detail) = match answer.map_err(stopped)? {
-                Answer::Taken { standing } => {
-                    self.note_down(job, What::asked("take it", "sent", ""));
-                    let note = Known { standing, ..self.handed(job, known) };
-                    let record = self.book.note(note);
-                    drop(turn);
-                    self.common.keep(record, &self.ending).await.map_err(stopped)?;
-                    return Ok(Outcome::Posted);
-                }
-                Answer::Later { class, wait, detail } => (class, wait, detail),
-                Answer::Never { detail } => {
-                    self.note_down(job, What::asked("take it", "refused", &detail));
-                    drop(turn);
-                    self.common.metrics.sink_errors(&sink.name, "refused");
-                    return self.refused(sink, job, known, ("refused", detail)).await;
-                }
-            };
-            drop(turn);
-            self.common.metrics.sink_errors(&sink.name, class);
-            self.note_down(job, What::asked("take it", class, &detail));
-            let (channel, intent) = (&sink.name, &job.entry.intent);
-            tracing::warn!(channel, class, %intent, "not taken, trying again: {detail}");
-            if age(job) >= sink.retry_for {
-                return self.refused(sink, job, known, ("unanswered", detail)).await;
+    async fn hand(&self, sink: &Sink, job: &Job, known: Option<&Known>) -> Result<Handed, Stopped> {
+        // Nothing is unclear to the next owner: it sends the same again.
+        let stopped = |_| Stopped { unclear: false };
+        let turn = self.ending.idle(sink.turn()).await?;
+        let told = Told {
+            entry: &job.entry,
+            before: known.map(|known| known.state),
+            standing: known.and_then(|known| known.standing.as_ref()),
+            now_ms: now_ms(),
+        };
+        let answer = self.ending.busy(sink.tell(&self.common.ports, told)).await;
+        let (class, wait, detail) = match answer.map_err(stopped)? {
+            Answer::Taken { standing } => {
+                self.note_down(job, What::asked("take it", "sent", ""));
+                let note = Known { standing, ..self.handed(job, known) };
+                let record = self.book.note(note);
+                drop(turn);
+                self.common.keep(record, &self.ending).await.map_err(stopped)?;
+                return Ok(Handed::Over(Outcome::Posted));
             }
-            // Not longer than it may take at all.
-            let left = sink.retry_for.saturating_sub(age(job));
-            let wait = wait.unwrap_or_default().min(left).max(backoff.failed());
-            self.ending.idle(tokio::time::sleep(wait)).await?;
+            Answer::Later { class, wait, detail } => (class, wait, detail),
+            Answer::Never { detail } => {
+                drop(turn);
+                self.note_down(job, What::asked("take it", "refused", &detail));
+                self.common.metrics.sink_errors(&sink.name, "refused");
+                return self.refused(sink, job, known, ("refused", detail)).await;
+            }
+        };
+        drop(turn);
+        self.common.metrics.sink_errors(&sink.name, class);
+        self.note_down(job, What::asked("take it", class, &detail));
+        let (channel, intent) = (&sink.name, &job.entry.intent);
+        tracing::warn!(channel, class, %intent, "not taken, trying again: {detail}");
+        let age = age(job);
+        if age >= sink.retry_for {
+            return self.refused(sink, job, known, ("unanswered", detail)).await;
         }
+        // Not longer than it may take at all.
+        Ok(Handed::NotTaken { wait: wait.unwrap_or_default().min(sink.retry_for - age) })
     }
 
     async fn refused(
@@ -94,7 +109,7 @@ impl<P: Ports> Courier<P> {
         job: &Job,
         known: Option<&Known>,
         (reason, detail): (&'static str, String),
-    ) -> Result<Outcome, Stopped> {
+    ) -> Result<Handed, Stopped> {
         let channel = &sink.name;
         tracing::error!(channel, intent = %job.entry.intent, reason, "given up: {detail}");
         let message = match reason {
@@ -104,7 +119,7 @@ impl<P: Ports> Courier<P> {
                 sink.retry_for.as_secs() / 60
             ),
         };
-        self.give_up(job, known, Refusal { reason, message }).await
+        self.give_up(job, known, Refusal { reason, message }).await.map(Handed::Over)
     }
 
     /// What the ledger says of an entry that its target has.
@@ -112,7 +127,7 @@ impl<P: Ports> Courier<P> {
         let state = state_after(job.entry.notification.kind, known.map(|known| known.state));
         Known {
             told: Some(told(&job.entry, known)),
-            labels: self.common.suppression.labels(&job.entry, state),
+            labels: open_labels(&job.entry, state),
             ..job.noted(state).opened_like(known)
         }
     }

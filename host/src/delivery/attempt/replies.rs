@@ -8,6 +8,7 @@ use crate::delivery::common::{Stopped, now_ms};
 use crate::delivery::decision::{News, Step, news, step};
 use crate::delivery::ports::Ports;
 use crate::delivery::readback::{Thread, read_thread};
+use crate::delivery::suppression::open_labels;
 use crate::delivery::verdict::{Method, is_thread_gone};
 use crate::ledger::{Entry as Known, Place, Told};
 
@@ -44,7 +45,7 @@ impl<P: Ports> Courier<P> {
         // Not the offset: the message is still to be changed.
         let severity = job.entry.notification.severity;
         let known = Known {
-            labels: self.common.suppression.labels(&job.entry, known.state),
+            labels: open_labels(&job.entry, known.state),
             told: known.told.map(|told| Told { severity, ..told }),
             last_reply: Some(job.entry.intent.to_string()),
             updated_ms: now_ms(),

@@ -4,7 +4,7 @@ use super::{Courier, Job, Outcome};
 use crate::delivery::common::{Stopped, now_ms};
 use crate::delivery::decision::{Step, step};
 use crate::delivery::ports::Ports;
-use crate::delivery::suppression::Reason;
+use crate::delivery::suppression::{Reason, open_labels};
 use crate::ledger::{Entry as Known, State};
 use crate::notification::Kind;
 use crate::outbox::Entry;
@@ -75,7 +75,7 @@ impl<P: Ports> Courier<P> {
         known: Option<Known>,
         why: Option<String>,
     ) -> Option<OutgoingRecord> {
-        let labels = self.common.suppression.labels(&job.entry, State::Suppressed);
+        let labels = open_labels(&job.entry, State::Suppressed);
         let is_noted =
             known.as_ref().is_some_and(|known| known.labels == labels && known.why == why);
         if labels.is_none() || is_noted {

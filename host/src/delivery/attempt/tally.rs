@@ -14,6 +14,7 @@ use crate::canary::is_its;
 use crate::delivery::common::{Stopped, now_ms};
 use crate::delivery::decision::{Step, state_after, step};
 use crate::delivery::ports::{OutboxRecord, Ports};
+use crate::delivery::suppression::open_labels;
 use crate::delivery::verdict::{Method, Verdict};
 use crate::ledger::{Entry as Known, Place, State};
 use crate::notification::{AlertId, IntentId, Kind, Severity, Span};
@@ -159,7 +160,7 @@ impl<P: Ports> Courier<P> {
         let kind = job.entry.notification.kind;
         let same = known.filter(|_| kind != Kind::Fire);
         let state = state_after(kind, same.map(|known| known.state));
-        let labels = self.common.suppression.labels(&job.entry, state);
+        let labels = open_labels(&job.entry, state);
         let new = job.noted(state).opened_like(same);
         // Whoever was told of it by a message that cannot be changed is told of its end by another one.
         let told = same.filter(|_| !self.can_change()).and_then(|known| known.told.clone());

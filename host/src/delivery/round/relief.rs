@@ -242,7 +242,10 @@ impl<P: Ports> Round<P> {
         let tally = self.tallies.first().map(|(_, due)| due).filter(|due| *due > now);
         let (group, tidied) =
             (self.groups.next(now), self.groups.tidied_at(self.patience.expire_every));
-        [tally, self.storm.looked_at(), group, tidied].into_iter().flatten().min()
+        [tally, self.storm.looked_at(), group, tidied, self.retries.next(now)]
+            .into_iter()
+            .flatten()
+            .min()
     }
 
     /// Posts a tally, or changes its message.

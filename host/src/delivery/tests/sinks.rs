@@ -11,10 +11,10 @@ use super::world::{Host, Kafka, Setup, entry, fire, slack};
 use crate::config::{Config, Environment};
 use crate::delivery::sinks::{Sinks, signature};
 use crate::delivery::suppression::Suppression;
-use crate::demo::receiver::{Receiver, Say};
+use crate::demo::receiver::{Receiver, Say, Seen};
 use crate::ledger::State;
 use crate::ledger::open::OpenAlerts;
-use crate::notification::Kind;
+use crate::notification::{Kind, Severity};
 use crate::policy::Policy;
 use crate::policy::live::LivePolicy;
 use crate::policy::silence::Silences;
@@ -97,6 +97,75 @@ async fn faults_are_answered_by_the_same_again_under_the_same_key() {
         assert_eq!(host.metric(&["sink_errors_total", HOOK, class]), count, "{class}");
     }
     assert!(kafka.broker().dead_letters.is_empty());
+}
+
+#[tokio::test]
+async fn what_is_not_taken_holds_up_its_own_alert_and_nobody_else() {
+    let (kafka, slack, receiver) = (Kafka::default(), slack(&[]).await, receiver().await);
+    receiver.refuse("poison");
+    let host = Host::start(&kafka, &slack, &setup(&receiver.url, 60));
+    let mut poison = entry(1, HOOK, Kind::Fire, Some("poison"));
+    poison.notification.severity = Severity::Critical;
+    kafka.append(&poison);
+    kafka.append(&entry(2, HOOK, Kind::Update, Some("poison")));
+    for n in 3..30 {
+        kafka.append(&fire(n, HOOK));
+    }
+    kafka.until(|_| host.metric(&["sink_posts_total", HOOK, "posted"]) >= 27.0).await;
+    assert!(!kafka.is_worked_off() && kafka.broker().dead_letters.is_empty());
+    let is_its = |seen: &Seen| String::from_utf8_lossy(&seen.body).contains("poison");
+    let seen = receiver.seen();
+    assert!(seen.iter().filter(|seen| is_its(seen)).count() >= 2, "it is tried again");
+    // Its target takes it at last: in order, and once each.
+    receiver.refuse("");
+    kafka.until(Kafka::is_worked_off).await;
+    let seen = receiver.seen();
+    let kinds: Vec<_> = seen.iter().rev().take(2).map(|seen| seen.json()["kind"].clone()).collect();
+    assert_eq!(kinds, ["update", "fire"]);
+    let keys: BTreeSet<&str> = seen.iter().map(|seen| seen.header("idempotency-key")).collect();
+    assert_eq!(keys.len(), 29);
+    assert!(kafka.broker().dead_letters.is_empty());
+}
+
+#[tokio::test]
+async fn a_target_that_is_away_keeps_no_other_from_its_alerts_and_gets_all_when_it_is_back() {
+    const MANY: i64 = 12_500;
+    let (kafka, slack, receiver) = (Kafka::default(), slack(&["general"]).await, receiver().await);
+    let text = format!(
+        "[kafka]\nbootstrap_servers = \"k:1\"\n[slack]\ntoken_env = \"T\"\n\
+         default_channel = \"general\"\n[webhooks.oncall]\nurl = \"{}\"\n",
+        receiver.url
+    );
+    let setup = Setup { sinks: Arc::new(sinks(&text)), ..Setup::default() };
+    receiver.refuse("message");
+    let host = Host::start(&kafka, &slack, &setup);
+    // More than a host holds in memory of all its channels.
+    for n in 0..MANY {
+        kafka.append(&fire(n, HOOK));
+    }
+    kafka.append(&fire(MANY, "general"));
+    kafka.until(|_| slack.count() == 1).await;
+    let pending = ["firebell_outbox_pending_entries"];
+    // But for one that is being tried.
+    let all = MANY as f64 - 1.0;
+    kafka.until(|_| host.metric(&pending) >= all).await;
+    assert!(kafka.broker().held.is_empty(), "reading goes on");
+    // A restart begins where the first of them is.
+    host.stop().await;
+    let host = Host::start(&kafka, &slack, &setup);
+    kafka.until(|_| host.metric(&pending) >= all).await;
+    receiver.refuse("");
+    let taken = ["sink_posts_total", HOOK, "posted"];
+    let begin = std::time::Instant::now();
+    while host.metric(&taken) < MANY as f64 {
+        assert!(begin.elapsed() < Duration::from_secs(120), "{}", host.metric(&taken));
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    kafka.until(Kafka::is_worked_off).await;
+    let ok = |seen: &Seen| seen.header("idempotency-key").to_owned();
+    let keys: BTreeSet<String> = receiver.seen().iter().map(ok).collect();
+    assert_eq!((keys.len(), slack.count()), (usize::try_from(MANY).unwrap(), 1));
+    assert!(kafka.broker().read_again > 10 && kafka.broker().dead_letters.is_empty());
 }
 
 #[tokio::test]

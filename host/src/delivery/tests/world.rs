@@ -25,7 +25,9 @@ use crate::delivery::gate::Gate;
 use crate::delivery::journal::{Journal, write_out};
 use crate::delivery::pace::Paces;
 use crate::delivery::patience::Patience;
-use crate::delivery::ports::{Event, Known, OutboxRecord, PortError, Ports, Release, TakenOver};
+use crate::delivery::ports::{
+    Again, Event, Known, OutboxRecord, PortError, Ports, ReadAgain, Release, TakenOver,
+};
 use crate::delivery::sinks::Sinks;
 use crate::delivery::slack::Slack;
 use crate::delivery::suppression::Suppression;
@@ -58,6 +60,8 @@ pub(super) struct Broker {
     pub(super) released: Vec<Release>,
     /// Fails so many writes.
     pub(super) refuse_writes: usize,
+    /// How often a part of the outbox was read again.
+    pub(super) read_again: usize,
     /// The first write of which this is true is the last that is taken.
     pub(super) last_write: Option<fn(&OutgoingRecord) -> bool>,
 }
@@ -186,6 +190,26 @@ impl Ports for MemoryPorts {
         let end = Kafka::end(&broker, partition);
         broker.committed.insert(partition, (start, false));
         Ok(TakenOver::new(known, start, end, ledger))
+    }
+
+    async fn read_again(
+        &self,
+        again: Again,
+        wanted: impl Fn(&OutboxRecord) -> bool + Send + 'static,
+    ) -> Result<ReadAgain, PortError> {
+        tokio::time::sleep(Duration::from_millis(1)).await;
+        let mut broker = self.kafka.broker();
+        broker.read_again += 1;
+        let records = broker.outbox.get(&again.partition).cloned().unwrap_or_default();
+        let mut read = ReadAgain::of(&again);
+        for record in records.into_iter().filter(|one| (again.from..again.to).contains(&one.offset))
+        {
+            let is_wanted = wanted(&record);
+            if !read.look_at(record, is_wanted, again.most) {
+                return Ok(read);
+            }
+        }
+        Ok(ReadAgain { next: again.to, ..read })
     }
 
     fn commit(&self, partition: i32, next: i64) {
@@ -332,6 +356,7 @@ impl Host {
             topics: InternalTopics::of("test"),
             origin: Origin { group_id: "test".into(), worker: 0 },
             metrics: metrics.clone(),
+            outbox_partitions: usize::try_from(PARTITIONS).unwrap(),
         });
         let (events, inbox) = mpsc::channel(1_024);
         let shutdown = CancellationToken::new();

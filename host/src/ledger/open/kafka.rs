@@ -1,4 +1,5 @@
-//! Following the whole ledger for the alerts that are open, while the policy has rules of inhibition.
+//! Following the whole ledger for the alerts that are open: always where rules are evaluated, else while
+//! the policy has rules of inhibition.
 
 use std::collections::HashSet;
 use std::sync::Arc;
@@ -17,18 +18,19 @@ use crate::telemetry::{Metrics, Readiness};
 use crate::topics::InternalTopics;
 
 /// The name under which `/readyz` knows the follower.
-const PART: &str = "inhibition";
+const PART: &str = "open alerts";
 
-/// Keeps `open` as the ledger says while the policy has rules of inhibition, until it is stopped.
-/// Blocks.
+/// Keeps `open` as the ledger says, `always` or while the policy has rules of inhibition, until it is
+/// stopped. Blocks.
 pub fn follow(
     kafka: &KafkaConfig,
+    always: bool,
     (policy, open): (&LivePolicy, &OpenAlerts),
     (metrics, readiness): (Metrics, Readiness),
     stop: &CancellationToken,
 ) {
     keep(PART, kafka, (metrics, readiness.clone()), stop, |client| {
-        if !asks(policy) {
+        if !always && !asks(policy) {
             if open.is_read() {
                 open.set_read(false);
             }
@@ -38,7 +40,7 @@ pub fn follow(
         if !open.is_read() {
             readiness.set_not_ready(PART, "the ledger is not read yet");
         }
-        read(kafka, client, open, &readiness, &|| !stop.is_cancelled() && asks(policy))
+        read(kafka, client, open, &readiness, &|| !stop.is_cancelled() && (always || asks(policy)))
     });
 }
 

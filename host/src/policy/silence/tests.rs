@@ -51,6 +51,12 @@ fn a_silence_that_cannot_be_meant_is_refused() {
     assert_eq!(check(&|s| s.matchers.0.clear()), InvalidSilence::Empty);
     let all = |s: &mut Silence| s.matchers = silence(&["rule !~ x", "host = \"\""]).matchers;
     assert_eq!(check(&all), InvalidSilence::Everything);
+    let crit =
+        |s: &mut Silence| s.matchers = silence(&["rule = x", "severity =~ \"crit\""]).matchers;
+    let told = check(&crit).to_string();
+    assert!(told.contains("critical, error, warning, info") && told.contains("crit\""), "{told}");
+    let bad = silence(&["rule = x", "severity =~ \"crit.*|error\"", "severity != info"]);
+    assert_eq!(bad.check(NOW), Ok(()));
     assert_eq!(check(&|s| s.comment = " ".into()), InvalidSilence::Comment);
     assert_eq!(check(&|s| s.created_by.clear()), InvalidSilence::Author);
 }
@@ -105,6 +111,14 @@ fn silences_are_set_replaced_and_taken_out() {
     silences.set(&one.id, one.expired(NOW));
     assert_eq!(silences.silencing(&labels(), NOW), None);
     assert_eq!(silences.all().len(), 1);
+    assert_eq!(silences.named("0123").unwrap().id, one.id);
+    let told = |id: &str| silences.named(id).unwrap_err();
+    assert!(told("1").contains("no silence `1`") && told("").contains("no silence"));
+    let other = Silence { id: "01ff".into(), ..one.clone() };
+    silences.set("01ff", Some(other));
+    assert!(told("01").contains("may be 0123456789abcdef0123456789abcdef or 01ff"));
+    assert_eq!(silences.named("01ff").unwrap().id, "01ff");
+    silences.set("01ff", None);
     silences.set(&one.id, None);
     assert!(silences.all().is_empty() && silences.get(&one.id).is_none());
 }

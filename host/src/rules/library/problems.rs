@@ -121,10 +121,10 @@ fn tell(problem: &Problem) {
     let names = |rules: &[Arc<str>]| rules.join(", ");
     let what_now = match (problem.kept.as_slice(), problem.missing.as_slice()) {
         ([], []) => "it changes nothing".to_owned(),
-        (kept, []) => format!("the last good version runs on of {}", names(kept)),
+        (kept, []) => format!("the last good version of {} runs on", names(kept)),
         ([], missing) => format!("there is no good version of {}", names(missing)),
         (kept, missing) => format!(
-            "the last good version runs on of {}, there is none of {}",
+            "the last good version of {} runs on, there is none of {}",
             names(kept),
             names(missing)
         ),
