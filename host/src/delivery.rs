@@ -56,6 +56,7 @@ use crate::config::{Config, SlackConfig, SlackMode};
 use crate::dead_letter::Origin;
 use crate::telemetry::{Metrics, Readiness};
 use crate::topics::InternalTopics;
+use backlog::Room;
 use blocks::Manners;
 use breaker::Breakers;
 use budget::Budget;
@@ -236,6 +237,7 @@ fn common<P>(
         origin: Origin { group_id: config.kafka.group_id.as_str().into(), worker: 0 },
         metrics: metrics.clone(),
         outbox_partitions: 1,
+        room: Room::default(),
     }
 }
 

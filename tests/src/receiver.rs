@@ -36,6 +36,11 @@ impl Receiver {
         self.stand_in.say(says);
     }
 
+    /// From now on it says 500 to bodies that contain `text`; to none when that is empty.
+    pub fn refuse(&self, text: &str) {
+        self.stand_in.refuse(text);
+    }
+
     /// All requests so far, in order.
     pub fn seen(&self) -> Vec<Seen> {
         self.stand_in.seen()

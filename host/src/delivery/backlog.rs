@@ -28,6 +28,29 @@ impl Load {
     }
 }
 
+/// How much of the outbox is in memory at most.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Room {
+    /// Of all channels together: above this reading is held, and goes on below four fifths of it. Above half
+    /// of it each channel leaves in the outbox what it cannot tell soon, so that only very many channels
+    /// together can hold so much.
+    pub all: Load,
+    /// Of a channel of Slack, which a storm's tally relieves: what comes then is looked at as soon as it comes.
+    pub of_slacks: Load,
+    /// Of another target.
+    pub of_sinks: Load,
+}
+
+impl Default for Room {
+    fn default() -> Self {
+        Self {
+            all: Load { entries: 10_000, bytes: 32 << 20 },
+            of_slacks: Load { entries: 5_000, bytes: 16 << 20 },
+            of_sinks: Load { entries: 1_000, bytes: 3 << 20 },
+        }
+    }
+}
+
 /// One channel's.
 #[derive(Debug)]
 pub(super) struct Backlog {

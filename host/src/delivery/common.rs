@@ -6,6 +6,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use tokio_util::sync::CancellationToken;
 
+use super::backlog::Room;
 use super::blocks::Manners;
 use super::breaker::Breakers;
 use super::budget::Budget;
@@ -53,6 +54,8 @@ pub struct Common<P> {
     pub broadcast_worsening: bool,
     /// How fast each channel is posted to.
     pub paces: Paces,
+    /// How much of the outbox is in memory.
+    pub room: Room,
     /// The partitions that all hosts share: a host has as large a part of the two that follow.
     pub outbox_partitions: usize,
     /// How fast all channels together are.

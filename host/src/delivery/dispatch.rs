@@ -20,10 +20,6 @@ use super::ports::{Event, OutboxRecord, Ports, ReadAgain, Release, TakenOver};
 use crate::outbox::Entry;
 use crate::telemetry::Readiness;
 
-/// Above this many entries, or bytes, in memory reading is held, and goes on below four fifths of it: above
-/// half of it each channel leaves in the outbox what it cannot tell soon, so that only very many channels
-/// together can hold so much.
-const MOST: Load = Load { entries: 10_000, bytes: 32 << 20 };
 /// Finished entries that wait to be noted; couriers wait when it is full.
 const DONE_MAX: usize = 1_024;
 
@@ -281,7 +277,8 @@ impl<P: Ports> Dispatch<P> {
     /// Whether so much is in memory that each channel holds only a little.
     fn is_tight(&self) -> bool {
         let Load { entries, bytes } = self.load();
-        entries >= MOST.entries / 2 || bytes >= MOST.bytes / 2
+        let most = self.common.room.all;
+        entries >= most.entries / 2 || bytes >= most.bytes / 2
     }
 
     /// Holds reading when too much is in memory.
@@ -290,8 +287,9 @@ impl<P: Ports> Dispatch<P> {
         let Load { entries, bytes } = self.load();
         let beside: usize = self.partitions.values().map(Partition::beside).sum();
         self.common.metrics.outbox_pending((entries + beside) as u64);
-        let heavy = entries >= MOST.entries || bytes >= MOST.bytes;
-        let light = entries <= MOST.entries / 5 * 4 && bytes <= MOST.bytes / 5 * 4;
+        let most = self.common.room.all;
+        let heavy = entries >= most.entries || bytes >= most.bytes;
+        let light = entries <= most.entries / 5 * 4 && bytes <= most.bytes / 5 * 4;
         if (heavy && !self.held) || (light && self.held) {
             self.held = heavy;
             tracing::info!(entries, held = heavy, "reading of the outbox");

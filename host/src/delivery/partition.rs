@@ -22,12 +22,6 @@ use crate::outbox::{Entry, OutboxError};
 
 /// Entries of one channel in its queue. What is held in memory is less.
 const CHANNEL_QUEUE_MAX: usize = 100_000;
-/// What is held in memory for a channel of Slack, which a storm's tally relieves: what comes then is looked
-/// at as soon as it comes.
-const SLACKS_MOST: Load = Load { entries: 5_000, bytes: 16 << 20 };
-/// What is held in memory for another target.
-const SINKS_MOST: Load = Load { entries: 1_000, bytes: 3 << 20 };
-
 /// An entry was finished.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Done {
@@ -332,7 +326,8 @@ impl<P: Ports> Partition<P> {
         let (queue, jobs) = mpsc::channel::<Job>(CHANNEL_QUEUE_MAX);
         let (common, ending) = (Arc::clone(&self.common), self.ending.clone());
         let way = common.sinks.way(&channel);
-        let most = if matches!(way, Way::Slack) { SLACKS_MOST } else { SINKS_MOST };
+        let room = &common.room;
+        let most = if matches!(way, Way::Slack) { room.of_slacks } else { room.of_sinks };
         let before = self.channels.get(&channel).map(|lane| lock(&lane.backlog).handed_on());
         let backlog = Arc::new(Mutex::new(before.unwrap_or_else(|| Backlog::new(most))));
         let to = (channel.clone(), way);

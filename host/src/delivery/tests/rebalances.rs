@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::world::{Host, Kafka, PARTITIONS, Setup, fire, once, slack, texts};
+use super::world::{Host, Kafka, PARTITIONS, Setup, fire, once, slack, small_room, texts};
 use crate::delivery::dispatch::Ended;
 use crate::delivery::ports::{Event, Release};
 use crate::demo::slack::Fault;
@@ -98,9 +98,9 @@ async fn a_reader_that_fails_ends_delivery_without_committing() {
 async fn reading_is_held_while_too_much_is_in_memory() {
     let (kafka, slack) = (Kafka::default(), slack(&["general"]).await);
     slack.set_token("xoxb-other");
-    let host = Host::start(&kafka, &slack, &Setup::default());
+    let host = Host::start(&kafka, &slack, &Setup { room: small_room(), ..Setup::default() });
     // More than very many channels together may hold, however little each does.
-    for n in 0..60 * 300 {
+    for n in 0..60 * 30 {
         kafka.append(&fire(n, &format!("c{}", n % 60)));
     }
     kafka.until(|kafka| kafka.broker().held == [true]).await;

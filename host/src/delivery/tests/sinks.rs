@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::suppressions::silence_what;
-use super::world::{Host, Kafka, Setup, entry, fire, slack};
+use super::world::{Host, Kafka, Setup, entry, fire, slack, small_room};
 use crate::config::{Config, Environment};
 use crate::delivery::sinks::{Sinks, signature};
 use crate::delivery::suppression::Suppression;
@@ -129,14 +129,15 @@ async fn what_is_not_taken_holds_up_its_own_alert_and_nobody_else() {
 
 #[tokio::test]
 async fn a_target_that_is_away_keeps_no_other_from_its_alerts_and_gets_all_when_it_is_back() {
-    const MANY: i64 = 12_500;
+    const MANY: i64 = 1_250;
     let (kafka, slack, receiver) = (Kafka::default(), slack(&["general"]).await, receiver().await);
     let text = format!(
         "[kafka]\nbootstrap_servers = \"k:1\"\n[slack]\ntoken_env = \"T\"\n\
          default_channel = \"general\"\n[webhooks.oncall]\nurl = \"{}\"\n",
         receiver.url
     );
-    let setup = Setup { sinks: Arc::new(sinks(&text)), ..Setup::default() };
+    let room = small_room();
+    let setup = Setup { sinks: Arc::new(sinks(&text)), room, ..Setup::default() };
     receiver.refuse("message");
     let host = Host::start(&kafka, &slack, &setup);
     // More than a host holds in memory of all its channels.

@@ -13,6 +13,7 @@ pub(crate) use super::entries::{entry, fire};
 use super::sinks::slack_only;
 use crate::config::Ambiguity;
 use crate::dead_letter::Origin;
+use crate::delivery::backlog::{Load, Room};
 use crate::delivery::blocks::Manners;
 use crate::delivery::breaker::Breakers;
 use crate::delivery::budget::Budget;
@@ -260,6 +261,7 @@ pub(super) struct Setup {
     pub(super) retention: Duration,
     pub(super) request_timeout: Duration,
     pub(super) sinks: Arc<Sinks>,
+    pub(super) room: Room,
 }
 
 impl Default for Setup {
@@ -298,8 +300,16 @@ impl Default for Setup {
             retention: Duration::from_secs(3_600),
             request_timeout,
             sinks: slack_only(),
+            room: Room::default(),
         }
     }
+}
+
+/// A tenth of what a host has.
+pub(super) fn small_room() -> Room {
+    let tenth = |load: Load| Load { entries: load.entries / 10, bytes: load.bytes / 10 };
+    let Room { all, of_slacks, of_sinks } = Room::default();
+    Room { all: tenth(all), of_slacks: tenth(of_slacks), of_sinks: tenth(of_sinks) }
 }
 
 /// A running delivery.
@@ -356,6 +366,7 @@ impl Host {
             topics: InternalTopics::of("test"),
             origin: Origin { group_id: "test".into(), worker: 0 },
             metrics: metrics.clone(),
+            room: setup.room,
             outbox_partitions: usize::try_from(PARTITIONS).unwrap(),
         });
         let (events, inbox) = mpsc::channel(1_024);
