@@ -82,11 +82,10 @@ const EVENTS_MAX: usize = 1_024;
 /// What the workspace takes at once, in seconds of its share.
 const WORKSPACE_BURST_SECONDS: f64 = 4.0;
 
-/// Slack takes some fifty changes a minute of all messages; alerts that have their own message need
-/// some of them.
-const TALLY_EDITS_PER_SECOND: f64 = 0.5;
-/// Changes of tallies at once.
-const TALLY_EDITS_BURST: u32 = 5;
+/// Slack takes some fifty changes a minute of all messages of a workspace (tier 3 of its Web API).
+const EDITS_PER_SECOND: f64 = 0.75;
+/// Changes at once.
+const EDITS_BURST: u32 = 5;
 
 /// Why delivery cannot start.
 #[derive(Debug, thiserror::Error)]
@@ -228,7 +227,7 @@ fn common<P>(
         broadcast_worsening: section.is_some_and(|slack| slack.broadcast_worsening),
         paces: Paces::new(messages_per_second, burst),
         budget: section.map_or_else(|| Budget::new(1.0, 1), workspace_budget),
-        tally_edits: Budget::new(TALLY_EDITS_PER_SECOND, TALLY_EDITS_BURST),
+        edits: Budget::new(EDITS_PER_SECOND, EDITS_BURST),
         digest_after: section.and_then(|slack| slack.digest_after),
         breakers: Breakers::new(patience.breaker_least, patience.breaker_most),
         fallback: section.and_then(|slack| slack.fallback_channel.clone()),

@@ -350,12 +350,15 @@ impl Ledger {
     }
 
     /// Forgets what was last written before `before_ms` and returns the keys, for tombstones. What waits
-    /// in a group to be told stays, since the ledger alone knows of it, and so does a group that has alerts.
-    pub fn expire(&mut self, before_ms: i64) -> Vec<Vec<u8>> {
+    /// in a group to be told stays, since the ledger alone knows of it, and so does a group that has alerts; and
+    /// what the outbox has from `position` on, since it is read again.
+    pub fn expire(&mut self, before_ms: i64, position: i64) -> Vec<Vec<u8>> {
         let waits = |entry: &Entry| {
             entry.member.as_ref().is_some_and(|member| entry.is_held() || member.is_news)
         };
-        let is_old = |entry: &Entry| entry.updated_ms < before_ms && !waits(entry);
+        let is_old = |entry: &Entry| {
+            entry.updated_ms < before_ms && entry.outbox_offset < position && !waits(entry)
+        };
         let lives = |group: &AlertId| self.members(group).any(|member| !is_old(member));
         let old = self
             .entries

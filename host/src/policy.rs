@@ -112,24 +112,25 @@ impl Policy {
     ///
     /// The intent and the alert stay the same. What the rule chose is kept as the notification's
     /// channel, so that [`Labels::of`] gives the same labels for every target. An end is told also where
-    /// its alert is `open_at`, wherever the routes lead now.
-    pub fn route(&self, entry: Entry, open_at: &[String]) -> Vec<Entry> {
+    /// its alert is `open_at`, wherever the routes lead now; where nobody was told of it, as one that is stale,
+    /// which ends it quietly.
+    pub fn route(&self, entry: Entry, open_at: &BTreeMap<String, bool>) -> Vec<Entry> {
         let labels = Labels::of(&entry);
         let mut targets = self.targets(&labels, &entry.channel, entry.notification.kind);
-        if entry.notification.kind == Kind::Resolve {
-            let others = open_at.iter().filter(|at| !targets.iter().any(|of| **of == ***at));
-            let others: Vec<Arc<str>> = others.map(|at| at.as_str().into()).collect();
-            targets.extend(others);
-        }
-        let to = |target: Arc<str>| {
+        let others = open_at.keys().filter(|at| !targets.iter().any(|of| **of == ***at));
+        let others: Vec<Arc<str>> = others.map(|at| at.as_str().into()).collect();
+        let chosen_now = targets.len();
+        targets.extend(others);
+        let to = |(at, target): (usize, Arc<str>)| {
             let mut entry = entry.clone();
+            entry.is_stale |= at >= chosen_now && open_at.get(&*target) == Some(&false);
             if *target != *entry.channel {
                 let chosen = std::mem::replace(&mut entry.channel, target.to_string());
                 entry.notification.channel = Some(chosen);
             }
             entry
         };
-        targets.into_iter().map(to).collect()
+        targets.into_iter().enumerate().map(to).collect()
     }
 
     fn receiver_of(&self, route: &Route) -> Option<&Receiver> {

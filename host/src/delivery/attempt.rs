@@ -6,6 +6,7 @@
 
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
+use std::time::Duration;
 
 use tokio::time::Instant;
 
@@ -39,8 +40,7 @@ mod tally;
 
 pub use ending::dead_letter;
 pub(super) use grouping::GroupTelling;
-pub(super) use handing::Handed;
-pub use outcome::Outcome;
+pub use outcome::{Delivered, Outcome};
 pub(super) use tally::{Fold, Telling};
 
 /// An entry that is to be delivered.
@@ -89,7 +89,19 @@ pub struct Courier<P> {
     inherited: HashSet<AlertId>,
     /// What the history of each channel said about entries from before that, and from when it was read.
     past: HashMap<String, (i64, History)>,
+    /// Alerts whose message could not be changed, and how often in a row.
+    failing: HashMap<AlertId, Backoff>,
     ending: Ending,
+}
+
+/// What came of an attempt to change a message.
+enum Change {
+    Over(Outcome),
+    Later {
+        wait: Duration,
+    },
+    /// It cannot be changed, so that a new one is needed.
+    Gone,
 }
 
 /// What is said about an entry that was given up.
@@ -149,6 +161,7 @@ impl<P: Ports> Courier<P> {
             is_unclear,
             inherited: HashSet::new(),
             past: HashMap::new(),
+            failing: HashMap::new(),
             ending,
         }
     }
@@ -161,14 +174,17 @@ impl<P: Ports> Courier<P> {
         if self.inherited.is_empty() { Ok(()) } else { Err(Stopped { unclear: true }) }
     }
 
-    /// Delivers an entry to Slack, however long it takes.
+    /// Delivers an entry to Slack: posts it, however long it takes, or changes its message, if that can be
+    /// done at once.
     ///
     /// # Errors
     /// When work on the partition ends before; the entry stays in the outbox.
-    pub async fn deliver(&mut self, job: &Job) -> Result<Outcome, Stopped> {
-        let outcome = self.deliver_to_slack(job).await?;
-        self.delivered(job, outcome).await?;
-        Ok(outcome)
+    pub async fn deliver(&mut self, job: &Job) -> Result<Delivered, Stopped> {
+        let delivered = self.deliver_to_slack(job).await?;
+        if let Delivered::Over(outcome) = delivered {
+            self.delivered(job, outcome).await?;
+        }
+        Ok(delivered)
     }
 
     /// Tells what became of an entry.
@@ -206,7 +222,7 @@ impl<P: Ports> Courier<P> {
         }
     }
 
-    async fn deliver_to_slack(&mut self, job: &Job) -> Result<Outcome, Stopped> {
+    async fn deliver_to_slack(&mut self, job: &Job) -> Result<Delivered, Stopped> {
         let known = self.book.known(&job.entry);
         let sum = summed(&job.entry, known.as_ref());
         let sum = sum.map(|entry| Job {
@@ -214,21 +230,22 @@ impl<P: Ports> Courier<P> {
             ..Job::new(job.record.clone(), entry, job.unclear)
         });
         let job = sum.as_ref().unwrap_or(job);
-        Ok(match step(&job.entry, job.record.offset, known.as_ref()) {
+        Ok(Delivered::Over(match step(&job.entry, job.record.offset, known.as_ref()) {
             Step::Duplicate => Outcome::Duplicate,
             Step::Repeated => Outcome::Repeated,
             Step::Untold => Outcome::Untold,
             Step::Post => self.post(job, known.as_ref()).await?,
             Step::Update(place) => match self.update(job, &place, known.as_ref()).await? {
-                Some(outcome) => outcome,
-                None if !is_firing(&job.entry, known.as_ref()) => {
+                Change::Over(outcome) => outcome,
+                Change::Later { wait } => return Ok(Delivered::Later { wait }),
+                Change::Gone if !is_firing(&job.entry, known.as_ref()) => {
                     self.note(job, known.as_ref(), Some(place)).await?;
                     Outcome::Gone
                 }
-                None if job.entry.is_stale => Outcome::Untold,
-                None => self.post(job, known.as_ref()).await?,
+                Change::Gone if job.entry.is_stale => Outcome::Untold,
+                Change::Gone => self.post(job, known.as_ref()).await?,
             },
-        })
+        }))
     }
 
     /// Counts and logs what became of an entry.
@@ -299,44 +316,66 @@ impl<P: Ports> Courier<P> {
         }
     }
 
-    /// Changes a message; `None` = it cannot be changed, so that a new one is needed.
+    /// Changes a message, if that can be done at once: nothing waits for it. Of all that are to be changed,
+    /// the most urgent ones are first.
     async fn update(
         &mut self,
         job: &Job,
         place: &Place,
         known: Option<&Known>,
-    ) -> Result<Option<Outcome>, Stopped> {
+    ) -> Result<Change, Stopped> {
+        let (alert, soon) = (job.entry.alert, Change::Later { wait: Duration::ZERO });
+        let told = known.and_then(|known| known.told.as_ref());
+        let severity = job.entry.notification.severity;
+        let severity = told.map_or(severity, |told| told.severity.max(severity));
+        let is_held = self.common.gate.is_held(Method::Update);
+        if is_held || !self.common.edits.ask(alert, severity, Instant::now()) {
+            return Ok(soon);
+        }
         let opened_by = known.map_or_else(String::new, |known| known.opened_by.clone());
         let mut tries = self.tries();
         let diverted = known.and_then(|known| job.as_it_went(known));
         let job = diverted.as_ref().unwrap_or(job);
-        loop {
-            self.ending.idle(self.common.gate.pass(Method::Update)).await?;
+        let changed = loop {
             let message = self.message(job, known, &opened_by, tries.plain);
             let asked = self.ending.busy(self.common.slack.update(place, &message)).await?;
-            match self.next(&asked, &mut tries, job) {
-                Next::Done => return self.changed(job, known, place).await.map(Some),
+            let next = self.next(&asked, &mut tries, job);
+            match (next, asked.verdict()) {
+                (Next::Done, _) => break Change::Over(self.changed(job, known, place).await?),
+                // The gate knows until when.
+                (_, Verdict::Throttled(_) | Verdict::WorkspaceLimit(_) | Verdict::Credentials) => {
+                    return Ok(soon);
+                }
                 // A change may be repeated: the message is the same afterwards.
-                Next::Again | Next::Unclear => self.rest(&asked, &mut tries).await?,
+                (_, Verdict::RetryLater | Verdict::Ambiguous) => {
+                    let fresh = self.common.backoff();
+                    let wait = self.failing.entry(alert).or_insert(fresh).failed();
+                    return Ok(Change::Later { wait });
+                }
+                (Next::Again | Next::Unclear, _) => self.rest(&asked, &mut tries).await?,
                 // It stands and cannot be changed: its thread says that it is over.
-                Next::Repost
+                (Next::Repost, _)
                     if job.entry.notification.kind == Kind::Resolve
                         && asked.code() != Some("message_not_found") =>
                 {
-                    return self.changed(job, known, place).await.map(Some);
+                    break Change::Over(self.changed(job, known, place).await?);
                 }
-                Next::Repost => return Ok(None),
+                (Next::Repost, _) => break Change::Gone,
                 // It is over: no other channel needs to hear of it.
-                Next::GiveUp(refusal)
+                (Next::GiveUp(refusal), _)
                     if refusal.reason == CHANNEL
                         && job.entry.notification.kind == Kind::Update
                         && !is_firing(&job.entry, known) =>
                 {
-                    return Ok(None);
+                    break Change::Gone;
                 }
-                Next::GiveUp(refusal) => return self.refuse(job, known, refusal).await.map(Some),
+                (Next::GiveUp(refusal), _) => {
+                    break Change::Over(self.refuse(job, known, refusal).await?);
+                }
             }
-        }
+        };
+        self.failing.remove(&alert);
+        Ok(changed)
     }
 
     fn tries(&self) -> Tries {

@@ -21,6 +21,11 @@ impl Load {
         self.bytes += other.bytes;
     }
 
+    /// Whether it is as much as another, in entries or in bytes.
+    pub fn reaches(&self, other: Self) -> bool {
+        self.entries >= other.entries || self.bytes >= other.bytes
+    }
+
     /// Takes another away.
     pub fn sub(&mut self, other: Self) {
         self.entries = self.entries.saturating_sub(other.entries);
@@ -81,9 +86,9 @@ impl Backlog {
         Self { most, held: Load::default(), aside: 0, left: None }
     }
 
-    /// The same for another courier of the channel: what the first one held is gone with it.
-    pub(super) fn handed_on(&mut self) -> Self {
-        Self { left: self.left.take(), ..Self::new(self.most) }
+    /// The same for another courier of the channel, and what the first one held, which is gone with it.
+    pub(super) fn handed_on(&mut self) -> (Self, Load) {
+        (Self { left: self.left.take(), ..Self::new(self.most) }, self.held)
     }
 
     /// What may be held, `is_tight` while much is in memory of all channels together.
@@ -201,8 +206,9 @@ mod tests {
         assert_eq!(backlog.read_again(true), None);
         let room = backlog.read_again(false).unwrap().1;
         assert_eq!(room.entries, 95);
-        let mut next = backlog.handed_on();
+        let (mut next, gone) = backlog.handed_on();
         assert_eq!((next.left(), next.held, backlog.left()), (2, Load::default(), 0));
+        assert_eq!(gone, Load { entries: 5, bytes: 5 });
         assert!(!next.takes(7, 1, false));
     }
 

@@ -103,9 +103,11 @@ impl Book {
         record
     }
 
-    /// Forgets what is older, and returns the tombstones that must be written.
-    pub fn expire(&self, before_ms: i64) -> Vec<OutgoingRecord> {
-        let old = self.ledger.lock().unwrap_or_else(PoisonError::into_inner).expire(before_ms);
+    /// Forgets what is older, and not in the outbox from `position` on, and returns the tombstones that must be written.
+    pub fn expire(&self, before_ms: i64, position: i64) -> Vec<OutgoingRecord> {
+        let mut ledger = self.ledger.lock().unwrap_or_else(PoisonError::into_inner);
+        let old = ledger.expire(before_ms, position);
+        drop(ledger);
         old.iter().for_each(|key| self.tenure.forget(key));
         old.into_iter().map(|key| self.record(key, None)).collect()
     }

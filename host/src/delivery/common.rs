@@ -60,8 +60,8 @@ pub struct Common<P> {
     pub outbox_partitions: usize,
     /// How fast all channels together are.
     pub budget: Budget,
-    /// How fast the tallies of all channels are changed.
-    pub tally_edits: Budget,
+    /// How fast messages are changed, of all channels.
+    pub edits: Budget,
     /// A queue that takes longer to send is told in a tally; `None` = never.
     pub digest_after: Option<Duration>,
     /// Channels that take nothing.

@@ -110,6 +110,7 @@ impl<P: Ports> Dispatch<P> {
                         return Ended::Stopped;
                     }
                     if !released && (quiet || late) {
+                        let entries = entries + self.beside();
                         if entries > 0 {
                             tracing::warn!(entries, "stopping; what is not sent stays in the outbox");
                         }
@@ -142,8 +143,11 @@ impl<P: Ports> Dispatch<P> {
             Event::Record(record) => {
                 let is_tight = self.is_tight();
                 // Of a partition that was given up a moment ago: it stays in the outbox.
-                let Some(partition) = self.partitions.get_mut(&record.partition) else { return };
+                let number = record.partition;
+                let Some(partition) = self.partitions.get_mut(&number) else { return };
                 partition.record(record, is_tight);
+                // Perhaps it was left although nothing of its channel is under way.
+                self.read_left(number);
                 self.weigh();
             }
             Event::Failed(_) => {}
@@ -152,7 +156,7 @@ impl<P: Ports> Dispatch<P> {
 
     /// Slack counts what all hosts send together.
     fn share(&self) {
-        for budget in [&self.common.budget, &self.common.tally_edits] {
+        for budget in [&self.common.budget, &self.common.edits] {
             budget.have_part(self.partitions.len(), self.common.outbox_partitions);
         }
     }
@@ -243,10 +247,10 @@ impl<P: Ports> Dispatch<P> {
 
     /// Begins to read what of a partition was left in the outbox, where there is room for it now.
     fn read_left(&mut self, number: i32) {
-        let is_tight = self.is_tight();
+        let (load, half) = (self.load(), self.half());
         let Some(partition) = self.partitions.get_mut(&number) else { return };
         let tenure = partition.tenure();
-        for left in partition.left_to_read(is_tight) {
+        for left in partition.left_to_read(load, half) {
             let (common, ending) = (Arc::clone(&self.common), partition.ending().clone());
             self.rereads.spawn(async move {
                 let read = read_again(&common, &left, &ending).await?;
@@ -276,17 +280,24 @@ impl<P: Ports> Dispatch<P> {
 
     /// Whether so much is in memory that each channel holds only a little.
     fn is_tight(&self) -> bool {
-        let Load { entries, bytes } = self.load();
-        let most = self.common.room.all;
-        entries >= most.entries / 2 || bytes >= most.bytes / 2
+        self.load().reaches(self.half())
+    }
+
+    fn half(&self) -> Load {
+        let Load { entries, bytes } = self.common.room.all;
+        Load { entries: entries / 2, bytes: bytes / 2 }
+    }
+
+    /// Entries that wait beside those in memory.
+    fn beside(&self) -> usize {
+        self.partitions.values().map(Partition::beside).sum()
     }
 
     /// Holds reading when too much is in memory.
     fn weigh(&mut self) {
         self.busy = Instant::now();
         let Load { entries, bytes } = self.load();
-        let beside: usize = self.partitions.values().map(Partition::beside).sum();
-        self.common.metrics.outbox_pending((entries + beside) as u64);
+        self.common.metrics.outbox_pending((entries + self.beside()) as u64);
         let most = self.common.room.all;
         let heavy = entries >= most.entries || bytes >= most.bytes;
         let light = entries <= most.entries / 5 * 4 && bytes <= most.bytes / 5 * 4;
@@ -302,7 +313,7 @@ impl<P: Ports> Dispatch<P> {
         let before = now_ms().saturating_sub(self.retention_ms);
         for partition in self.partitions.values() {
             let Some(book) = partition.book() else { continue };
-            let tombstones = book.expire(before);
+            let tombstones = book.expire(before, partition.position());
             if tombstones.is_empty() {
                 continue;
             }

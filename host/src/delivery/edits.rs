@@ -107,7 +107,7 @@ impl Edits {
 
 /// Whether a job says all that one before it would have said. The end of an alert is told whatever comes
 /// after it, and digests add up.
-fn supersedes(job: &Job, before: &Job) -> bool {
+pub(super) fn supersedes(job: &Job, before: &Job) -> bool {
     let (new, old) = (&job.entry, &before.entry);
     let alike = old.digest.is_none() && new.digest.is_none() && old.is_stale == new.is_stale;
     alike
@@ -122,6 +122,10 @@ fn supersedes(job: &Job, before: &Job) -> bool {
 /// message tells with it.
 pub(super) fn together(jobs: &mut VecDeque<Job>) -> Option<Job> {
     let mut job = jobs.pop_front()?;
+    if !job.within.is_empty() {
+        // It was to be told with others already, and is tried again.
+        return Some(job);
+    }
     let mut within = Vec::new();
     while let Some(sum) = &job.entry.digest
         && let Some(own) = jobs.front().and_then(|next| next.entry.digest.clone())

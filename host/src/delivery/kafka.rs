@@ -154,7 +154,7 @@ fn read_again(
     let place = Place { topic: Arc::clone(topic), partition, begin, end };
     let mut take = |found: Found<'_>| -> Result<(), Ended> {
         let Found { partition, offset, timestamp_ms, key, value, .. } = found;
-        if offset < begin || offset >= end {
+        if offset < read.next || offset >= end {
             return Ok(());
         }
         let (key, value) = (key.map(<[u8]>::to_vec), value.map(<[u8]>::to_vec));
@@ -162,15 +162,22 @@ fn read_again(
         let is_wanted = wanted(&record);
         if read.look_at(record, is_wanted, most) { Ok(()) } else { Err(Ended::Full) }
     };
+    let failed = |error: ReadError| PortError::from(with_causes(&error));
     let reader = TopicReader::open(kafka, ("outbox-again", NO_HOST), state, &AGAIN);
-    let ended = reader
-        .map_err(Ended::Failed)
-        .and_then(|reader| reader.read_to_end(&[place], &mut |_| true, &mut take));
-    match ended {
-        Ok(_) => Ok(ReadAgain { next: end, ..read }),
-        Err(Ended::Full) => Ok(read),
-        Err(Ended::Failed(error)) => Err(PortError::from(with_causes(&error))),
+    let reader = reader.map_err(failed)?;
+    let kept = reader.places(topic, &[partition]).map_err(failed)?;
+    let kept_from = kept.first().map_or(begin, |place| place.begin);
+    match reader.read_to_end(&[place], &mut |_| true, &mut take) {
+        Err(Ended::Failed(error)) => return Err(failed(error)),
+        Ok(_) if read.next < end && kept_from < end => {
+            let why =
+                format!("entries up to offset {end} were there, and none came after {}", read.next);
+            return Err(PortError::from(why));
+        }
+        Ok(_) => read.next = end,
+        Err(Ended::Full) => {}
     }
+    Ok(ReadAgain { kept_from, ..read })
 }
 
 fn take_over(

@@ -67,6 +67,8 @@ pub struct Partition<P> {
 struct Lane {
     queue: mpsc::Sender<Job>,
     backlog: Arc<Mutex<Backlog>>,
+    /// What may come of what is being read again, which has its place already.
+    awaited: Load,
 }
 
 struct Taken {
@@ -272,23 +274,33 @@ impl<P: Ports> Partition<P> {
         false
     }
 
-    /// What is left in the outbox and is to be read now.
-    pub fn left_to_read(&mut self, is_tight: bool) -> Vec<Left> {
+    /// What is left in the outbox and is to be read now, while `load` is in memory of all partitions; from
+    /// `half` on little is read of each channel.
+    pub fn left_to_read(&mut self, mut load: Load, half: Load) -> Vec<Left> {
         if self.left == 0 {
             return Vec::new();
         }
         let (partition, to) = (self.number, lock(&self.watermark).next());
-        let left = self.channels.iter().filter_map(|(channel, lane)| {
-            let (from, most) = lock(&lane.backlog).read_again(is_tight)?;
-            Some(Left { channel: channel.clone(), again: Again { partition, from, to, most } })
-        });
-        left.collect()
+        let mut all = Vec::new();
+        for (channel, lane) in &mut self.channels {
+            let left = lock(&lane.backlog).read_again(load.reaches(half));
+            let Some((from, most)) = left else { continue };
+            lane.awaited = most;
+            load.add(most);
+            self.load.add(most);
+            all.push(Left { channel: channel.clone(), again: Again { partition, from, to, most } });
+        }
+        all
     }
 
     /// Takes what was left of a channel, and was read now.
     pub fn read_again(&mut self, channel: &str, read: ReadAgain) {
-        let Some(lane) = self.channels.get(channel) else { return };
-        let newest = lock(&self.watermark).next();
+        let Some(lane) = self.channels.get_mut(channel) else { return };
+        self.load.sub(std::mem::take(&mut lane.awaited));
+        let mut watermark = lock(&self.watermark);
+        watermark.forget_before(read.kept_from);
+        let newest = watermark.next();
+        drop(watermark);
         match lock(&lane.backlog).was_read(read.load(), read.next, newest) {
             Some(0) => tracing::info!(channel, "nothing of the channel is left in the outbox"),
             Some(lost) => tracing::error!(
@@ -304,6 +316,11 @@ impl<P: Ports> Partition<P> {
         for record in read.records {
             self.route(record, None);
         }
+    }
+
+    /// From where the outbox would be read again.
+    pub fn position(&self) -> i64 {
+        lock(&self.watermark).position().unwrap_or_default()
     }
 
     /// How many entries wait beside those that are in memory: they are left in the outbox, or their target
@@ -328,13 +345,17 @@ impl<P: Ports> Partition<P> {
         let way = common.sinks.way(&channel);
         let room = &common.room;
         let most = if matches!(way, Way::Slack) { room.of_slacks } else { room.of_sinks };
-        let before = self.channels.get(&channel).map(|lane| lock(&lane.backlog).handed_on());
-        let backlog = Arc::new(Mutex::new(before.unwrap_or_else(|| Backlog::new(most))));
+        let before = self.channels.remove(&channel);
+        let awaited = before.as_ref().map(|lane| lane.awaited).unwrap_or_default();
+        let before = before.map(|lane| lock(&lane.backlog).handed_on());
+        let (backlog, gone) = before.unwrap_or_else(|| (Backlog::new(most), Load::default()));
+        self.load.sub(gone);
+        let backlog = Arc::new(Mutex::new(backlog));
         let to = (channel.clone(), way);
         let courier = Courier::new(Arc::clone(&common), to, book, ending.clone());
         let round = Round::new(courier, &common, self.finish_of(Some(Arc::clone(&backlog))));
         self.couriers.spawn(async move { round.run(jobs, &common, &ending).await });
-        self.channels.entry(channel).insert_entry(Lane { queue, backlog }).into_mut()
+        self.channels.entry(channel).insert_entry(Lane { queue, backlog, awaited }).into_mut()
     }
 
     /// Gives a record that is no entry to the dead letters.

@@ -131,12 +131,14 @@ pub struct ReadAgain {
     pub records: Vec<OutboxRecord>,
     /// The offset after the last one that was looked at.
     pub next: i64,
+    /// The first offset that the topic still has.
+    pub kept_from: i64,
 }
 
 impl ReadAgain {
     /// Nothing yet of what is to be read.
     pub fn of(again: &Again) -> Self {
-        Self { records: Vec::new(), next: again.from }
+        Self { records: Vec::new(), next: again.from, kept_from: 0 }
     }
 
     /// Keeps a record, which is wanted or not; returns whether there is room for more.

@@ -5,15 +5,17 @@
 //! their time has come. What is never taken holds up its own alert, and nobody else. A pure core; the
 //! caller's clock.
 
+use std::cmp::Reverse;
 use std::collections::HashMap;
 use std::time::Duration;
 
 use tokio::time::Instant;
 
 use super::backlog::Load;
+use super::edits::supersedes;
 use super::lanes::Queued;
 use crate::backoff::Backoff;
-use crate::notification::AlertId;
+use crate::notification::{AlertId, Severity};
 
 /// The alerts that wait, and the target.
 #[derive(Debug)]
@@ -26,8 +28,8 @@ pub(super) struct Retries {
     /// The target's own: it grows while nothing is taken, whatever it is asked.
     target: Backoff,
     rests_until: Option<Instant>,
-    /// The alert that was released last and was not tried since.
-    out: Option<AlertId>,
+    /// The alert that was released last and was not tried since, and how bad it is.
+    out: Option<(AlertId, Severity)>,
     /// Whether what was tried last had been tried before: something else is tried next.
     was_again: bool,
     /// What lies here, of that which is not counted elsewhere.
@@ -63,7 +65,7 @@ impl Retries {
     /// An entry is about to be tried.
     pub(super) fn tries(&mut self, queued: &Queued) {
         self.was_again = queued.tried;
-        self.out = self.out.filter(|out| *out != queued.job.entry.alert);
+        self.out = self.out.filter(|(out, _)| *out != queued.job.entry.alert);
     }
 
     /// How many entries lie here that are not counted elsewhere.
@@ -99,16 +101,18 @@ impl Retries {
         self.tries.remove(alert);
     }
 
-    /// Lets an entry wait behind what waits of its alert; returns it when nothing does.
+    /// Lets an entry wait behind what waits of its alert; returns the one that it makes superfluous. The first
+    /// stays, since its target may have it.
     pub(super) fn stand_behind(&mut self, queued: Queued) -> Option<Queued> {
-        match self.lines.get_mut(&queued.job.entry.alert) {
-            Some(line) => {
-                self.aside.add(load(&queued));
-                line.entries.push(queued);
-                None
-            }
-            None => Some(queued),
+        let Some(line) = self.lines.get_mut(&queued.job.entry.alert) else { return None };
+        self.aside.add(load(&queued));
+        let last = line.entries.len() - 1;
+        let superfluous = line.entries.pop_if(|of| last > 0 && supersedes(&queued.job, &of.job));
+        line.entries.push(queued);
+        if let Some(superfluous) = &superfluous {
+            self.aside.sub(load(superfluous));
         }
+        superfluous
     }
 
     /// Whether something of an alert waits.
@@ -121,25 +125,40 @@ impl Retries {
         self.rests_until.is_some_and(|until| until > now)
     }
 
-    /// When the target may be asked again, or the next alert is due.
+    /// When the target may be asked again, else when the next alert is due. One that is due already waits
+    /// for others, and not for time.
     pub(super) fn next(&self, now: Instant) -> Option<Instant> {
-        let due = self.lines.values().map(|line| line.due).min();
-        due.into_iter().chain(self.rests_until.filter(|until| *until > now)).min()
+        let rest = self.rests_until.filter(|until| *until > now);
+        let due = self.lines.values().map(|line| line.due).filter(|due| *due > now);
+        rest.or_else(|| due.min())
     }
 
-    /// Takes out an alert that is due, or the first one before its time when `nobody_else` waits for the
-    /// target. One at a time, and never two without something between that was not tried before.
+    /// Takes out the worst alert that is due, of equals the first; where `nobody_else` waits for the target
+    /// also before its time. One at a time, but for a worse one, and never two without something between that
+    /// was not tried before.
     pub(super) fn release(&mut self, nobody_else: bool, now: Instant) -> Vec<Queued> {
-        if self.rests(now) || self.out.is_some() || self.was_again && !nobody_else {
+        if self.rests(now) || self.was_again && !nobody_else {
             return Vec::new();
         }
-        let first = self.lines.iter().min_by_key(|(_, line)| line.due);
-        let first = first.filter(|(_, line)| nobody_else || line.due <= now);
-        self.out = first.map(|(alert, _)| *alert);
-        let line = self.out.and_then(|alert| self.lines.remove(&alert));
-        let entries = line.map_or_else(Vec::new, |line| line.entries);
+        let due = self.lines.iter().filter(|(_, line)| nobody_else || line.due <= now);
+        let first = due.max_by_key(|(_, line)| (line.severity(), Reverse(line.due)));
+        let Some((alert, severity)) = first.map(|(alert, line)| (*alert, line.severity())) else {
+            return Vec::new();
+        };
+        if self.out.is_some_and(|(_, out)| severity <= out) {
+            return Vec::new();
+        }
+        self.out = Some((alert, severity));
+        let entries = self.lines.remove(&alert).map_or_else(Vec::new, |line| line.entries);
         entries.iter().for_each(|queued| self.aside.sub(load(queued)));
         entries
+    }
+}
+
+impl Line {
+    fn severity(&self) -> Severity {
+        let severities = self.entries.iter().map(|queued| queued.job.entry.notification.severity);
+        severities.max().unwrap_or(Severity::Info)
     }
 }
 
@@ -190,7 +209,6 @@ mod tests {
         for _ in 0..20 {
             fails(&mut retries, queued(0, "a"), now);
             assert!(retries.stand_behind(queued(1, "a")).is_none());
-            assert!(retries.stand_behind(queued(2, "b")).is_some());
             assert!(retries.has(&alert) && retries.rests(now));
             let rested = retries.next(now).unwrap();
             assert!(retries.release(false, rested).is_empty() && !retries.rests(rested));
@@ -241,6 +259,36 @@ mod tests {
     }
 
     #[test]
+    fn of_changes_that_wait_the_last_one_is_told() {
+        let (mut retries, now) = (retries(), Instant::now());
+        let waits = |n| Queued { waited: true, ..queued(n, "a") };
+        fails(&mut retries, waits(0), now);
+        assert!(retries.stand_behind(waits(1)).is_none(), "its target may have the first");
+        let superfluous: Vec<_> = (2..500).filter_map(|n| retries.stand_behind(waits(n))).collect();
+        assert_eq!((superfluous.len(), retries.aside()), (498, 2));
+        assert_eq!(offsets(&retries.release(true, now + MOST)), [0, 499]);
+        assert_eq!(retries.aside, Load::default());
+    }
+
+    #[test]
+    fn what_is_worse_is_tried_again_first_and_passes_what_is_not() {
+        let (mut retries, now) = (retries(), Instant::now());
+        for (n, severity) in [(0, Severity::Info), (1, Severity::Critical), (2, Severity::Error)] {
+            let mut queued = queued(n, &n.to_string());
+            queued.job.entry.notification.severity = severity;
+            fails(&mut retries, queued, now);
+        }
+        let later = now + MOST * 3;
+        let first = retries.next(now).unwrap();
+        assert!(retries.rests(now) && retries.next(first) > Some(first), "no time that has passed");
+        retries.tries(&queued(9, "new"));
+        assert_eq!(offsets(&retries.release(false, later)), [1]);
+        retries.out = Some((queued(0, "x").job.entry.alert, Severity::Warning));
+        assert_eq!(offsets(&retries.release(false, later)), [2], "a worse one passes");
+        assert!(retries.release(false, later).is_empty());
+    }
+
+    #[test]
     fn what_was_not_tried_before_goes_between_two_that_were() {
         let (mut retries, now) = (retries(), Instant::now());
         for (n, key) in [(0, "a"), (1, "b"), (2, "c")] {
@@ -267,7 +315,10 @@ mod tests {
         let mut n = 0;
         while retries.has_room() {
             n += 1;
-            assert!(retries.stand_behind(waits(n)).is_none());
+            let fire = |queued: &mut Queued| queued.job.entry.notification.kind = Kind::Fire;
+            let mut one = waits(n);
+            fire(&mut one);
+            assert!(retries.stand_behind(one).is_none());
         }
         assert!((700..800).contains(&n), "{n} of 4,000 bytes");
         assert!(retries.stand_behind(queued(n + 1, "a")).is_none());

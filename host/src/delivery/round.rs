@@ -12,7 +12,7 @@ use std::time::Duration;
 use tokio::sync::mpsc;
 use tokio::time::{Instant, MissedTickBehavior, interval, sleep, sleep_until};
 
-use super::attempt::{Courier, Fold, Job};
+use super::attempt::{Courier, Delivered, Fold, Job};
 use super::common::{Common, Ending, Stopped, now_ms};
 use super::edits::Edits;
 use super::groups::Groups;
@@ -30,6 +30,8 @@ mod changes;
 mod grouping;
 mod relief;
 mod retrying;
+
+use changes::later;
 
 /// Between two looks whether the silences were read.
 const SILENCES_LOOK: Duration = Duration::from_millis(20);
@@ -205,9 +207,13 @@ impl<P: Ports> Round<P> {
         if !self.courier.is_slacks() {
             return self.hand_over(queued).await;
         }
-        self.deliver(&queued.job).await?;
-        self.finished(&queued).await;
-        Ok(())
+        match self.deliver(&queued.job).await? {
+            Delivered::Over(_) => {
+                self.finished(&queued).await;
+                Ok(())
+            }
+            Delivered::Later { wait } => self.line_up_until(queued, later(wait)).await,
+        }
     }
 
     /// An alert that was told ends: what waits of it need not be told any more, and its end is.

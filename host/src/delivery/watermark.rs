@@ -36,6 +36,11 @@ impl Watermark {
         self.open.remove(&offset);
     }
 
+    /// The topic has no entry before `offset` any more: whatever they are, nobody can read them again.
+    pub fn forget_before(&mut self, offset: i64) {
+        self.open = self.open.split_off(&offset);
+    }
+
     /// The offset of the first entry that is not done, if it moved since the last call.
     pub fn advance(&mut self) -> Option<i64> {
         let next = self.position()?;
@@ -83,6 +88,11 @@ mod tests {
             }
             prop_assert_eq!(watermark.position(), Some(last + 1));
             prop_assert_eq!(watermark.advance(), None);
+            for offset in [last + 3, last + 5, last + 9] {
+                watermark.seen(offset);
+            }
+            watermark.forget_before(last + 5);
+            prop_assert_eq!(watermark.advance(), Some(last + 5));
         }
     }
 }

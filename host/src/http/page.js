@@ -156,6 +156,20 @@ function delivery(d) {
   table("channels", [["channel"], ["messages"]], rows, "Nothing was sent yet.");
 }
 
+function matcher(m) {
+  return `${m.name} ${m.isEqual ? "=" : "!"}${m.isRegex ? "~" : m.isEqual ? "" : "="} ${JSON.stringify(m.value)}`;
+}
+
+function silences(list) {
+  const rows = list.filter((s) => s.status.state !== "expired").map((s) => {
+    const id = element("td");
+    id.append(element("code", s.id.slice(0, 8)));
+    return [element("td", s.matchers.map(matcher).join(", ")), element("td", s.status.state),
+      element("td", new Date(s.endsAt).toLocaleString()), element("td", s.createdBy), element("td", s.comment), id];
+  });
+  table("silences", [["what"], ["state"], ["until"], ["by"], ["why"], ["id"]], rows, "Nothing is silenced.");
+}
+
 function problems(list) {
   const items = list.map((p) => {
     const item = element("li");
@@ -191,10 +205,15 @@ function render(s) {
   before = s;
 }
 
+async function json(path) {
+  const answer = await fetch(path, { cache: "no-store", signal: AbortSignal.timeout(5000) });
+  return answer.json();
+}
+
 async function ask() {
   try {
-    const answer = await fetch("/api/status", { cache: "no-store", signal: AbortSignal.timeout(5000) });
-    render(await answer.json());
+    render(await json("/api/status"));
+    silences(await json("/api/silences"));
     at("lost").hidden = true;
   } catch {
     at("lost").hidden = false;

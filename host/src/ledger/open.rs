@@ -6,7 +6,7 @@
 //! where one is open.
 //! Pure but for `kafka.rs`.
 
-use std::collections::{BTreeMap, BTreeSet, HashSet};
+use std::collections::{BTreeMap, HashSet};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
@@ -42,8 +42,7 @@ struct State {
     own: Sources<Name, AlertId>,
     /// What was read, of all partitions.
     read: Sources<Name, AlertId>,
-    /// Of both, the alerts that their channel took nothing of: they inhibit, and their ends are told to
-    /// nobody.
+    /// Of both, the alerts that their channel took nothing of.
     untold: [HashSet<Name>; 2],
 }
 
@@ -129,15 +128,20 @@ impl OpenAlerts {
         self.is_read.load(Ordering::Acquire)
     }
 
-    /// The channels in which an alert is open, as far as the ledger was read or is this host's own.
-    pub fn places(&self, alert: &AlertId) -> Vec<String> {
+    /// The channels in which an alert is open, as far as the ledger was read or is this host's own, each
+    /// with whether anybody was told of it there.
+    pub fn places(&self, alert: &AlertId) -> BTreeMap<String, bool> {
         let state = &*self.lock();
-        let told = |of: usize| move |name: &&Name| !state.untold[of].contains(*name);
         let of_others = state.read.names_of(alert).filter(|name| !state.ours.contains_key(&name.0));
-        let names = state.own.names_of(alert).filter(told(OWN)).chain(of_others.filter(told(READ)));
-        let places = names.filter_map(|(_, key)| Some(wire::channel_of(key)?.to_owned()));
-        // The same one twice where the outbox had another number of partitions once.
-        places.collect::<BTreeSet<_>>().into_iter().collect()
+        let names = state.own.names_of(alert).map(|name| (OWN, name));
+        let mut places = BTreeMap::new();
+        for (of, name) in names.chain(of_others.map(|name| (READ, name))) {
+            if let Some(channel) = wire::channel_of(&name.1) {
+                // Twice where the outbox had another number of partitions once.
+                *places.entry(channel.to_owned()).or_default() |= !state.untold[of].contains(name);
+            }
+        }
+        places
     }
 
     /// Which open alert inhibits one, by the policy's rules.
@@ -269,15 +273,17 @@ mod tests {
         let elsewhere = Entry { channel: "webhook:x".into(), ..fired.clone() };
         let tenure = open.take_over(3, [&elsewhere]);
         let places = || open.places(&fired.alert);
-        assert_eq!(places(), ["general", "webhook:x"]);
+        let told = |at: &[(&str, bool)]| {
+            at.iter().map(|(at, told)| ((*at).to_owned(), *told)).collect::<BTreeMap<_, _>>()
+        };
+        assert_eq!(places(), told(&[("general", true), ("webhook:x", true)]));
         tenure.note(&Entry { state: Stands::Abandoned, ..elsewhere.clone() });
-        assert_eq!(places(), ["general"], "nobody was told there");
+        assert_eq!(places(), told(&[("general", true), ("webhook:x", false)]));
         tenure.note(&elsewhere);
-        assert_eq!(places(), ["general", "webhook:x"]);
         tenure.note(&Entry { labels: None, ..elsewhere });
-        assert_eq!(places(), ["general"]);
+        assert_eq!(places(), told(&[("general", true)]));
         open.read(2, &fired.key(), None);
-        assert_eq!((asked(), places()), (None, vec![]));
+        assert_eq!((asked(), places()), (None, BTreeMap::new()));
     }
 
     #[test]

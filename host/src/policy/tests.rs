@@ -224,7 +224,7 @@ channels = ["oncall"]
 fn one_notification_becomes_an_entry_for_each_target_with_the_same_labels() {
     let policy = policy(CRITICALS);
     let fired = entry(Severity::Critical, Kind::Fire);
-    let routed = policy.route(fired.clone(), &[]);
+    let routed = policy.route(fired.clone(), &BTreeMap::new());
     let channels: Vec<_> = routed.iter().map(|entry| entry.channel.as_str()).collect();
     assert_eq!(channels, ["oncall", "general"]);
     assert_eq!(routed[1], fired, "where the rule's own channel is meant, nothing changes");
@@ -240,13 +240,13 @@ fn one_notification_becomes_an_entry_for_each_target_with_the_same_labels() {
         assert_eq!(Labels::of(entry), expected);
         assert_eq!(Entry::from_bytes(&entry.to_bytes()).unwrap(), *entry);
     }
-    let warned = policy.route(entry(Severity::Warning, Kind::Fire), &[]);
+    let warned = policy.route(entry(Severity::Warning, Kind::Fire), &BTreeMap::new());
     assert_eq!(warned, [entry(Severity::Warning, Kind::Fire)]);
 }
 
 #[test]
 fn a_resolve_reaches_all_who_may_have_been_told() {
-    let resolved = policy(CRITICALS).route(entry(Severity::Info, Kind::Resolve), &[]);
+    let resolved = policy(CRITICALS).route(entry(Severity::Info, Kind::Resolve), &BTreeMap::new());
     let channels: Vec<_> = resolved.iter().map(|entry| entry.channel.as_str()).collect();
     assert_eq!(channels, ["oncall", "general"]);
 }
@@ -255,7 +255,7 @@ fn a_resolve_reaches_all_who_may_have_been_told() {
 fn an_empty_policy_is_none() {
     let fired = entry(Severity::Critical, Kind::Fire);
     for policy in [Policy::default(), policy("")] {
-        assert_eq!(policy.route(fired.clone(), &[]), std::slice::from_ref(&fired));
+        assert_eq!(policy.route(fired.clone(), &BTreeMap::new()), std::slice::from_ref(&fired));
         assert_eq!(policy.manner(&Labels::of(&fired), "general"), Manner::default());
         assert_eq!(inhibitor(&policy, (1, &Labels::of(&fired)), &[]), None);
     }

@@ -1,5 +1,6 @@
 //! Effects on their way into a transaction.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -93,9 +94,9 @@ impl EffectWriter {
 
     /// Where an alert is open that ends: who was told of it is told of its end, wherever its rule or the
     /// policy leads now.
-    fn open_at(&self, entry: &Entry) -> Vec<String> {
+    fn open_at(&self, entry: &Entry) -> BTreeMap<String, bool> {
         if entry.notification.kind != Kind::Resolve {
-            return Vec::new();
+            return BTreeMap::new();
         }
         if !self.open.await_read(LEDGER_READ_MAX) {
             let alert = &entry.alert;

@@ -25,6 +25,19 @@ fn the_hosts_page_lists_rules_good_and_rejected_with_their_numbers() {
     let host = scene.site.start();
     scene.say((0..7).map(|number| format!("message {number}")));
     scene.await_titles((0..7).map(|number| format!("v1: message {number}")));
+    let mut silence = scene.site.command();
+    silence.args([
+        "silence",
+        "add",
+        "rule = v1",
+        "host !~ \"x.*\"",
+        "--for",
+        "2h",
+        "--author",
+        "ana",
+    ]);
+    silence.args(["--comment", "<b>new keys</b>", "--config"]);
+    assert!(silence.arg(scene.site.config_path("one")).output().unwrap().status.success());
     let document = await_document(
         &host.address("/"),
         &[
@@ -34,6 +47,8 @@ fn the_hosts_page_lists_rules_good_and_rejected_with_their_numbers() {
             "unknown key `&lt;img src=x onerror=alert(1)&gt;`",
             "<dt>records</dt><dd>7<small>",
             "<td>7 posted</td>",
+            "<td>rule = \"v1\", host !~ \"x.*\"</td><td>active</td>",
+            "<td>ana</td><td>&lt;b&gt;new keys&lt;/b&gt;</td>",
         ],
     );
     assert!(!document.contains("<img"), "{document}");

@@ -81,7 +81,9 @@ impl<P: Ports> Courier<P> {
         state: State,
         why: Option<String>,
     ) -> Result<(), Stopped> {
-        let standing = known.filter(|known| known.place.is_some());
+        // Where messages have no place, who was told was told all the same.
+        let was_told = |known: &Known| known.told.is_some() && known.state == State::Open;
+        let standing = known.filter(|known| known.place.is_some() || was_told(known));
         let new = job.noted(standing.map_or(state, |known| known.state));
         let known = Known {
             place: standing.and_then(|known| known.place.clone()),

@@ -7,7 +7,7 @@
 use std::time::Duration;
 
 use super::ending::told;
-use super::{Courier, Job, Outcome, Refusal};
+use super::{Courier, Delivered, Job, Outcome, Refusal};
 use crate::delivery::common::{Stopped, now_ms};
 use crate::delivery::decision::{Step, state_after, step};
 use crate::delivery::ports::Ports;
@@ -16,18 +16,6 @@ use crate::delivery::suppression::open_labels;
 use crate::history::What;
 use crate::ledger::Entry as Known;
 use crate::notification::Kind;
-
-/// What came of one attempt.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(in crate::delivery) enum Handed {
-    /// Nothing more is to be done.
-    Over(Outcome),
-    /// It is to be handed over again.
-    NotTaken {
-        /// The target asks for so much time.
-        wait: Duration,
-    },
-}
 
 impl<P: Ports> Courier<P> {
     /// Whether its channel is one of Slack's, with Slack's pace, tallies and threads.
@@ -39,30 +27,37 @@ impl<P: Ports> Courier<P> {
     ///
     /// # Errors
     /// When work on the partition ends before; the entry stays in the outbox.
-    pub(in crate::delivery) async fn hand_over(&mut self, job: &Job) -> Result<Handed, Stopped> {
+    pub(in crate::delivery) async fn hand_over(&mut self, job: &Job) -> Result<Delivered, Stopped> {
         let known = self.book.known(&job.entry);
         let handed = match (&self.way, step(&job.entry, job.record.offset, known.as_ref())) {
-            (Way::Slack, _) => return self.deliver(job).await.map(Handed::Over),
-            (_, Step::Duplicate) => Handed::Over(Outcome::Duplicate),
-            (_, Step::Repeated) => Handed::Over(Outcome::Repeated),
-            (_, Step::Untold) => Handed::Over(Outcome::Untold),
+            (Way::Slack, _) => return self.deliver(job).await,
+            (_, Step::Duplicate) => Delivered::Over(Outcome::Duplicate),
+            (_, Step::Repeated) => Delivered::Over(Outcome::Repeated),
+            (_, Step::Untold) => Delivered::Over(Outcome::Untold),
             // There is nobody any more who could be told that it is over.
-            (Way::Nowhere(_), _) if job.entry.notification.kind == Kind::Resolve => {
-                Handed::Over(Outcome::Untold)
+            (Way::Nowhere(why), _) if job.entry.notification.kind == Kind::Resolve => {
+                let alert = &job.entry.alert;
+                tracing::warn!(%alert, "nobody is told that an alert is over: {why}");
+                Delivered::Over(Outcome::Untold)
             }
             (Way::Nowhere(why), _) => {
                 let refusal = Refusal { reason: "target", message: why.clone() };
-                Handed::Over(self.give_up(job, known.as_ref(), refusal).await?)
+                Delivered::Over(self.give_up(job, known.as_ref(), refusal).await?)
             }
             (Way::Sink(sink), _) => self.hand(sink, job, known.as_ref()).await?,
         };
-        if let Handed::Over(outcome) = handed {
+        if let Delivered::Over(outcome) = handed {
             self.delivered(job, outcome).await?;
         }
         Ok(handed)
     }
 
-    async fn hand(&self, sink: &Sink, job: &Job, known: Option<&Known>) -> Result<Handed, Stopped> {
+    async fn hand(
+        &self,
+        sink: &Sink,
+        job: &Job,
+        known: Option<&Known>,
+    ) -> Result<Delivered, Stopped> {
         // Nothing is unclear to the next owner: it sends the same again.
         let stopped = |_| Stopped { unclear: false };
         let turn = self.ending.idle(sink.turn()).await?;
@@ -80,7 +75,7 @@ impl<P: Ports> Courier<P> {
                 let record = self.book.note(note);
                 drop(turn);
                 self.common.keep(record, &self.ending).await.map_err(stopped)?;
-                return Ok(Handed::Over(Outcome::Posted));
+                return Ok(Delivered::Over(Outcome::Posted));
             }
             Answer::Later { class, wait, detail } => (class, wait, detail),
             Answer::Never { detail } => {
@@ -100,7 +95,7 @@ impl<P: Ports> Courier<P> {
             return self.refused(sink, job, known, ("unanswered", detail)).await;
         }
         // Not longer than it may take at all.
-        Ok(Handed::NotTaken { wait: wait.unwrap_or_default().min(sink.retry_for - age) })
+        Ok(Delivered::Later { wait: wait.unwrap_or_default().min(sink.retry_for - age) })
     }
 
     async fn refused(
@@ -109,7 +104,7 @@ impl<P: Ports> Courier<P> {
         job: &Job,
         known: Option<&Known>,
         (reason, detail): (&'static str, String),
-    ) -> Result<Handed, Stopped> {
+    ) -> Result<Delivered, Stopped> {
         let channel = &sink.name;
         tracing::error!(channel, intent = %job.entry.intent, reason, "given up: {detail}");
         let message = match reason {
@@ -119,7 +114,7 @@ impl<P: Ports> Courier<P> {
                 sink.retry_for.as_secs() / 60
             ),
         };
-        self.give_up(job, known, Refusal { reason, message }).await.map(Handed::Over)
+        self.give_up(job, known, Refusal { reason, message }).await.map(Delivered::Over)
     }
 
     /// What the ledger says of an entry that its target has.

@@ -1,5 +1,19 @@
 //! What became of an entry, in one word.
 
+use std::time::Duration;
+
+/// What came of an attempt.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Delivered {
+    /// Nothing more is to be done.
+    Over(Outcome),
+    /// It is to be tried again.
+    Later {
+        /// Not before so much time has passed.
+        wait: Duration,
+    },
+}
+
 /// What became of an entry; the label `outcome` of metrics.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Outcome {

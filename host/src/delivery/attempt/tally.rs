@@ -317,7 +317,7 @@ impl<P: Ports> Courier<P> {
         let diverted = known.fallback.clone().map(|to| job.diverted(to));
         let job = diverted.as_ref().unwrap_or(job);
         for is_plain in [false, true] {
-            let (budget, now) = (&self.common.tally_edits, Instant::now());
+            let (budget, now) = (&self.common.edits, Instant::now());
             let is_held = self.common.gate.is_held(Method::Update);
             if is_held || !budget.ask(known.alert, urgency, now) {
                 return Ok(Changed::Later);

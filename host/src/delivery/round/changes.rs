@@ -5,7 +5,7 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use super::Round;
-use crate::delivery::attempt::{Fold, Job, Outcome};
+use crate::delivery::attempt::{Delivered, Fold, Job, Outcome};
 use crate::delivery::common::Stopped;
 use crate::delivery::edits::together;
 use crate::delivery::lanes::Queued;
@@ -16,13 +16,13 @@ const AGAIN: Duration = Duration::from_secs(1);
 
 impl<P: Ports> Round<P> {
     /// Delivers an entry, and remembers when it changed a message.
-    pub(super) async fn deliver(&mut self, job: &Job) -> Result<Outcome, Stopped> {
+    pub(super) async fn deliver(&mut self, job: &Job) -> Result<Delivered, Stopped> {
         let place = self.courier.changes(job);
-        let outcome = self.courier.deliver(job).await?;
-        if let (Some(place), Outcome::Updated) = (place, outcome) {
+        let delivered = self.courier.deliver(job).await?;
+        if let (Some(place), Delivered::Over(Outcome::Updated)) = (place, delivered) {
             self.edits.changed(&place.ts, Instant::now());
         }
-        Ok(outcome)
+        Ok(delivered)
     }
 
     /// Until when an entry must not change its message; `None` = it need not wait.
@@ -34,6 +34,16 @@ impl<P: Ports> Round<P> {
 
     /// Lets an entry wait until its message may be changed again. That it got worse is said at once.
     pub(super) async fn line_up(&mut self, queued: Queued) -> Result<(), Stopped> {
+        let due = self.due(&queued.job).unwrap_or_else(Instant::now);
+        self.line_up_until(queued, due).await
+    }
+
+    /// The same, until then: its message could not be changed now.
+    pub(super) async fn line_up_until(
+        &mut self,
+        queued: Queued,
+        due: Instant,
+    ) -> Result<(), Stopped> {
         let job = &queued.job;
         if !self.edits.has_end(&job.entry.alert) {
             if self.courier.is_duplicate(job) {
@@ -46,7 +56,6 @@ impl<P: Ports> Round<P> {
         if !queued.waited {
             self.finish.waits(&job.record).await;
         }
-        let due = self.due(job).unwrap_or_else(Instant::now);
         if let Some(superseded) = self.edits.push(queued.job, due) {
             self.courier.tell(&superseded.entry, Outcome::Superseded, "");
             self.finish.waited(&superseded.record).await;
@@ -71,11 +80,21 @@ impl<P: Ports> Round<P> {
             return Ok(());
         }
         match together(&mut jobs) {
-            Some(job) if !job.within.is_empty() => self.add_up(job).await?,
+            Some(job) if !job.within.is_empty() => {
+                if let Some((job, wait)) = self.add_up(job).await? {
+                    jobs.push_front(job);
+                    self.edits.put_back(jobs, later(wait));
+                    return Ok(());
+                }
+            }
             Some(job) => {
                 let queued = Queued { waited: true, ..Queued::new(job) };
                 if let Some(queued) = self.withhold(queued).await? {
-                    self.deliver(&queued.job).await?;
+                    if let Delivered::Later { wait } = self.deliver(&queued.job).await? {
+                        jobs.push_front(queued.job);
+                        self.edits.put_back(jobs, later(wait));
+                        return Ok(());
+                    }
                     self.finished(&queued).await;
                 }
             }
@@ -86,9 +105,12 @@ impl<P: Ports> Round<P> {
     }
 
     /// Tells a digest with those that are in it. They are finished after it: what they count is nowhere
-    /// else.
-    async fn add_up(&mut self, job: Job) -> Result<(), Stopped> {
-        let outcome = self.deliver(&job).await?;
+    /// else. Returns it when it is to be told later, and after how long.
+    async fn add_up(&mut self, job: Job) -> Result<Option<(Job, Duration)>, Stopped> {
+        let outcome = match self.deliver(&job).await? {
+            Delivered::Over(outcome) => outcome,
+            Delivered::Later { wait } => return Ok(Some((job, wait))),
+        };
         for one in &*job.within {
             if outcome != Outcome::DeadLetter {
                 self.courier.tell(&one.entry, Outcome::Superseded, "");
@@ -96,6 +118,11 @@ impl<P: Ports> Round<P> {
             self.finish.waited(&one.record).await;
         }
         self.finish.waited(&job.record).await;
-        Ok(())
+        Ok(None)
     }
+}
+
+/// When to try again what could not be done now.
+pub(super) fn later(wait: Duration) -> Instant {
+    Instant::now() + wait.max(AGAIN)
 }

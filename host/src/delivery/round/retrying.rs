@@ -4,7 +4,7 @@
 use tokio::time::Instant;
 
 use super::Round;
-use crate::delivery::attempt::{Handed, Outcome};
+use crate::delivery::attempt::{Delivered, Outcome};
 use crate::delivery::common::Stopped;
 use crate::delivery::lanes::Queued;
 use crate::delivery::ports::Ports;
@@ -19,16 +19,19 @@ impl<P: Ports> Round<P> {
         due.into_iter().for_each(|queued| self.lanes.push(queued));
     }
 
-    /// Lays an entry aside behind what waits of its alert; else returns it.
+    /// Lays an entry aside behind what waits of its alert; returns it where nothing does.
     pub(super) async fn stand_behind(&mut self, queued: Queued) -> Option<Queued> {
         if !self.retries.has(&queued.job.entry.alert) {
             return Some(queued);
         }
         self.take_up(&queued);
         let queued = self.aside(queued).await;
-        let returned = self.retries.stand_behind(queued);
+        if let Some(superfluous) = self.retries.stand_behind(queued) {
+            self.courier.tell(&superfluous.job.entry, Outcome::Superseded, "");
+            self.finished(&superfluous).await;
+        }
         self.finish.aside(self.retries.aside());
-        returned
+        None
     }
 
     /// An entry is laid aside. Where there is room it is not counted any more as what its channel holds.
@@ -45,12 +48,12 @@ impl<P: Ports> Round<P> {
         let alert = queued.job.entry.alert;
         self.retries.tries(&queued);
         match self.courier.hand_over(&queued.job).await? {
-            Handed::NotTaken { wait } => {
+            Delivered::Later { wait } => {
                 let queued = self.aside(Queued { tried: true, ..queued }).await;
                 self.retries.not_taken(queued, wait, Instant::now());
                 self.finish.aside(self.retries.aside());
             }
-            Handed::Over(outcome) => {
+            Delivered::Over(outcome) => {
                 if outcome == Outcome::Posted {
                     self.retries.taken(&alert);
                 } else {

@@ -357,7 +357,7 @@ impl Host {
             suppression: setup.suppression.clone(),
             paces: Paces::new(setup.messages_per_second, setup.burst),
             budget: Budget::new(setup.workspace_messages_per_second, setup.burst),
-            tally_edits: Budget::new(setup.changes.0, setup.changes.1),
+            edits: Budget::new(setup.changes.0, setup.changes.1),
             digest_after: setup.digest_after,
             breakers: Breakers::new(setup.patience.breaker_least, setup.patience.breaker_most),
             fallback: setup.fallback.clone(),
