@@ -73,8 +73,25 @@ pub struct Alert {
     pub since_ms: i64,
     /// When something last happened to it.
     pub updated_ms: i64,
+    /// Where it is told, in words: a message, a tally, a group, another channel; empty = nowhere.
+    pub told: String,
     /// What happened, in order.
     pub events: Vec<Event>,
+}
+
+/// Where the ledger says that an alert is told.
+fn told(known: &Known) -> String {
+    let place = known.place.as_ref().map(|place| format!("{}/{}", place.channel_id, place.ts));
+    let message = match (&known.told_in, &known.member, place) {
+        (Some(told_in), _, None) => format!("tally {}", told_in.tally),
+        (_, Some(member), None) => format!("group {}", member.group),
+        (_, _, Some(place)) => format!("message {place}"),
+        (None, None, None) => String::new(),
+    };
+    match &known.fallback {
+        Some(channel) if !message.is_empty() => format!("{message} in {channel}"),
+        _ => message,
+    }
 }
 
 /// Why no one alert is meant by an id.
@@ -171,8 +188,9 @@ fn alert(known: Option<Known>, mut events: Vec<Event>, (id, channel): (AlertId, 
     let rule = rule.or_else(|| rule_of(&known.as_ref()?.last_intent)).unwrap_or_default();
     let since_ms = events.first().map(|event| event.at_ms).into_iter().chain(told_ms).min();
     let state = state(known.as_ref(), &events);
+    let told = known.as_ref().map(told).unwrap_or_default();
     let since_ms = since_ms.unwrap_or_default();
-    Alert { id, channel, state, rule, severity, title, since_ms, updated_ms, events }
+    Alert { id, channel, state, rule, severity, title, since_ms, updated_ms, told, events }
 }
 
 /// The rule in an intent's text: `TOPIC/PARTITION/OFFSET#RULE#INDEX`.
@@ -207,6 +225,7 @@ impl Alert {
             "rule": self.rule,
             "severity": self.severity,
             "title": self.title,
+            "told": self.told,
             "since_ms": self.since_ms,
             "since": time(self.since_ms),
             "updated_ms": self.updated_ms,

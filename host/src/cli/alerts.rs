@@ -119,9 +119,12 @@ fn show(found: Found, id: &str, output: Output) -> Result<(), anyhow::Error> {
         return Ok(());
     }
     for alert in &alerts {
-        let Alert { id, channel, state, rule, severity, title, .. } = alert;
+        let Alert { id, channel, state, rule, severity, title, told, .. } = alert;
         println!("{id}  {state}  {}", shown(channel));
         println!("  rule {}  {}  {}", shown(rule), shown(severity), shown(title));
+        if !told.is_empty() {
+            println!("  told in {}", shown(told));
+        }
         let mut intent = "";
         for event in &alert.events {
             if event.intent != intent {

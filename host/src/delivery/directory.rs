@@ -18,7 +18,16 @@ const LISTED_FOR: Duration = Duration::from_secs(60);
 #[derive(Debug)]
 pub struct Directory {
     ids: Mutex<HashMap<String, String>>,
-    listed: tokio::sync::Mutex<Option<Instant>>,
+    listing: tokio::sync::Mutex<Listing>,
+}
+
+/// How far the list was read.
+#[derive(Debug, Default)]
+struct Listing {
+    /// When its end was last reached.
+    ended: Option<Instant>,
+    /// The page that comes next. Slack lets twenty a minute be read: who is stopped goes on there.
+    cursor: String,
 }
 
 /// Why a name has no id yet.
@@ -34,7 +43,7 @@ impl Directory {
     /// Starts with `[slack.channels]`.
     pub fn new(configured: &BTreeMap<String, String>) -> Self {
         let ids = configured.iter().map(|(name, id)| (name.clone(), id.clone())).collect();
-        Self { ids: Mutex::new(ids), listed: tokio::sync::Mutex::default() }
+        Self { ids: Mutex::new(ids), listing: tokio::sync::Mutex::default() }
     }
 
     /// The id of a channel, as far as it is known.
@@ -60,30 +69,36 @@ impl Directory {
             return Ok(id);
         }
         // One asks; the others wait for the answer.
-        let mut listed = self.listed.lock().await;
+        let mut listing = self.listing.lock().await;
         if let Some(id) = self.known(name) {
             return Ok(id);
         }
-        if listed.is_none_or(|at| at.elapsed() > LISTED_FOR) {
-            self.list(slack).await.map_err(|asked| Unlisted::Failed(Box::new(asked)))?;
-            *listed = Some(Instant::now());
+        if listing.ended.is_none_or(|at| at.elapsed() > LISTED_FOR) {
+            let listed = self.list(slack, &mut listing.cursor).await;
+            listed.map_err(|asked| Unlisted::Failed(Box::new(asked)))?;
+            *listing = Listing { ended: Some(Instant::now()), cursor: String::new() };
         }
         self.known(name).ok_or(Unlisted::Unknown)
     }
 
-    async fn list(&self, slack: &Slack) -> Result<(), Asked<Page<Channel>>> {
-        let mut cursor = String::new();
+    async fn list(&self, slack: &Slack, cursor: &mut String) -> Result<(), Asked<Page<Channel>>> {
         for _ in 0..PAGES_MAX {
-            let asked = slack.channels(&cursor).await;
+            let asked = slack.channels(cursor).await;
             let page = match (asked.verdict(), asked.value) {
                 (Verdict::Sent, Some(page)) => page,
-                (_, value) => return Err(Asked { value, ..asked }),
+                (verdict, value) => {
+                    if !matches!(verdict, Verdict::Throttled(_) | Verdict::RetryLater) {
+                        // Slack may have forgotten the cursor.
+                        cursor.clear();
+                    }
+                    return Err(Asked { value, ..asked });
+                }
             };
             for channel in page.items {
                 self.learn(&channel.name, &channel.id);
             }
             let Some(next) = page.next else { break };
-            cursor = next;
+            *cursor = next;
         }
         Ok(())
     }
@@ -102,6 +117,24 @@ mod tests {
     use super::*;
     use crate::demo::slack::{Fault, Options, SlackStandIn};
     use crate::secret::Secret;
+
+    #[tokio::test]
+    async fn private_channels_are_found_where_the_bot_may_list_them() {
+        for lists_private in [true, false] {
+            let options = Options {
+                channels: vec!["general".into(), "oncall".into()],
+                private: vec!["oncall".into()],
+                lists_private,
+                ..Options::default()
+            };
+            let stand_in = SlackStandIn::start(options).await.unwrap();
+            let token = Secret::new(Options::default().token);
+            let slack = Slack::bot(&stand_in.api_url(), token, Duration::from_secs(5)).unwrap();
+            let directory = Directory::new(&BTreeMap::new());
+            assert_eq!(directory.id("oncall", &slack).await.is_ok(), lists_private);
+            assert_eq!(directory.id("general", &slack).await.unwrap(), "C000000001");
+        }
+    }
 
     #[tokio::test]
     async fn names_are_configured_learnt_or_listed_once() {

@@ -41,7 +41,8 @@ pub enum Answer {
     },
     /// Not this time.
     Later {
-        /// The word for logs and the label `class` of metrics: `throttled`, `transient`, `ambiguous`.
+        /// The word for logs and the label `class` of metrics: `throttled`, `transient`, `ambiguous`,
+        /// `credentials`.
         class: &'static str,
         /// How long it asks us to wait.
         wait: Option<Duration>,
@@ -184,6 +185,10 @@ fn refusal(exchanged: Result<Answered, (Reply, String)>) -> Option<Answer> {
         Ok((200..=299, ..)) => None,
         Ok((429, wait, _)) => later("throttled", wait, "HTTP 429".into()),
         Ok((408, wait, _)) => later("ambiguous", wait, "HTTP 408".into()),
+        // An operator can mend that, in the time that there is.
+        Ok((status @ (401 | 403 | 407), wait, _)) => {
+            later("credentials", wait, format!("HTTP {status}: check its secrets"))
+        }
         Ok((status @ 500.., wait, _)) => later("transient", wait, format!("HTTP {status}")),
         Ok((status, ..)) => Some(Answer::Never { detail: format!("HTTP {status}") }),
     }
@@ -211,6 +216,7 @@ mod tests {
                 200..=299 => "taken",
                 429 => "throttled",
                 408 => "ambiguous",
+                401 | 403 | 407 => "credentials",
                 500..=599 => "transient",
                 _ => "never",
             };

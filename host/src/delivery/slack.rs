@@ -21,7 +21,7 @@ use crate::secret::Secret;
 /// Messages of a page of history; Slack asks for at most 200.
 const HISTORY_PAGE: &str = "200";
 /// Channels of a page of the list.
-const LIST_PAGE: &str = "1000";
+const LIST_PAGE: &str = "999";
 
 /// What came back, and what was in it.
 #[derive(Debug)]
@@ -262,10 +262,18 @@ impl Slack {
         })
     }
 
-    /// A page of the workspace's public channels: `conversations.list`.
+    /// A page of the channels that the bot may see, private ones where it has the scope `groups:read`:
+    /// `conversations.list`.
     pub async fn channels(&self, cursor: &str) -> Asked<Page<Channel>> {
-        let form = [("exclude_archived", "true"), ("limit", LIST_PAGE), ("cursor", cursor)];
-        let asked = self.form::<Channels>(Method::List, "conversations.list", &form).await;
+        let ask = async |types: &str| {
+            let page = [("exclude_archived", "true"), ("limit", LIST_PAGE), ("cursor", cursor)];
+            let form = [&page[..], &[("types", types)]].concat();
+            self.form::<Channels>(Method::List, "conversations.list", &form).await
+        };
+        let mut asked = ask("public_channel,private_channel").await;
+        if asked.code() == Some("missing_scope") {
+            asked = ask("public_channel").await;
+        }
         asked.map(|list| Page { items: list.channels, next: next(list.response_metadata) })
     }
 

@@ -36,6 +36,10 @@ pub struct Options {
     pub webhook_secret: String,
     /// The channels that exist, by name. Their ids are `C` and nine digits.
     pub channels: Vec<String>,
+    /// Those of them that are private.
+    pub private: Vec<String>,
+    /// The scope `groups:read`: private channels are listed to whoever asks for them.
+    pub lists_private: bool,
     /// Whether an unknown channel is made when it is first posted to, instead of refused.
     pub make_channels: bool,
     /// The scope `channels:history`.
@@ -54,6 +58,8 @@ impl Default for Options {
             token: "xoxb-stand-in".into(),
             webhook_secret: "webhook-stand-in".into(),
             channels: vec!["general".into()],
+            private: vec![],
+            lists_private: true,
             make_channels: false,
             history: true,
             messages_per_second: None,

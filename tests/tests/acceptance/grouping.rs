@@ -33,12 +33,19 @@ fn member_of(scene: &Scene, entry: &Entry) -> Option<Note> {
     note_of(scene, &entry.alert).filter(|note| note.member.is_some())
 }
 
+/// Without the title of its worst alert: `2 firing: message 7 · host=a` is `2 firing: host=a`.
+fn untitled(text: &str) -> String {
+    let Some((head, rest)) = text.split_once(": message ") else { return text.to_owned() };
+    rest.split_once(" · ")
+        .map_or_else(|| head.to_owned(), |(_, labels)| format!("{head}: {labels}"))
+}
+
 fn texts(scene: &Scene) -> BTreeSet<String> {
-    scene.slack.posts().into_iter().map(|post| post.text).collect()
+    scene.slack.posts().into_iter().map(|post| untitled(&post.text)).collect()
 }
 
 fn replies(scene: &Scene) -> Vec<String> {
-    scene.slack.replies().into_iter().map(|reply| reply.text).collect()
+    scene.slack.replies().into_iter().map(|reply| untitled(&reply.text)).collect()
 }
 
 fn wanted(texts: &[&str]) -> BTreeSet<String> {

@@ -149,7 +149,7 @@ fn what_a_webhook_that_was_away_had_no_room_for_is_read_from_the_outbox_again() 
 fn what_a_webhook_refuses_is_a_dead_letter_and_check_tells_a_target_that_is_not_there() {
     let receiver = Receiver::start();
     let scene = scene("hook-refuses", &receiver, "\"webhook:oncall\"");
-    receiver.say([Say::Status(403)]);
+    receiver.say([Say::Status(422)]);
     let _host = scene.site.start();
     scene.say(["a"]);
     let letters = scene.await_dead_letters(1);

@@ -50,24 +50,30 @@ pub fn notification(
     }
 }
 
+/// How many, the title of the worst, and what they have in common: a phone shows the first sixty characters.
 fn title(labels: &BTreeMap<String, String>, lines: &Lines, saying: Saying) -> String {
     let labels: Vec<String> = labels
         .iter()
         .filter(|(_, value)| !value.is_empty())
         .map(|(name, value)| format!("{}={}", visible(name, false), visible(value, false)))
         .collect();
-    let of = match &*shorten(&labels.join(", "), LABELS_UNITS_MAX) {
-        "" => String::new(),
-        labels => format!(": {labels}"),
+    let labels = shorten(&labels.join(", "), LABELS_UNITS_MAX);
+    let worst =
+        lines.iter().next().map(|line| shorten(&visible(&line.title, false), TITLE_UNITS_MAX));
+    let of = |parts: [Option<&str>; 2]| {
+        let parts: Vec<&str> =
+            parts.into_iter().flatten().filter(|part| !part.is_empty()).collect();
+        if parts.is_empty() { String::new() } else { format!(": {}", parts.join(" · ")) }
     };
-    let one = lines.iter().next().filter(|_| lines.len() == 1);
-    match (saying, one) {
-        (Saying::Stands, _) => format!("{}{of}", counts(lines)),
-        (Saying::News, Some(line)) => shorten(&visible(&line.title, false), TITLE_UNITS_MAX),
-        (Saying::News, None) => format!("{} alerts are new or worse{of}", lines.len()),
-        (Saying::Again, _) => format!("still {}{of}", counts(lines)),
-        (Saying::Over, Some(_)) => format!("resolved{of}"),
-        (Saying::Over, None) => format!("all {} resolved{of}", lines.count(Stands::Ended)),
+    let (worst_of, labels_of) = (of([worst.as_deref(), Some(&labels)]), of([None, Some(&labels)]));
+    let is_one = lines.len() == 1;
+    match (saying, worst) {
+        (Saying::Stands, _) => format!("{}{worst_of}", counts(lines)),
+        (Saying::News, Some(title)) if is_one => title,
+        (Saying::News, _) => format!("{} alerts are new or worse{worst_of}", lines.len()),
+        (Saying::Again, _) => format!("still {}{worst_of}", counts(lines)),
+        (Saying::Over, _) if is_one => format!("resolved{worst_of}"),
+        (Saying::Over, _) => format!("all {} resolved{labels_of}", lines.count(Stands::Ended)),
     }
 }
 

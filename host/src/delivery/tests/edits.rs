@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::world::{Host, Kafka, Setup, entry, fire, slack, texts};
-use crate::demo::slack::SlackStandIn;
+use crate::demo::slack::{Fault, RandomFaults, Request, SlackStandIn};
 use crate::digest::{Digest, key_of_day};
 use crate::ledger::State;
 use crate::notification::{AlertId, Kind, Severity};
@@ -173,4 +173,69 @@ async fn digests_that_wait_are_told_with_their_sum_through_a_kill() {
     );
     assert!(slack.messages()[0].edits <= 3, "{}", slack.messages()[0].edits);
     assert!(host.metric(&["superseded"]) >= 2.0);
+}
+
+#[tokio::test]
+async fn a_change_that_slack_does_not_take_now_holds_no_post_up() {
+    let (kafka, slack) = (Kafka::default(), slack(&["general"]).await);
+    let host = Host::start(&kafka, &slack, &Setup::default());
+    let change = |fault: Option<Fault>| {
+        slack.fail_at_random(fault.map(|fault| RandomFaults {
+            seed: 1,
+            per_mille: 1_000,
+            methods: vec!["chat.update".into()],
+            faults: vec![fault],
+        }));
+    };
+    kafka.append(&entry(0, "general", Kind::Fire, KEY));
+    kafka.until(Kafka::is_worked_off).await;
+    let edits = || slack.messages()[0].edits;
+    let asked = || slack.requests().iter().filter(|one| one.method == "chat.update").count();
+    for (n, fault) in (1_u32..).zip([
+        Fault::StatusBeforeAccept(500),
+        Fault::OkFalse("fatal_error"),
+        Fault::ResetBefore,
+        Fault::RateLimited { retry_after: 2 },
+    ]) {
+        change(Some(fault));
+        let before = asked();
+        kafka.append(&entry((2 * n).into(), "general", Kind::Update, KEY));
+        kafka.until(|_| asked() > before).await;
+        let mut critical = fire((2 * n + 1).into(), "general");
+        critical.notification.severity = Severity::Critical;
+        kafka.append(&critical);
+        kafka.until(|_| slack.count() > usize::try_from(n).unwrap()).await;
+        assert_eq!(edits(), n - 1, "it is not changed yet");
+        change(None);
+        kafka.until(|_| edits() == n).await;
+    }
+    kafka.until(Kafka::is_worked_off).await;
+    assert_eq!(slack.messages()[0].text, "🟡 message 8");
+    assert_eq!(host.metric(&["slack_posts_total", "updated"]), 4.0);
+}
+
+#[tokio::test]
+async fn all_changes_together_keep_to_slacks_rate_and_the_worst_is_first() {
+    let (kafka, slack) = (Kafka::default(), slack(&["general"]).await);
+    let _host = Host::start(&kafka, &slack, &Setup { changes: (0.5, 1), ..Setup::default() });
+    let keys = ["a", "b", "c", "d"];
+    let say = |n: i64, kind, key: &str| {
+        let mut entry = entry(n, "general", kind, Some(key));
+        if key == "d" {
+            entry.notification.severity = Severity::Critical;
+        }
+        kafka.append(&entry);
+    };
+    (0..).zip(keys).for_each(|(n, key)| say(n, Kind::Fire, key));
+    kafka.until(|_| slack.count() == 4).await;
+    (10..).zip(keys).for_each(|(n, key)| say(n, Kind::Update, key));
+    kafka.until(Kafka::is_worked_off).await;
+    // Each asks again within a second.
+    let least = Duration::from_millis(1_900);
+    assert!(gaps(&slack).iter().all(|gap| *gap >= least), "{:?}", gaps(&slack));
+    let requests = slack.requests();
+    let of_worst = |one: &&Request| one.arguments.to_string().contains("message 13");
+    let edits = requests.iter().filter(|one| one.method == "chat.update");
+    let at = edits.take_while(|one| !of_worst(one)).count();
+    assert!(at <= 1, "the critical one was changed after {at} others");
 }

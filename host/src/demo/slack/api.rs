@@ -129,7 +129,7 @@ impl Call {
             "chat.update" => self.update(&mut store, shared),
             "conversations.history" => self.history(&mut store),
             "conversations.replies" => self.replies(&mut store),
-            "conversations.list" => Ok(list(&store)),
+            "conversations.list" => self.list(&store),
             _ => Err("unknown_method"),
         }
     }
@@ -153,6 +153,25 @@ impl Call {
         // Nobody needs to watch.
         let _watched = shared.events.send(event(message)).is_ok();
         Ok(answer)
+    }
+
+    fn list(&self, store: &Store) -> Answer {
+        let types = match self.text("types") {
+            "" => "public_channel",
+            types => types,
+        };
+        let of = |kind: &str| types.split(',').any(|one| one == kind);
+        let (public, private) = (of("public_channel"), of("private_channel"));
+        if private && !store.options.lists_private {
+            return Err("missing_scope");
+        }
+        let is_private = |name: &str| store.options.private.iter().any(|one| one == name);
+        let listed =
+            store.channels().filter(|(name, ..)| if is_private(name) { private } else { public });
+        let channels: Vec<Value> = listed
+            .map(|(name, id, archived)| json!({"id": id, "name": name, "is_archived": archived}))
+            .collect();
+        Ok(json!({"channels": channels, "response_metadata": {"next_cursor": ""}}))
     }
 
     fn webhook(&self, store: &mut Store, shared: &Shared) -> Answer {
@@ -334,14 +353,6 @@ impl Call {
 fn reset() -> Response<Body> {
     // Unlike `panic!` it prints nothing.
     std::panic::resume_unwind(Box::new("the slack stand-in was told to reset this connection"))
-}
-
-fn list(store: &Store) -> Value {
-    let channels: Vec<Value> = store
-        .channels()
-        .map(|(name, id, archived)| json!({"id": id, "name": name, "is_archived": archived}))
-        .collect();
-    json!({"channels": channels, "response_metadata": {"next_cursor": ""}})
 }
 
 fn shown(message: &Message, metadata: bool) -> Value {

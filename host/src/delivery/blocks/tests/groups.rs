@@ -35,13 +35,14 @@ fn a_group_tells_its_counts_its_labels_and_a_line_for_each_alert() {
         line(3, "slow", Severity::Warning, Stands::Ended),
     ];
     let message = said(lines, Saying::Stands);
-    assert_eq!(message.text, "🔴 1 firing, 1 event, 1 resolved: host=rpi-03");
+    assert_eq!(message.text, "🔴 1 firing, 1 event, 1 resolved: disk full · host=rpi-03");
+    assert!(message.text.find("disk full").is_some_and(|at| at + "disk full".len() <= 60));
     let blocks = message.blocks.unwrap().to_string();
     for told in ["🔴 disk full · error, firing", "🔵 login · info", "✅ slow · resolved"] {
         assert!(blocks.contains(told), "{blocks}");
     }
     let over = said(vec![line(1, "disk full", Severity::Error, Stands::Ended)], Saying::Over);
-    assert_eq!(over.text, "✅ resolved: host=rpi-03");
+    assert_eq!(over.text, "✅ resolved: disk full · host=rpi-03");
 }
 
 #[test]
