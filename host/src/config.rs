@@ -261,8 +261,13 @@ pub enum SlackMode {
         /// The file that it came from; read again when Slack refuses the token.
         token_file: Option<PathBuf>,
     },
-    /// `webhook_url_env`: an incoming webhook; no edits, no read-back, one channel.
-    Webhook(Secret),
+    /// `webhook_url_env` or `webhook_url_file`: an incoming webhook; no edits, no read-back, one channel.
+    Webhook {
+        /// The address at start.
+        url: Secret,
+        /// The file that it came from; read again when Slack refuses the address.
+        file: Option<PathBuf>,
+    },
 }
 
 /// `[http]`

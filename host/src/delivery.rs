@@ -135,12 +135,14 @@ pub async fn run(
     let requests = config.slack.iter().map(|slack| slack.request_timeout);
     let longest = requests.chain(config.sinks.longest_request()).max();
     let patience = Patience::new(longest.unwrap_or_default());
-    let token_file = match config.slack.as_ref().map(|slack| &slack.mode) {
-        Some(SlackMode::Bot { token_file, .. }) => token_file.clone(),
-        Some(SlackMode::Webhook(_)) | None => None,
+    let file = match config.slack.as_ref().map(|slack| &slack.mode) {
+        Some(SlackMode::Bot { token_file: file, .. } | SlackMode::Webhook { file, .. }) => {
+            file.clone()
+        }
+        None => None,
     };
     let recovery =
-        credentials::recover(Arc::clone(&gate), Arc::clone(&slack), token_file, patience.clone());
+        credentials::recover(Arc::clone(&gate), Arc::clone(&slack), file, patience.clone());
     // Both end with this function.
     let mut background = tokio::task::JoinSet::new();
     background.spawn(recovery);
@@ -252,7 +254,7 @@ fn client(config: &SlackConfig) -> Result<Slack, ClientError> {
         SlackMode::Bot { token, .. } => {
             Slack::bot(&config.api_url, token.clone(), config.request_timeout)
         }
-        SlackMode::Webhook(url) => Slack::webhook(url.clone(), config.request_timeout),
+        SlackMode::Webhook { url, .. } => Slack::webhook(url.clone(), config.request_timeout),
     }
 }
 

@@ -37,7 +37,7 @@ pub(super) async fn check(
     let Some(slack) = &config.slack else { return };
     let token = match &slack.mode {
         SlackMode::Bot { token, .. } => token.clone(),
-        SlackMode::Webhook(_) => {
+        SlackMode::Webhook { .. } => {
             let note = "a webhook cannot be asked without posting, and is a reduced mode: one \
                         channel, no edits, no reading back";
             report.notes.push(Problem::new(note).file(path).key("slack"));

@@ -45,7 +45,7 @@ pub(super) fn read(
     }
     let letters = table.whole("dead_letters_per_minute", 0..=1_000_000);
     let lag = table.whole("lag_seconds", 1..=7 * 24 * 3_600);
-    let is_webhook = slack.is_some_and(|slack| matches!(slack.mode, SlackMode::Webhook(_)));
+    let is_webhook = slack.is_some_and(|slack| matches!(slack.mode, SlackMode::Webhook { .. }));
     let canary = canary::read(table.table("canary"), context, name, is_webhook);
     table.finish();
     exists.then(|| OpsConfig {

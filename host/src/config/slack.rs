@@ -32,7 +32,7 @@ const DIGEST_AFTER_SECONDS_DEFAULT: i64 = 60;
 pub(super) fn read(mut table: Table<'_, '_>, context: Context<'_>) -> Option<SlackConfig> {
     let exists = table.exists();
     let mode = read_mode(&mut table, context, exists);
-    let webhook = matches!(mode, SlackMode::Webhook(_));
+    let webhook = matches!(mode, SlackMode::Webhook { .. });
     let default_channel = if webhook || !exists {
         // A webhook has its one channel; its name is only for people.
         let name = table.text("default_channel").unwrap_or("webhook");
@@ -112,13 +112,13 @@ fn read_mode(table: &mut Table<'_, '_>, context: Context<'_>, exists: bool) -> S
         (None, Some(told)) => {
             let key =
                 if table.has("webhook_url_env") { "webhook_url_env" } else { "webhook_url_file" };
-            let secret = told.map_or_else(|| Secret::new(""), |told| told.secret);
-            let url = secret.reveal();
-            if !url.is_empty() && !is_http_url(url) {
+            let nothing = || Told { secret: Secret::new(""), file: None };
+            let Told { secret: url, file } = told.unwrap_or_else(nothing);
+            if !url.reveal().is_empty() && !is_http_url(url.reveal()) {
                 let message = "what it holds is not an http(s) address";
                 table.problem(key, message, "copy it from the webhook's page in Slack");
             }
-            SlackMode::Webhook(secret)
+            SlackMode::Webhook { url, file }
         }
     }
 }
@@ -137,7 +137,7 @@ fn read_api_url(table: &mut Table<'_, '_>) -> String {
 }
 
 /// Whether a text is an http or https address with a host.
-pub(super) fn is_http_url(text: &str) -> bool {
+pub(crate) fn is_http_url(text: &str) -> bool {
     let rest = text.strip_prefix("https://").or_else(|| text.strip_prefix("http://"));
     let Some(rest) = rest else { return false };
     let authority = rest.split(['/', '?', '#']).next().unwrap_or("");
@@ -235,7 +235,9 @@ mod tests {
             parse("[kafka]\nbootstrap_servers = \"k:1\"\n[slack]\nwebhook_url_env = \"HOOK\"\n")
                 .unwrap();
         let slack = config.slack.unwrap();
-        assert!(matches!(slack.mode, SlackMode::Webhook(url) if url.reveal() == "https://h/x"));
+        assert!(
+            matches!(slack.mode, SlackMode::Webhook { url, .. } if url.reveal() == "https://h/x")
+        );
         assert_eq!(slack.default_channel, "webhook");
     }
 }

@@ -1,4 +1,4 @@
-//! Finds out when Slack takes us again: reads the token's file anew and asks `auth.test`.
+//! Finds out when Slack takes us again: reads the secret's file anew and asks `auth.test`.
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -8,13 +8,14 @@ use super::patience::Patience;
 use super::slack::Slack;
 use super::verdict::Verdict;
 use crate::backoff::Backoff;
+use crate::config::slack::is_http_url;
 use crate::secret::Secret;
 
 /// Whenever the gate closes, tries until Slack answers yes, then opens it. Never returns.
 pub async fn recover(
     gate: Arc<Gate>,
     slack: Arc<Slack>,
-    token_file: Option<PathBuf>,
+    file: Option<PathBuf>,
     patience: Patience,
 ) {
     let new = || Backoff::new(patience.probe_least, patience.probe_most, patience.seed());
@@ -22,12 +23,17 @@ pub async fn recover(
     loop {
         gate.closed().await;
         tokio::time::sleep(backoff.failed()).await;
-        if let Some(path) = &token_file {
+        if let Some(path) = &file {
             // Some hundred bytes, once a probe: not worth a thread.
             match std::fs::read_to_string(path) {
-                Ok(token) => slack.set_token(Secret::new(token.trim())),
+                Ok(text) if slack.is_webhook() && !is_http_url(text.trim()) => {
+                    let path = path.display();
+                    tracing::warn!(%path, "what slack.webhook_url_file holds is not an http(s) address");
+                }
+                Ok(text) => slack.set_secret(Secret::new(text.trim())),
                 Err(error) => {
-                    tracing::warn!(path = %path.display(), "cannot read slack.token_file: {error}");
+                    let key = if slack.is_webhook() { "webhook_url_file" } else { "token_file" };
+                    tracing::warn!(path = %path.display(), "cannot read slack.{key}: {error}");
                 }
             }
         }

@@ -75,6 +75,9 @@ impl Pace {
     }
 }
 
+/// A minute, in which no more goes to a channel than its rate allows.
+const MINUTE_SECONDS: f64 = 60.0;
+
 /// The paces of all channels of this host, whoever posts to them.
 #[derive(Debug)]
 pub struct Paces {
@@ -84,8 +87,11 @@ pub struct Paces {
 }
 
 impl Paces {
-    /// Full buckets.
+    /// Full buckets. What goes at once is paid back within the minute: in no minute it is more than sixty
+    /// times `per_second`, as long as the burst is not half of that.
     pub fn new(per_second: f64, burst: u32) -> Self {
+        let at_once = f64::from(burst.saturating_sub(1)) / MINUTE_SECONDS;
+        let per_second = (per_second - at_once).max(per_second / 2.0);
         Self { per_second, burst, channels: Mutex::default() }
     }
 
@@ -134,6 +140,27 @@ mod tests {
         now += Duration::from_secs(60);
         let waits: Vec<_> = (0..4).map(|_| pace.take(now).as_millis()).collect();
         assert_eq!(waits, [0, 0, 0, 500]);
+    }
+
+    #[test]
+    fn in_no_minute_more_than_sixty_go_to_a_channel() {
+        let (paces, start) = (Paces::new(1.0, 3), Instant::now());
+        let (mut now, mut sent) = (start, Vec::new());
+        // Always as many as may go, and now and then a pause that gives the burst back.
+        for n in 0..1_000 {
+            now += paces.ready_in("general", now);
+            assert_eq!(paces.take("general", now), Duration::ZERO);
+            sent.push(now);
+            if n % 97 == 0 {
+                now += Duration::from_secs(5);
+            }
+        }
+        let minute = Duration::from_secs(60);
+        for (at, first) in sent.iter().enumerate() {
+            let within = sent[at..].iter().take_while(|one| **one - *first < minute).count();
+            assert!(within <= 60, "{within} in a minute");
+        }
+        assert!(now - start < Duration::from_secs(1_100));
     }
 
     #[test]

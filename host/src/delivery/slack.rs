@@ -96,8 +96,9 @@ pub struct Identity {
 pub struct Slack {
     http: Client,
     api_url: String,
-    token: RwLock<Secret>,
-    webhook_url: Option<Secret>,
+    /// The bot's token, or the webhook's address.
+    secret: RwLock<Secret>,
+    is_webhook: bool,
 }
 
 #[derive(Deserialize)]
@@ -160,7 +161,7 @@ impl Slack {
     /// When TLS cannot be set up.
     pub fn bot(api_url: &str, token: Secret, timeout: Duration) -> Result<Self, ClientError> {
         let http = client(api_url, timeout)?;
-        Ok(Self { http, api_url: api_url.to_owned(), token: token.into(), webhook_url: None })
+        Ok(Self { http, api_url: api_url.to_owned(), secret: token.into(), is_webhook: false })
     }
 
     /// A client for an incoming webhook.
@@ -169,8 +170,7 @@ impl Slack {
     /// When TLS cannot be set up.
     pub fn webhook(url: Secret, timeout: Duration) -> Result<Self, ClientError> {
         let http = client(url.reveal(), timeout)?;
-        let token = Secret::new("").into();
-        Ok(Self { http, api_url: String::new(), token, webhook_url: Some(url) })
+        Ok(Self { http, api_url: String::new(), secret: url.into(), is_webhook: true })
     }
 
     /// Stands where there is no `[slack]`: no channel leads here, so nobody asks it.
@@ -183,20 +183,24 @@ impl Slack {
 
     /// Whether this is a webhook: no edits, no history.
     pub fn is_webhook(&self) -> bool {
-        self.webhook_url.is_some()
+        self.is_webhook
     }
 
-    /// Uses another token from now on.
-    pub fn set_token(&self, token: Secret) {
-        *self.token.write().unwrap_or_else(PoisonError::into_inner) = token;
+    /// Uses another token, or another address of a webhook, from now on.
+    pub fn set_secret(&self, secret: Secret) {
+        *self.secret.write().unwrap_or_else(PoisonError::into_inner) = secret;
+    }
+
+    fn secret(&self) -> Secret {
+        self.secret.read().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     /// Posts to a channel by id or name: `chat.postMessage`, or the webhook, which has no place to
     /// tell and posts to the channel that it was made for.
     pub async fn post(&self, channel: &str, message: &Message) -> Asked<Option<Place>> {
         let mut body = arguments(message);
-        if let Some(url) = &self.webhook_url {
-            let request = self.http.post(url.reveal());
+        if self.is_webhook {
+            let request = self.http.post(self.secret().reveal());
             return self.words(request.header(CONTENT_TYPE, JSON).body(body.to_string())).await;
         }
         body["channel"] = channel.into();
@@ -342,8 +346,8 @@ impl Slack {
     }
 
     fn bearer(&self) -> Option<HeaderValue> {
-        let token = self.token.read().unwrap_or_else(PoisonError::into_inner);
-        let mut value = HeaderValue::from_str(&format!("Bearer {}", token.reveal())).ok()?;
+        let mut value =
+            HeaderValue::from_str(&format!("Bearer {}", self.secret().reveal())).ok()?;
         value.set_sensitive(true);
         Some(value)
     }

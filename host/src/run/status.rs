@@ -23,7 +23,7 @@ pub(super) fn status(
     let mode = match (&config.slack, view) {
         (Some(slack), _) => match slack.mode {
             SlackMode::Bot { .. } => "bot",
-            SlackMode::Webhook(_) => "webhook",
+            SlackMode::Webhook { .. } => "webhook",
         },
         (None, _) if config.sinks.is_empty() => "off",
         (None, _) => "sinks",

@@ -160,17 +160,21 @@ impl<P: Ports> Courier<P> {
 
     /// Whether a reply is there; `None` = it is to be told.
     async fn look_into_thread(&self, job: &Job, place: &Place) -> Result<Option<bool>, Stopped> {
-        match read_thread(&self.common, place, &self.ending).await? {
-            Thread::Read(told) => Ok(told.contains(&job.entry.intent.to_string()).then_some(true)),
-            Thread::Gone => Ok(Some(false)),
+        let severity = job.entry.notification.severity;
+        let policy = self.common.on_ambiguous.of(severity);
+        let (decision, told) = match read_thread(&self.common, place, &self.ending).await? {
+            Thread::Read(told) if told.contains(&job.entry.intent.to_string()) => {
+                ("found", Some(true))
+            }
+            Thread::Read(_) => ("absent", None),
+            Thread::Gone => ("absent", Some(false)),
             Thread::Unreadable(why) => {
                 let channel = &job.entry.channel;
                 tracing::warn!(channel, why, "the thread of a message cannot be read");
-                match self.common.on_ambiguous.of(job.entry.notification.severity) {
-                    OnAmbiguous::Send => Ok(None),
-                    OnAmbiguous::Drop => Ok(Some(false)),
-                }
+                (policy.as_str(), (policy == OnAmbiguous::Drop).then_some(false))
             }
-        }
+        };
+        self.common.metrics.slack_unclear(severity.as_str(), decision);
+        Ok(told)
     }
 }

@@ -1,10 +1,13 @@
 //! Whatever Slack answers: every notification is posted once, in the order of its channel.
 
-use super::world::{Host, Kafka, Setup, fire, once, slack, texts};
-use crate::config::{Ambiguity, OnAmbiguous};
-use crate::demo::slack::{Fault, RandomFaults};
-use crate::outbox::Entry;
+use std::path::Path;
 use std::time::Duration;
+
+use super::world::{Host, Kafka, Setup, entry, fire, once, slack, texts};
+use crate::config::{Ambiguity, Config, Environment, OnAmbiguous};
+use crate::demo::slack::{Fault, RandomFaults};
+use crate::notification::{Kind, Severity};
+use crate::outbox::Entry;
 
 /// Faults after which a message must be there exactly once.
 fn faults() -> Vec<Fault> {
@@ -119,6 +122,44 @@ async fn without_history_the_operators_policy_decides() {
         assert!(host.readiness.snapshot().is_ready(), "a missing scope is no wrong token");
         host.kill().await;
     }
+}
+
+#[tokio::test]
+async fn without_history_the_policy_of_the_severity_decides_about_posts_and_replies_and_is_counted()
+{
+    let text = "[kafka]\nbootstrap_servers = \"k:1\"\n[slack]\ntoken_env = \"T\"\n\
+                default_channel = \"general\"\n\
+                on_ambiguous = { critical = \"send\", info = \"drop\", warning = \"drop\" }\n";
+    let environment = Environment::of("here", 1, [("T", "xoxb-1")]);
+    let config = Config::parse(Path::new("f.toml"), text, &environment).unwrap();
+    let (kafka, slack) = (Kafka::default(), slack(&["general"]).await);
+    slack.set_history(false);
+    let on_ambiguous = config.slack.unwrap().on_ambiguous;
+    let host = Host::start(&kafka, &slack, &Setup { on_ambiguous, ..Setup::default() });
+    let say = async |n: i64, kind, key: &str, severity| {
+        let mut entry = entry(n, "general", kind, Some(key));
+        entry.notification.severity = severity;
+        kafka.append(&entry);
+        kafka.until(Kafka::is_worked_off).await;
+    };
+    let unclear =
+        |severity: &str, decision: &str| host.metric(&["slack_unclear_total", severity, decision]);
+    for (n, severity, posts) in [(0, Severity::Critical, 2), (1, Severity::Info, 1)] {
+        let before = slack.count();
+        slack.fail_next("chat.postMessage", Fault::StatusAfterAccept(500));
+        say(n, Kind::Fire, &n.to_string(), severity).await;
+        assert_eq!(slack.count() - before, posts, "{severity:?}");
+    }
+    assert_eq!((unclear("critical", "send"), unclear("info", "drop")), (1.0, 1.0));
+    // In the thread of one that was told.
+    say(2, Kind::Fire, "told", Severity::Info).await;
+    for (n, severity, replies) in [(3, Severity::Warning, 1), (4, Severity::Critical, 2)] {
+        let before = slack.replies().len();
+        slack.fail_next("chat.postMessage", Fault::StatusAfterAccept(500));
+        say(n, Kind::Update, "told", severity).await;
+        assert_eq!(slack.replies().len() - before, replies, "{severity:?}");
+    }
+    assert_eq!((unclear("warning", "drop"), unclear("critical", "send")), (1.0, 2.0));
 }
 
 #[tokio::test]

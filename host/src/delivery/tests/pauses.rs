@@ -90,6 +90,26 @@ async fn a_refused_token_pauses_everything_and_a_new_one_in_its_file_ends_that()
 }
 
 #[tokio::test]
+async fn a_webhook_that_is_refused_is_told_again_at_the_address_that_its_file_has_then() {
+    let (kafka, slack) = (Kafka::default(), slack(&["general"]).await);
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("webhook");
+    std::fs::write(&file, "no address").unwrap();
+    let wrong = format!("{}-revoked", slack.webhook_url());
+    let token_file = Some(file.clone());
+    let setup = Setup { webhook: true, token: wrong, token_file, ..Setup::default() };
+    let host = Host::start(&kafka, &slack, &setup);
+    kafka.append(&fire(1, "general"));
+    let asked = || slack.requests().len();
+    kafka.until(|_| asked() >= 2).await;
+    assert!(!host.readiness.snapshot().is_ready() && slack.count() == 0);
+    std::fs::write(&file, format!("{}\n", slack.webhook_url())).unwrap();
+    kafka.until(Kafka::is_worked_off).await;
+    assert_eq!(slack.count(), 1);
+    assert!(host.readiness.snapshot().is_ready() && kafka.broker().dead_letters.is_empty());
+}
+
+#[tokio::test]
 async fn a_token_that_is_taken_again_needs_no_file() {
     let (kafka, slack) = (Kafka::default(), slack(&["general"]).await);
     let setup = Setup::default();

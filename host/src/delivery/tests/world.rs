@@ -255,6 +255,7 @@ pub(super) struct Setup {
     pub(super) digest_after: Option<Duration>,
     pub(super) fallback: Option<String>,
     pub(super) patience: Patience,
+    /// The bot's; the address of a webhook where that is to be another than the stand-in's.
     pub(super) token: String,
     pub(super) token_file: Option<std::path::PathBuf>,
     pub(super) webhook: bool,
@@ -336,7 +337,9 @@ impl Host {
         let (metrics, readiness) = (Metrics::new(), Readiness::default());
         let timeout = setup.request_timeout;
         let slack = if setup.webhook {
-            Slack::webhook(Secret::new(stand_in.webhook_url()), timeout)
+            let own = stand_in.webhook_url();
+            let url = if setup.token.contains("://") { setup.token.clone() } else { own };
+            Slack::webhook(Secret::new(url), timeout)
         } else {
             Slack::bot(&stand_in.api_url(), Secret::new(&*setup.token), timeout)
         };
