@@ -104,7 +104,7 @@ impl Retries {
     /// Lets an entry wait behind what waits of its alert; returns the one that it makes superfluous. The first
     /// stays, since its target may have it.
     pub(super) fn stand_behind(&mut self, queued: Queued) -> Option<Queued> {
-        let Some(line) = self.lines.get_mut(&queued.job.entry.alert) else { return None };
+        let line = self.lines.get_mut(&queued.job.entry.alert)?;
         self.aside.add(load(&queued));
         let last = line.entries.len() - 1;
         let superfluous = line.entries.pop_if(|of| last > 0 && supersedes(&queued.job, &of.job));

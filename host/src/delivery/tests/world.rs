@@ -10,14 +10,10 @@ use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
 pub(crate) use super::entries::{entry, fire};
-use super::sinks::slack_only;
-use crate::config::Ambiguity;
 use crate::dead_letter::Origin;
-use crate::delivery::backlog::{Load, Room};
 use crate::delivery::blocks::Manners;
 use crate::delivery::breaker::Breakers;
 use crate::delivery::budget::Budget;
-use crate::delivery::canary::Canary;
 use crate::delivery::common::{Common, now_ms};
 use crate::delivery::credentials;
 use crate::delivery::directory::Directory;
@@ -25,13 +21,10 @@ use crate::delivery::dispatch::{Dispatch, Ended};
 use crate::delivery::gate::Gate;
 use crate::delivery::journal::{Journal, write_out};
 use crate::delivery::pace::Paces;
-use crate::delivery::patience::Patience;
 use crate::delivery::ports::{
     Again, Event, Known, OutboxRecord, PortError, Ports, ReadAgain, Release, TakenOver,
 };
-use crate::delivery::sinks::Sinks;
 use crate::delivery::slack::Slack;
-use crate::delivery::suppression::Suppression;
 use crate::demo::slack::{Message, Options, SlackStandIn};
 use crate::history::Event as Happened;
 use crate::ledger::{Entry as Note, Ledger};
@@ -40,6 +33,10 @@ use crate::record::OutgoingRecord;
 use crate::secret::Secret;
 use crate::telemetry::{Metrics, Readiness};
 use crate::topics::InternalTopics;
+
+mod setup;
+
+pub(super) use setup::{Setup, small_room};
 
 /// Longer than anything here takes; a test that waits so long has failed.
 pub(super) const DEADLINE: Duration = Duration::from_secs(60);
@@ -238,79 +235,6 @@ impl Ports for MemoryPorts {
     fn hold(&self, held: bool) {
         self.kafka.broker().held.push(held);
     }
-}
-
-/// How a host is set up.
-#[derive(Debug, Clone)]
-pub(super) struct Setup {
-    pub(super) on_ambiguous: Ambiguity,
-    pub(super) canary: Option<Canary>,
-    pub(super) suppression: Suppression,
-    pub(super) broadcast_worsening: bool,
-    pub(super) messages_per_second: f64,
-    pub(super) burst: u32,
-    pub(super) workspace_messages_per_second: f64,
-    /// Changes of messages that tell of many: how many a second, and at once.
-    pub(super) changes: (f64, u32),
-    pub(super) digest_after: Option<Duration>,
-    pub(super) fallback: Option<String>,
-    pub(super) patience: Patience,
-    /// The bot's; the address of a webhook where that is to be another than the stand-in's.
-    pub(super) token: String,
-    pub(super) token_file: Option<std::path::PathBuf>,
-    pub(super) webhook: bool,
-    pub(super) retention: Duration,
-    pub(super) request_timeout: Duration,
-    pub(super) sinks: Arc<Sinks>,
-    pub(super) room: Room,
-}
-
-impl Default for Setup {
-    fn default() -> Self {
-        let milliseconds = Duration::from_millis;
-        let request_timeout = milliseconds(250);
-        let patience = Patience {
-            retry_least: milliseconds(4),
-            retry_most: milliseconds(40),
-            throttle: milliseconds(20),
-            settle: milliseconds(20),
-            probe_least: milliseconds(20),
-            probe_most: milliseconds(100),
-            drain: milliseconds(1_000),
-            quiet: milliseconds(20),
-            finish: milliseconds(1_000),
-            suppressed: milliseconds(10),
-            edits: milliseconds(20),
-            ..Patience::new(request_timeout)
-        };
-        Self {
-            on_ambiguous: Ambiguity::default(),
-            canary: None,
-            suppression: Suppression::default(),
-            broadcast_worsening: false,
-            messages_per_second: 100_000.0,
-            burst: 1_000,
-            workspace_messages_per_second: 100_000.0,
-            changes: (1_000.0, 1_000),
-            digest_after: None,
-            fallback: None,
-            patience,
-            token: Options::default().token,
-            token_file: None,
-            webhook: false,
-            retention: Duration::from_secs(3_600),
-            request_timeout,
-            sinks: slack_only(),
-            room: Room::default(),
-        }
-    }
-}
-
-/// A tenth of what a host has.
-pub(super) fn small_room() -> Room {
-    let tenth = |load: Load| Load { entries: load.entries / 10, bytes: load.bytes / 10 };
-    let Room { all, of_slacks, of_sinks } = Room::default();
-    Room { all: tenth(all), of_slacks: tenth(of_slacks), of_sinks: tenth(of_sinks) }
 }
 
 /// A running delivery.
