@@ -75,14 +75,13 @@ pub(super) fn run(global: Global, arguments: &Arguments) -> Result<ExitCode, Fai
     Ok(ExitCode::SUCCESS)
 }
 
-#[expect(clippy::print_stdout, reason = "this is the command's result")]
 fn list(alerts: &[Alert], output: Output) {
     if output == Output::Json {
-        println!("{}", json(alerts, false));
+        say!("{}", json(alerts, false));
         return;
     }
     if alerts.is_empty() {
-        println!("no alert was asked for, or none is known");
+        say!("no alert was asked for, or none is known");
         return;
     }
     let heads = ["ID", "LAST", "STATE", "SEVERITY", "RULE", "TARGET", "TITLE"].map(str::to_owned);
@@ -94,7 +93,7 @@ fn list(alerts: &[Alert], output: Output) {
         for (cell, width) in row.iter().zip(widths) {
             line.push_str(&format!("{cell:width$}  "));
         }
-        println!("{line}{}", row[6]);
+        say!("{line}{}", row[6]);
     }
 }
 
@@ -111,30 +110,29 @@ fn row(alert: &Alert) -> [String; 7] {
     ]
 }
 
-#[expect(clippy::print_stdout, reason = "this is the command's result")]
 fn show(found: Found, id: &str, output: Output) -> Result<(), anyhow::Error> {
     let alerts = found.show(id)?;
     if output == Output::Json {
-        println!("{}", json(&alerts, true));
+        say!("{}", json(&alerts, true));
         return Ok(());
     }
     for alert in &alerts {
         let Alert { id, channel, state, rule, severity, title, told, .. } = alert;
-        println!("{id}  {state}  {}", shown(channel));
-        println!("  rule {}  {}  {}", shown(rule), shown(severity), shown(title));
+        say!("{id}  {state}  {}", shown(channel));
+        say!("  rule {}  {}  {}", shown(rule), shown(severity), shown(title));
         if !told.is_empty() {
-            println!("  told in {}", shown(told));
+            say!("  told in {}", shown(told));
         }
         let mut intent = "";
         for event in &alert.events {
             if event.intent != intent {
                 intent = &event.intent;
-                println!("  {}", shown(intent));
+                say!("  {}", shown(intent));
             }
-            println!("    {}  {}", time(event.at_ms), shown(&words(&event.what)));
+            say!("    {}  {}", time(event.at_ms), shown(&words(&event.what)));
         }
         if alert.events.is_empty() {
-            println!("  the history has nothing of it any more; the ledger says: {state}");
+            say!("  the history has nothing of it any more; the ledger says: {state}");
         }
     }
     Ok(())

@@ -42,27 +42,26 @@ pub(super) fn run(global: Global, arguments: &Arguments) -> Result<ExitCode, Fai
     })
 }
 
-#[expect(clippy::print_stdout, reason = "this is the command's result")]
 fn print(report: &Report, output: Output) {
     match output {
-        Output::Json => println!("{}", to_json(report)),
+        Output::Json => say!("{}", to_json(report)),
         Output::Human => {
             for passed in &report.passed {
-                println!("ok: {passed}");
+                say!("ok: {passed}");
             }
             for note in &report.notes {
-                println!("note: {note}");
+                say!("note: {note}");
             }
             for problem in report.problems.iter().chain(&report.unanswered) {
-                println!("{problem}");
+                say!("{problem}");
             }
             let plural = |n: usize| if n == 1 { "" } else { "s" };
             let (problems, unanswered) = (report.problems.len(), report.unanswered.len());
             if problems > 0 {
-                println!("{problems} problem{}", plural(problems));
+                say!("{problems} problem{}", plural(problems));
             }
             if unanswered > 0 {
-                println!("{unanswered} question{} without an answer", plural(unanswered));
+                say!("{unanswered} question{} without an answer", plural(unanswered));
             }
         }
     }

@@ -1,5 +1,6 @@
 //! How a command ends when it does not go well.
 
+use std::io::Write as _;
 use std::process::ExitCode;
 
 use firebell::config::ConfigErrors;
@@ -59,4 +60,12 @@ pub(crate) fn wrong_configuration() -> ExitCode {
 /// The exit code for a failure that was told on standard output.
 pub(crate) fn failed() -> ExitCode {
     ExitCode::from(FAILED)
+}
+
+/// The exit code when a result cannot be told.
+pub(super) fn code_of_output(error: &std::io::Error) -> i32 {
+    // Where standard error is gone as well, nobody can be told.
+    let _told =
+        writeln!(std::io::stderr(), "error: cannot write to standard output: {error}").is_ok();
+    1
 }

@@ -129,25 +129,23 @@ fn write(writer: &SilenceWriter, silence: &Silence) -> Result<(), anyhow::Error>
     runtime.block_on(writer.write(&silence.id, Some(silence))).context("nothing was changed")
 }
 
-#[expect(clippy::print_stdout, reason = "this is the command's result")]
 fn told(silence: &Silence, now: i64, output: Output) {
     match output {
-        Output::Json => println!("{}", silence.to_json(now)),
-        Output::Human => println!("{}", line(silence, now)),
+        Output::Json => say!("{}", silence.to_json(now)),
+        Output::Human => say!("{}", line(silence, now)),
     }
 }
 
-#[expect(clippy::print_stdout, reason = "this is the command's result")]
 fn show(silences: &Silences, expired: bool, now: i64, output: Output) {
     let shown = |silence: &Silence| expired || silence.state(now) != SilenceState::Expired;
     let all: Vec<_> = silences.all().into_iter().filter(|silence| shown(silence)).collect();
     match output {
         Output::Json => {
             let all: Vec<_> = all.iter().map(|silence| silence.to_json(now).to_string()).collect();
-            println!("[{}]", all.join(","));
+            say!("[{}]", all.join(","));
         }
-        Output::Human if all.is_empty() => println!("nothing is silenced"),
-        Output::Human => all.iter().for_each(|silence| println!("{}", line(silence, now))),
+        Output::Human if all.is_empty() => say!("nothing is silenced"),
+        Output::Human => all.iter().for_each(|silence| say!("{}", line(silence, now))),
     }
 }
 

@@ -52,26 +52,25 @@ pub(super) fn run(global: Global, arguments: &Arguments) -> Result<ExitCode, Fai
     Ok(ExitCode::SUCCESS)
 }
 
-#[expect(clippy::print_stdout, reason = "this is the command's result")]
 fn show(answer: &Answer, output: Output, rule: &str) {
     if output == Output::Json {
-        println!("{}", answer.to_json(rule));
+        say!("{}", answer.to_json(rule));
         return;
     }
     if answer.is_empty() {
-        println!("{}", nothing(rule, answer));
+        say!("{}", nothing(rule, answer));
     }
     for row in &answer.windows {
-        println!("{}", window_line(row));
+        say!("{}", window_line(row));
     }
     for row in &answer.values {
         let key = String::from_utf8_lossy(&row.key);
         let value = String::from_utf8_lossy(&row.value);
         let until = row.expires_at_ms.map(|ms| format!("  until {}", time(ms)));
-        println!("value  {key}  {value}{}", until.unwrap_or_default());
+        say!("value  {key}  {value}{}", until.unwrap_or_default());
     }
     for row in &answer.timers {
-        println!("timer  {}  {:?}", String::from_utf8_lossy(&row.key), row.due);
+        say!("timer  {}  {:?}", String::from_utf8_lossy(&row.key), row.due);
     }
 }
 
@@ -104,7 +103,6 @@ fn window_line(row: &firebell::state::query::WindowRow) -> String {
 }
 
 /// Windows with the records behind them.
-#[expect(clippy::print_stdout, reason = "this is the command's result")]
 fn show_records(
     kafka: &KafkaConfig,
     answer: &Answer,
@@ -125,18 +123,18 @@ fn show_records(
                 json["windows"][at]["evidence"][number]["value"] = of(evidence).into();
             }
         }
-        println!("{json}");
+        say!("{json}");
         return Ok(());
     }
     if answer.is_empty() {
-        println!("{}", nothing(rule, answer));
+        say!("{}", nothing(rule, answer));
     }
     for row in &answer.windows {
-        println!("{}", window_line(row));
+        say!("{}", window_line(row));
         for evidence in &row.evidence {
             let firebell_state::Evidence { topic, partition, offset, .. } = evidence;
             let value = of(evidence).unwrap_or_else(|| "(no longer there)".into());
-            println!("    {topic}/{partition}/{offset}  {value}");
+            say!("    {topic}/{partition}/{offset}  {value}");
         }
     }
     Ok(())

@@ -12,7 +12,7 @@ pub enum Step {
     Post,
     /// Change this message.
     Update(Place),
-    /// Nothing: its alert is open, and a second `fire` sends nothing.
+    /// Nothing: its alert is open, and a second `fire` sends nothing; or it is over, and a second `resolve`.
     Duplicate,
     /// Nothing: this very entry was carried out before a restart.
     Repeated,
@@ -36,6 +36,8 @@ pub fn step(entry: &Entry, offset: i64, known: Option<&Known>) -> Step {
         (Kind::Resolve, State::Suppressed, _) => Step::Untold,
         (_, State::Abandoned | State::Suppressed, _) => Step::Post,
         (Kind::Fire, State::Open, _) => Step::Duplicate,
+        // It is over already, and its message says so.
+        (Kind::Resolve, State::Resolved, _) if entry.digest.is_none() => Step::Duplicate,
         // What was resolved and comes again is news.
         (Kind::Fire, State::Resolved, _) => Step::Post,
         (Kind::Update | Kind::Resolve, _, Some(place)) => Step::Update(place.clone()),
@@ -142,6 +144,8 @@ mod tests {
             (Fire, Open, true, &Step::Duplicate, &Step::Duplicate),
             (Fire, Open, false, &Step::Duplicate, &Step::Duplicate),
             (Fire, Resolved, true, &Step::Post, &Step::Post),
+            (Resolve, Resolved, true, &Step::Duplicate, &Step::Duplicate),
+            (Resolve, Resolved, false, &Step::Duplicate, &Step::Duplicate),
             (Fire, Abandoned, false, &Step::Post, &Step::Untold),
         ] {
             let known = known(state, with_place, 5);

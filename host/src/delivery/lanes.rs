@@ -18,6 +18,8 @@ const SEVERITIES: [Severity; 4] =
 pub(super) struct Queued {
     /// What is to be done.
     pub(super) job: Job,
+    /// That it came is written down for people.
+    pub(super) noted: bool,
     /// It was silenced or muted before, and was taken off the count of entries in memory then.
     pub(super) waited: bool,
     /// What it waited for is over: it is told with what came last, however it looks by itself.
@@ -31,7 +33,7 @@ pub(super) struct Queued {
 impl Queued {
     /// An entry that just came.
     pub(super) fn new(job: Job) -> Self {
-        Self { job, waited: false, freed: false, tried: false, stays: false }
+        Self { job, noted: false, waited: false, freed: false, tried: false, stays: false }
     }
 
     /// The same, looked at.

@@ -256,7 +256,7 @@ impl<P: Ports> Round<P> {
 
     /// Writes down for people that an entry is looked at for the first time.
     fn take_up(&self, queued: &Queued) {
-        if !queued.waited {
+        if !queued.waited && !queued.noted {
             self.courier.note_down(&queued.job, What::taken_up(&queued.job.entry));
         }
     }

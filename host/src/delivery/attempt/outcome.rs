@@ -33,7 +33,7 @@ pub enum Outcome {
     Tallied,
     /// Its alert is told in its group's message.
     Grouped,
-    /// Its alert is open already.
+    /// Its alert is open already, or over already.
     Duplicate,
     /// It was carried out before a restart.
     Repeated,

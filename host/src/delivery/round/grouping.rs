@@ -31,7 +31,12 @@ impl<P: Ports> Round<P> {
             } else {
                 let source = self.courier.source(&job);
                 sources.extend(source.map(|record| (record.key.clone(), record)));
-                self.lanes.push(Queued::new(job));
+                // While it waits for its turn people can see that it is there.
+                let noted = is_first && matches!(self.courier.fold(&job), Fold::New);
+                if noted {
+                    self.courier.note_down(&job, What::taken_up(&job.entry));
+                }
+                self.lanes.push(Queued { noted, ..Queued::new(job) });
             }
         }
         // The last record of each key, as below; before anything of them is told.
@@ -46,7 +51,7 @@ impl<P: Ports> Round<P> {
         let mut done = Vec::new();
         for queued in entries {
             let job = &queued.job;
-            if !queued.waited {
+            if !queued.waited && !queued.noted {
                 self.courier.note_down(job, What::taken_up(&job.entry));
             }
             // A webhook has no history, and what is told in a group was not told alone.
