@@ -46,6 +46,12 @@ pub(crate) const SEVERITIES: [Severity; 4] =
     [Severity::Critical, Severity::Error, Severity::Warning, Severity::Info];
 
 impl Policy {
+    /// Whether `group_wait` or `repeat_interval` are given where alerts are told alone, so that they do
+    /// nothing.
+    pub fn has_idle_times(&self) -> bool {
+        self.route.has_idle_times()
+    }
+
     /// All that routes and inhibition ask of labels.
     pub fn matchers(&self) -> impl Iterator<Item = &Matcher> {
         let inhibiting = self.inhibit_rules.iter();

@@ -20,6 +20,12 @@ pub(super) fn check(config: &Config, rules: &[Arc<Rule>], report: &mut Report) -
     report.problems.extend(problems);
     if let Some(policy) = &policy {
         note_strangers(path, policy, rules, report);
+        if policy.has_idle_times() {
+            let note = "group_wait and repeat_interval are about groups, and a route that has them groups nothing";
+            let cure = "write group_by = [\"rule\"], or which labels alerts must share to be told together, beside \
+                        them: what is told alone is told at once, and once";
+            report.notes.push(Problem::new(note).file(path).cure(cure));
+        }
     }
     policy
 }
@@ -88,5 +94,16 @@ channels = ["general"]
                 "p.toml: rule = \"gone\": no alert has this rule; there is no rule yet",
             ]
         );
+    }
+
+    #[test]
+    fn times_of_groups_without_groups_are_noted() {
+        let idle = |text: &str| Policy::parse(Path::new("p.toml"), text).unwrap().has_idle_times();
+        assert!(idle("[route]\nrepeat_interval = \"4h\"\n"));
+        assert!(!idle("[route]\nrepeat_interval = \"4h\"\ngroup_by = [\"rule\"]\n"));
+        let child = "[[route.routes]]\nmatchers = ['rule = x']\n";
+        // What a child has from its parent may be meant for the child.
+        assert!(!idle(&format!("[route]\ngroup_wait = \"1s\"\n{child}group_by = [\"host\"]\n")));
+        assert!(idle(&format!("[route]\n{child}group_wait = \"1s\"\n")));
     }
 }

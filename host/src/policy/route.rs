@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::labels::Labels;
-use super::manner::Manner;
+use super::manner::{GroupBy, Manner};
 use super::matcher::{Matcher, Matchers};
 
 /// Where alerts are told.
@@ -36,6 +36,17 @@ impl Route {
         let mut found = Vec::new();
         self.collect(labels, &mut found);
         found
+    }
+
+    /// Whether it, or a route below it, says how groups are told where there are none.
+    pub(super) fn has_idle_times(&self) -> bool {
+        let manner = &self.manner;
+        let has_times = !manner.group_wait.is_zero() || manner.repeat_interval.is_some();
+        has_times && !self.groups() || self.routes.iter().any(Self::has_idle_times)
+    }
+
+    fn groups(&self) -> bool {
+        self.manner.group_by != GroupBy::Alone || self.routes.iter().any(Self::groups)
     }
 
     /// What it and the routes below it ask of labels, in their order.

@@ -19,9 +19,10 @@ use serde_json::Value;
 
 use crate::figures::{compare, percentile};
 
-/// Records that are measured, and those before them that are not.
+/// Records that are measured, and those before them that are not: twelve seconds, in which a host's workers
+/// share the partitions out.
 const MEASURED: usize = 400;
-const WARM_UP: usize = 40;
+const WARM_UP: usize = 240;
 /// 20 a second.
 const INTERVAL: Duration = Duration::from_millis(50);
 const TIMEOUT: Duration = Duration::from_secs(30);
