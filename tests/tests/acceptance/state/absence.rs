@@ -6,7 +6,7 @@ use firebell::outbox::Entry;
 use firebell_tests::kafka::{Kafka, Outgoing};
 use firebell_tests::load::Load;
 use firebell_tests::scene::Scene;
-use firebell_tests::{eventually, now_ms};
+use firebell_tests::{DEADLINE, eventually, now_ms};
 use xtask::kafka::{Broker, NEWEST, Options};
 
 use super::seen;
@@ -164,7 +164,13 @@ fn nobody_is_missed_while_the_broker_is_away() {
         std::thread::sleep(LONG);
         assert_eq!(decided(&scene), [""; 0], "{}", host.log());
     });
-    await_decided(&scene, &hosts.map(missed));
+    // After a broker that was killed, members join and transactions begin anew, which takes the more time the
+    // busier the machine is.
+    let (began, wanted) = (Instant::now(), hosts.map(missed));
+    while decided(&scene) != wanted {
+        assert!(began.elapsed() < 3 * DEADLINE, "{:?}: {}", decided(&scene), host.log());
+        std::thread::sleep(Duration::from_millis(100));
+    }
 }
 
 #[test]
