@@ -97,6 +97,7 @@ fn killed_while_slack_fails_in_every_way_it_loses_and_repeats_nothing() {
             Fault::Hang,
             Fault::HangAfterAccept,
             Fault::OkFalse("fatal_error"),
+            Fault::OkFalse("invalid_auth"),
             Fault::OkFalseAfterAccept("fatal_error"),
             Fault::NotJson,
             Fault::NotJsonAfterAccept,

@@ -33,6 +33,7 @@ async fn killed_at_random_moments_with_faults_at_random_it_posts_each_once() {
                 Fault::NotJsonAfterAccept,
                 Fault::StatusBeforeAccept(503),
                 Fault::RateLimited { retry_after: 0 },
+                Fault::OkFalse("invalid_auth"),
             ],
         }));
         let entries: Vec<Entry> =

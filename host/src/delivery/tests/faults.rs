@@ -34,6 +34,7 @@ fn faults() -> Vec<Fault> {
         Fault::NotJsonAfterAccept,
         Fault::Slow(Duration::from_millis(50)),
         Fault::OkFalse("a_code_of_tomorrow"),
+        Fault::OkFalse("invalid_auth"),
     ]
 }
 
