@@ -24,6 +24,8 @@ pub(super) struct Queued {
     pub(super) waited: bool,
     /// What it waited for is over: it is told with what came last, however it looks by itself.
     pub(super) freed: bool,
+    /// It lay aside, and is counted there until it is finished.
+    pub(super) aside: bool,
     /// It was handed to a target that may have it: it is handed over again, whatever came meanwhile.
     pub(super) tried: bool,
     /// It was looked at: it changes a message, which costs no post and cannot be put into a tally.
@@ -33,7 +35,15 @@ pub(super) struct Queued {
 impl Queued {
     /// An entry that just came.
     pub(super) fn new(job: Job) -> Self {
-        Self { job, noted: false, waited: false, freed: false, tried: false, stays: false }
+        Self {
+            job,
+            noted: false,
+            waited: false,
+            freed: false,
+            aside: false,
+            tried: false,
+            stays: false,
+        }
     }
 
     /// The same, looked at.

@@ -32,7 +32,7 @@ pub(super) struct Retries {
     out: Option<(AlertId, Severity)>,
     /// Whether what was tried last had been tried before: something else is tried next.
     was_again: bool,
-    /// What lies here, of that which is not counted elsewhere.
+    /// What lies here or was released and is not finished, of that which is not counted elsewhere.
     aside: Load,
 }
 
@@ -81,7 +81,7 @@ impl Retries {
     /// An entry was not taken; the target asks to wait for `wait`.
     pub(super) fn not_taken(&mut self, queued: Queued, wait: Duration, now: Instant) {
         let alert = queued.job.entry.alert;
-        self.aside.add(load(&queued));
+        let queued = self.count(queued);
         let rest = self.target.failed().max(wait);
         self.rests_until = Some(now + rest);
         let tries = self.tries.entry(alert).or_insert_with(|| self.fresh.clone());
@@ -104,15 +104,31 @@ impl Retries {
     /// Lets an entry wait behind what waits of its alert; returns the one that it makes superfluous. The first
     /// stays, since its target may have it.
     pub(super) fn stand_behind(&mut self, queued: Queued) -> Option<Queued> {
+        if !self.has(&queued.job.entry.alert) {
+            return None;
+        }
+        let queued = self.count(queued);
         let line = self.lines.get_mut(&queued.job.entry.alert)?;
-        self.aside.add(load(&queued));
         let last = line.entries.len() - 1;
         let superfluous = line.entries.pop_if(|of| last > 0 && supersedes(&queued.job, &of.job));
         line.entries.push(queued);
-        if let Some(superfluous) = &superfluous {
-            self.aside.sub(load(superfluous));
-        }
         superfluous
+    }
+
+    /// Counts an entry that is laid aside and not counted elsewhere.
+    fn count(&mut self, queued: Queued) -> Queued {
+        if queued.aside || !queued.waited {
+            return queued;
+        }
+        self.aside.add(load(&queued));
+        Queued { aside: true, ..queued }
+    }
+
+    /// An entry is finished.
+    pub(super) fn finished(&mut self, queued: &Queued) {
+        if queued.aside {
+            self.aside.sub(load(queued));
+        }
     }
 
     /// Whether something of an alert waits.
@@ -149,9 +165,7 @@ impl Retries {
             return Vec::new();
         }
         self.out = Some((alert, severity));
-        let entries = self.lines.remove(&alert).map_or_else(Vec::new, |line| line.entries);
-        entries.iter().for_each(|queued| self.aside.sub(load(queued)));
-        entries
+        self.lines.remove(&alert).map_or_else(Vec::new, |line| line.entries)
     }
 }
 
@@ -162,12 +176,8 @@ impl Line {
     }
 }
 
-/// What an entry is here: nothing where it is counted elsewhere.
 fn load(queued: &Queued) -> Load {
-    match queued.waited {
-        true => Load { entries: 1, bytes: queued.job.record.bytes() },
-        false => Load::default(),
-    }
+    Load { entries: 1, bytes: queued.job.record.bytes() }
 }
 
 #[cfg(test)]
@@ -265,8 +275,16 @@ mod tests {
         fails(&mut retries, waits(0), now);
         assert!(retries.stand_behind(waits(1)).is_none(), "its target may have the first");
         let superfluous: Vec<_> = (2..500).filter_map(|n| retries.stand_behind(waits(n))).collect();
+        superfluous.iter().for_each(|queued| retries.finished(queued));
         assert_eq!((superfluous.len(), retries.aside()), (498, 2));
-        assert_eq!(offsets(&retries.release(true, now + MOST)), [0, 499]);
+        let released = retries.release(true, now + MOST);
+        assert_eq!((offsets(&released), retries.aside()), (vec![0, 499], 2));
+        // The first is not taken again, the other waits behind it, and both are counted once.
+        let mut released = released.into_iter();
+        fails(&mut retries, released.next().unwrap(), now);
+        assert!(retries.stand_behind(released.next().unwrap()).is_none());
+        assert_eq!(retries.aside(), 2);
+        retries.release(true, now + MOST * 9).iter().for_each(|queued| retries.finished(queued));
         assert_eq!(retries.aside, Load::default());
     }
 
@@ -322,7 +340,7 @@ mod tests {
         }
         assert!((700..800).contains(&n), "{n} of 4,000 bytes");
         assert!(retries.stand_behind(queued(n + 1, "a")).is_none());
-        retries.release(true, now + MOST);
+        retries.release(true, now + MOST).iter().for_each(|queued| retries.finished(queued));
         assert_eq!((retries.aside, retries.has_room()), (Load::default(), true));
     }
 

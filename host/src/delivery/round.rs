@@ -286,6 +286,7 @@ impl<P: Ports> Round<P> {
     }
 
     async fn wait(&mut self, queued: Queued, why: Option<&Reason>) -> Result<(), Stopped> {
+        self.leaves(&queued);
         self.courier.note_wait(&queued.job, why).await?;
         if !queued.waited {
             self.finish.waits(&queued.job.record).await;
@@ -296,7 +297,8 @@ impl<P: Ports> Round<P> {
         Ok(())
     }
 
-    async fn finished(&self, queued: &Queued) {
+    async fn finished(&mut self, queued: &Queued) {
+        self.leaves(queued);
         match queued.waited {
             false => self.finish.say(&queued.job.record).await,
             true => self.finish.waited(&queued.job.record).await,

@@ -13,9 +13,6 @@ impl<P: Ports> Round<P> {
     /// Gives what is to be tried again its place in the lanes.
     pub(super) fn retry(&mut self, now: Instant) {
         let due = self.retries.release(self.lanes.is_empty(), now);
-        if !due.is_empty() {
-            self.finish.aside(self.retries.aside());
-        }
         due.into_iter().for_each(|queued| self.lanes.push(queued));
     }
 
@@ -41,6 +38,14 @@ impl<P: Ports> Round<P> {
         }
         self.finish.waits(&queued.job.record).await;
         Queued { waited: true, ..queued }
+    }
+
+    /// An entry is finished, or waits elsewhere: it does not lie aside any more.
+    pub(super) fn leaves(&mut self, queued: &Queued) {
+        if queued.aside {
+            self.retries.finished(queued);
+            self.finish.aside(self.retries.aside());
+        }
     }
 
     /// Hands an entry to its target.
