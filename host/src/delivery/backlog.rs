@@ -102,7 +102,7 @@ impl Backlog {
         let most = self.most(is_tight);
         match &mut self.left {
             Some(left) => left.entries += 1,
-            None if self.held.entries >= most.entries || self.held.bytes >= most.bytes => {
+            None if self.held.reaches(most) => {
                 self.left = Some(Left { from: offset, entries: 1, is_being_read: false });
             }
             None => self.held.add(Load { entries: 1, bytes }),

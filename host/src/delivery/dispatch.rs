@@ -16,7 +16,7 @@ use super::backlog::Load;
 use super::common::{Common, Ending, now_ms};
 use super::gate::PART;
 use super::partition::{Done, Left, Partition};
-use super::ports::{Event, OutboxRecord, Ports, ReadAgain, Release, TakenOver};
+use super::ports::{Event, OutboxRecord, PortError, Ports, ReadAgain, Release, TakenOver};
 use crate::outbox::Entry;
 use crate::telemetry::Readiness;
 
@@ -247,6 +247,9 @@ impl<P: Ports> Dispatch<P> {
 
     /// Begins to read what of a partition was left in the outbox, where there is room for it now.
     fn read_left(&mut self, number: i32) {
+        if !self.partitions.get(&number).is_some_and(Partition::has_left) {
+            return;
+        }
         let (load, half) = (self.load(), self.half());
         let Some(partition) = self.partitions.get_mut(&number) else { return };
         let tenure = partition.tenure();
@@ -296,10 +299,11 @@ impl<P: Ports> Dispatch<P> {
     /// Holds reading when too much is in memory.
     fn weigh(&mut self) {
         self.busy = Instant::now();
-        let Load { entries, bytes } = self.load();
+        let load = self.load();
+        let Load { entries, bytes } = load;
         self.common.metrics.outbox_pending((entries + self.beside()) as u64);
         let most = self.common.room.all;
-        let heavy = entries >= most.entries || bytes >= most.bytes;
+        let heavy = load.reaches(most);
         let light = entries <= most.entries / 5 * 4 && bytes <= most.bytes / 5 * 4;
         if (heavy && !self.held) || (light && self.held) {
             self.held = heavy;
@@ -336,16 +340,8 @@ async fn take_over<P: Ports>(
     partition: i32,
     ending: &Ending,
 ) -> Option<TakenOver> {
-    let mut backoff = common.backoff();
-    loop {
-        match ending.idle(common.ports.take_over(partition)).await.ok()? {
-            Ok(taken) => return Some(taken),
-            Err(error) => {
-                tracing::warn!(partition, "cannot take a partition over, trying again: {error}");
-                ending.idle(tokio::time::sleep(backoff.failed())).await.ok()?;
-            }
-        }
-    }
+    let what = (partition, "take a partition over");
+    persist(common, ending, what, || common.ports.take_over(partition)).await
 }
 
 /// Reads what of a channel was left in the outbox; `None` when its partition is given up before.
@@ -354,18 +350,30 @@ async fn read_again<P: Ports>(
     left: &Left,
     ending: &Ending,
 ) -> Option<ReadAgain> {
-    let mut backoff = common.backoff();
-    loop {
+    let read = || {
         let channel = left.channel.clone();
         let wanted = move |record: &OutboxRecord| {
             let entry = Entry::from_bytes(record.value.as_deref().unwrap_or_default());
             entry.is_ok_and(|entry| entry.channel == channel)
         };
-        match ending.idle(common.ports.read_again(left.again, wanted)).await.ok()? {
-            Ok(read) => return Some(read),
+        common.ports.read_again(left.again, wanted)
+    };
+    persist(common, ending, (left.again.partition, "read the outbox again"), read).await
+}
+
+/// Tries something again and again; `None` when the partition is given up before.
+async fn persist<P: Ports, T, F: Future<Output = Result<T, PortError>>>(
+    common: &Common<P>,
+    ending: &Ending,
+    (partition, what): (i32, &'static str),
+    attempt: impl Fn() -> F,
+) -> Option<T> {
+    let mut backoff = common.backoff();
+    loop {
+        match ending.idle(attempt()).await.ok()? {
+            Ok(done) => return Some(done),
             Err(error) => {
-                let partition = left.again.partition;
-                tracing::warn!(partition, "cannot read the outbox again, trying later: {error}");
+                tracing::warn!(partition, "cannot {what}, trying again: {error}");
                 ending.idle(tokio::time::sleep(backoff.failed())).await.ok()?;
             }
         }

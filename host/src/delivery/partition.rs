@@ -274,12 +274,14 @@ impl<P: Ports> Partition<P> {
         false
     }
 
+    /// Whether anything is left in the outbox.
+    pub fn has_left(&self) -> bool {
+        self.left > 0
+    }
+
     /// What is left in the outbox and is to be read now, while `load` is in memory of all partitions; from
     /// `half` on little is read of each channel.
     pub fn left_to_read(&mut self, mut load: Load, half: Load) -> Vec<Left> {
-        if self.left == 0 {
-            return Vec::new();
-        }
         let (partition, to) = (self.number, lock(&self.watermark).next());
         let mut all = Vec::new();
         for (channel, lane) in &mut self.channels {

@@ -10,7 +10,6 @@ use crate::evaluation::{Evaluation, Repartition};
 use crate::ledger::open::OpenAlerts;
 use crate::notification::Kind;
 use crate::outbox::{self, Entry};
-use crate::policy::Policy;
 use crate::policy::live::LivePolicy;
 use crate::record::OutgoingRecord;
 use crate::topics::{InternalTopics, Partitions};
@@ -31,8 +30,6 @@ pub struct EffectWriter {
     repartition: Repartition,
     origin: Origin,
     policy: LivePolicy,
-    /// Where there is none.
-    no_policy: Arc<Policy>,
     /// Where alerts are open.
     open: OpenAlerts,
 }
@@ -49,15 +46,7 @@ impl EffectWriter {
         let topics = InternalTopics::of(group_id);
         let repartition =
             Repartition { topic: Arc::clone(&topics.repartition), partitions: partitions.state };
-        Self {
-            topics,
-            outbox_partitions: partitions.outbox,
-            repartition,
-            origin,
-            policy,
-            no_policy: Arc::default(),
-            open,
-        }
+        Self { topics, outbox_partitions: partitions.outbox, repartition, origin, policy, open }
     }
 
     /// Where records go whose rules group by something.
@@ -69,7 +58,7 @@ impl EffectWriter {
     pub(super) fn collect(&self, evaluation: &mut Evaluation, pending: &mut Pending) {
         if !evaluation.entries.is_empty() {
             // One policy for all of a batch.
-            let policy = self.policy.current().unwrap_or_else(|| Arc::clone(&self.no_policy));
+            let policy = self.policy.current().unwrap_or_default();
             for entry in evaluation.entries.drain(..) {
                 if is_its(&entry) {
                     // As the host's own alerts, it goes past the policy: where it stands is configured.
@@ -178,7 +167,7 @@ mod tests {
     use super::*;
     use crate::delivery::tests::world::entry;
     use crate::ledger::{Entry as Known, State};
-    use crate::policy::Labels;
+    use crate::policy::{Labels, Policy};
 
     #[test]
     fn an_end_is_told_where_its_alert_is_open_although_alerts_go_elsewhere_now() {

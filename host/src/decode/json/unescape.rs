@@ -35,7 +35,7 @@ pub(super) fn unescape(text: &[u8], to: &mut Vec<u8>) -> Result<(), usize> {
     Ok(())
 }
 
-/// The character of `\uXXXX`, or of two that are a surrogate pair, and its length.
+/// The character of `\u` and four hexadecimal digits, or of two such that are a surrogate pair, and its length.
 fn unicode(text: &[u8]) -> Option<(char, usize)> {
     let first = hex4(text)?;
     if let Some(character) = char::from_u32(first) {

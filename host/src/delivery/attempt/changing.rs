@@ -2,13 +2,11 @@
 
 use std::time::Duration;
 
-use tokio::time::Instant;
-
 use super::{CHANNEL, Courier, Job, Next, Outcome};
 use crate::delivery::common::Stopped;
 use crate::delivery::decision::is_firing;
 use crate::delivery::ports::Ports;
-use crate::delivery::verdict::{Method, Verdict};
+use crate::delivery::verdict::Verdict;
 use crate::ledger::{Entry as Known, Place};
 use crate::notification::Kind;
 
@@ -35,8 +33,7 @@ impl<P: Ports> Courier<P> {
         let told = known.and_then(|known| known.told.as_ref());
         let severity = job.entry.notification.severity;
         let severity = told.map_or(severity, |told| told.severity.max(severity));
-        let is_held = self.common.gate.is_held(Method::Update);
-        if is_held || !self.common.edits.ask(alert, severity, Instant::now()) {
+        if !self.may_change(alert, severity) {
             return Ok(soon);
         }
         let opened_by = known.map_or_else(String::new, |known| known.opened_by.clone());

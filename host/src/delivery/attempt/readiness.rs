@@ -5,7 +5,7 @@ use tokio::time::{Instant, sleep};
 use super::Courier;
 use crate::delivery::ports::Ports;
 use crate::delivery::verdict::Method;
-use crate::notification::Severity;
+use crate::notification::{AlertId, Severity};
 
 impl<P: Ports> Courier<P> {
     /// By what method messages are posted.
@@ -16,6 +16,11 @@ impl<P: Ports> Courier<P> {
     /// Whether Slack takes no change of a message now.
     pub(in crate::delivery) fn is_update_held(&self) -> bool {
         self.common.gate.is_held(Method::Update)
+    }
+
+    /// Whether an alert's message may be changed now; if so, it is counted.
+    pub(super) fn may_change(&self, alert: AlertId, urgency: Severity) -> bool {
+        !self.is_update_held() && self.common.edits.ask(alert, urgency, Instant::now())
     }
 
     /// Waits until a message of this severity may be posted to a channel. What was waited for is kept

@@ -7,7 +7,6 @@
 use std::sync::Arc;
 
 use tokio::task::JoinSet;
-use tokio::time::Instant;
 
 use super::{Courier, Job, Outcome};
 use crate::canary::is_its;
@@ -15,7 +14,7 @@ use crate::delivery::common::{Stopped, now_ms};
 use crate::delivery::decision::{Step, state_after, step};
 use crate::delivery::ports::{OutboxRecord, Ports};
 use crate::delivery::suppression::open_labels;
-use crate::delivery::verdict::{Method, Verdict};
+use crate::delivery::verdict::Verdict;
 use crate::ledger::{Entry as Known, Place, State};
 use crate::notification::{AlertId, IntentId, Kind, Severity, Span};
 use crate::outbox::Entry;
@@ -317,9 +316,7 @@ impl<P: Ports> Courier<P> {
         let diverted = known.fallback.clone().map(|to| job.diverted(to));
         let job = diverted.as_ref().unwrap_or(job);
         for is_plain in [false, true] {
-            let (budget, now) = (&self.common.edits, Instant::now());
-            let is_held = self.common.gate.is_held(Method::Update);
-            if is_held || !budget.ask(known.alert, urgency, now) {
+            if !self.may_change(known.alert, urgency) {
                 return Ok(Changed::Later);
             }
             let message = self.message(job, Some(known), &known.opened_by, is_plain);

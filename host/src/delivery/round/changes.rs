@@ -11,8 +11,8 @@ use crate::delivery::edits::together;
 use crate::delivery::lanes::Queued;
 use crate::delivery::ports::Ports;
 
-/// Between two looks whether Slack takes changes again.
-const AGAIN: Duration = Duration::from_secs(1);
+/// Between two attempts to change a message, and two looks whether Slack takes changes again.
+pub(super) const AGAIN: Duration = Duration::from_secs(1);
 
 impl<P: Ports> Round<P> {
     /// Delivers an entry, and remembers when it changed a message.

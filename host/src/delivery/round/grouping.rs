@@ -6,17 +6,14 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use super::Round;
+use super::changes::AGAIN;
 use crate::delivery::attempt::{Fold, GroupTelling, Job};
 use crate::delivery::common::{Stopped, now_ms};
 use crate::delivery::lanes::Queued;
 use crate::delivery::ports::Ports;
-use crate::history::What;
 use crate::ledger::Entry as Known;
 use crate::notification::{AlertId, Severity};
 use crate::record::OutgoingRecord;
-
-/// Between two attempts to change a group's message.
-const AGAIN: Duration = Duration::from_secs(1);
 
 impl<P: Ports> Round<P> {
     /// Lets entries that were just read wait for their turn; those that are told in groups are no queue.
@@ -33,10 +30,11 @@ impl<P: Ports> Round<P> {
                 sources.extend(source.map(|record| (record.key.clone(), record)));
                 // While it waits for its turn people can see that it is there.
                 let noted = is_first && matches!(self.courier.fold(&job), Fold::New);
+                let queued = Queued::new(job);
                 if noted {
-                    self.courier.note_down(&job, What::taken_up(&job.entry));
+                    self.take_up(&queued);
                 }
-                self.lanes.push(Queued { noted, ..Queued::new(job) });
+                self.lanes.push(Queued { noted, ..queued });
             }
         }
         // The last record of each key, as below; before anything of them is told.
@@ -51,9 +49,7 @@ impl<P: Ports> Round<P> {
         let mut done = Vec::new();
         for queued in entries {
             let job = &queued.job;
-            if !queued.waited && !queued.noted {
-                self.courier.note_down(job, What::taken_up(&job.entry));
-            }
+            self.take_up(&queued);
             // A webhook has no history, and what is told in a group was not told alone.
             if self.courier.can_change()
                 && let Some(outcome) = self.courier.was_sent(job).await?

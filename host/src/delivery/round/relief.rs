@@ -5,6 +5,7 @@ use std::collections::{HashMap, HashSet};
 use tokio::time::Instant;
 
 use super::Round;
+use super::changes::AGAIN;
 use crate::delivery::attempt::{Fold, Outcome, Telling};
 use crate::delivery::common::Stopped;
 use crate::delivery::lanes::Queued;
@@ -14,9 +15,6 @@ use crate::record::OutgoingRecord;
 
 /// Records of the ledger that are on their way at once.
 const RECORDS_MAX: usize = 500;
-
-/// Between two attempts to change a tally's message.
-const AGAIN: std::time::Duration = std::time::Duration::from_secs(1);
 
 /// What is written and then finished.
 #[derive(Default)]
